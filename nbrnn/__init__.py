@@ -1,0 +1,76 @@
+"""nbrnn: learn, run and measure recurrent neural networks, with kernels at C speed.
+
+Names are loaded when they are first used, so that `import nbrnn` and `nbrnn --help` stay fast.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "gradcheck": ("GradientReport", "check_gradients"),
+    "layers": ("Dense", "Flatten", "SimpleRNN"),
+    "losses": ("Huber",),
+    "model": ("Sequential",),
+    "optimizers": ("SGD", "Adam", "RMSprop"),
+    "saving": ("load_model",),
+    "training": ("DivergedError", "History"),
+    "targets.cpu": ("get_num_threads", "set_num_threads"),
+    "data": ("MaxScaler", "MinMaxScaler", "StandardScaler", "chronological_split", "sliding_windows"),
+    "csvfile": ("Table", "read_csv"),
+    "datasets": ("load_dataset",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Adam",
+    "Dense",
+    "DivergedError",
+    "Flatten",
+    "GradientReport",
+    "History",
+    "Huber",
+    "MaxScaler",
+    "MinMaxScaler",
+    "RMSprop",
+    "SGD",
+    "Sequential",
+    "SimpleRNN",
+    "StandardScaler",
+    "Table",
+    "check_gradients",
+    "chronological_split",
+    "get_num_threads",
+    "load_dataset",
+    "load_model",
+    "read_csv",
+    "set_num_threads",
+    "sliding_windows",
+]
+
+if TYPE_CHECKING:
+    from .csvfile import Table, read_csv
+    from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
+    from .datasets import load_dataset
+    from .gradcheck import GradientReport, check_gradients
+    from .layers import Dense, Flatten, SimpleRNN
+    from .losses import Huber
+    from .model import Sequential
+    from .optimizers import SGD, Adam, RMSprop
+    from .saving import load_model
+    from .targets.cpu import get_num_threads, set_num_threads
+    from .training import DivergedError, History
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'nbrnn' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,86 @@
+"""Users' arrays at the door: any dtype and layout in, strided memory that a kernel can read out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .series import real_array
+
+
+def extent(x: np.ndarray) -> int:
+    """Return the number of elements from the first to the last in memory (strides must not be negative)."""
+    return 1 + sum((n - 1) * s for n, s in zip(x.shape, x.strides, strict=True)) // x.itemsize
+
+
+def flat_view(x: np.ndarray) -> np.ndarray:
+    """Return the memory from the first element to the last as one read-only axis, gaps included."""
+    return np.lib.stride_tricks.as_strided(x, (extent(x),), (x.itemsize,), writeable=False)
+
+
+def contiguous_dtype(X: Any, dtype: Any, name: str = "X") -> np.ndarray:
+    """Return an array of a dtype whose strides are whole numbers of elements and not negative.
+
+    An array that is so already comes back as it is. Of an array that names elements more than once, such as
+    overlapping windows, only the memory below it is converted, and the result overlaps in the same way (read-only).
+    Anything else, and overlapping windows of which some axes run backwards and some forwards, is copied in full.
+
+    Parameters
+    ----------
+    X : array of real numbers, of any shape and layout
+        Complex numbers are taken if `dtype` is complex.
+    dtype : dtype
+        What the elements shall be; a number too large for it becomes infinite.
+    name : str
+        What a sentence calls the array.
+
+    Raises
+    ------
+    ValueError
+        If X holds anything but numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.lib.stride_tricks.sliding_window_view(np.arange(1000.0), 101)[:900, :100, None]
+    >>> Z = contiguous_dtype(X, np.float32)
+    >>> Z.shape, Z.strides
+    ((900, 100, 1), (4, 4, 4))
+    """
+    dtype = np.dtype(dtype)
+    array = real_array(name, X, kinds="biufc" if dtype.kind == "c" else "biuf")
+    readable = all(s >= 0 and s % array.itemsize == 0 for s in array.strides)
+    if array.dtype == dtype and array.flags.aligned and readable:
+        return array
+    steps = [s if n > 1 else 0 for n, s in zip(array.shape, array.strides, strict=True)]
+    unit = math.gcd(*steps) or array.itemsize
+    line = 1 + sum((n - 1) * abs(s) for n, s in zip(array.shape, steps, strict=True)) // unit
+    with np.errstate(over="ignore", invalid="ignore"):  # the gaps between the elements may hold anything
+        if line >= array.size or min(steps) < 0 < max(steps):
+            return np.array(array, dtype, order="C")
+        packed = np.lib.stride_tricks.as_strided(array, (line,), (-unit if min(steps) < 0 else unit,)).astype(dtype)
+    strides = [abs(s) // unit if n > 1 else 1 for n, s in zip(array.shape, steps, strict=True)]
+    return np.lib.stride_tricks.as_strided(packed, array.shape, [s * dtype.itemsize for s in strides], writeable=False)
+
+
+def native(name: str, value: Any, dtype: np.dtype) -> np.ndarray:
+    """Return an array of a dtype whose strides are whole and not negative; it is a copy only where it has to be.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, holds no numbers, or holds one that is not finite (the sentence names the sample).
+    """
+    array = contiguous_dtype(value, dtype, name)
+    if array.size == 0 or array.ndim == 0:
+        raise ValueError(f"{name} holds no samples: its shape is {array.shape}.")
+    overlapping = extent(array) < array.size  # then each number is looked at once
+    if not np.isfinite(flat_view(array) if overlapping else array).all():
+        bad = [n for n in range(len(array)) if not np.isfinite(array[n]).all()]
+        if not bad:
+            return array  # it stands in a gap that no sample holds
+        sample = bad[0]
+        raise ValueError(f"{name} holds a number that is not finite (NaN or infinite) in sample {sample}.")
+    return array

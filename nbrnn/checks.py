@@ -1,0 +1,56 @@
+"""Checks at the door: one clear sentence that names the argument, what came and what is wanted."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """Return a whole number of at least `least`.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+    return int(value)
+
+
+def real_number(name: str, value: Any, low: float = 0.0, high: float = np.inf, *, open_low: bool = False) -> float:
+    """Return a finite number from `low` (above it, if `open_low`) to `high`.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    usable = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not usable or not np.isfinite(value) or not (low < value if open_low else low <= value) or value > high:
+        wanted = f"above {low:g}" if open_low else f"of at least {low:g}"
+        wanted += f" and at most {high:g}" if np.isfinite(high) else ""
+        raise ValueError(f"{name} must be a number {wanted}, not {value!r}.")
+    return float(value)
+
+
+def one_of(name: str, value: Any, options: Iterable[str]) -> str:
+    """Return a name from a list of options; a wrong one is refused with the nearest suggested.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+    """
+    known = list(options)
+    if value in known:
+        return str(value)
+    raise ValueError(f"{name} {value!r} is unknown{nearest(value, known)}; known are {', '.join(known)}.")
+
+
+def nearest(value: Any, options: Iterable[str]) -> str:
+    """Return ': did you mean ...?' words for a misspelt name, or nothing."""
+    close = difflib.get_close_matches(str(value).lower(), list(options), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,240 @@
+"""The command line: options, what a person reads, files. The work is done by the modules that the commands import.
+
+Nothing but click and the standard library is imported before a command runs, so that `nbrnn --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__
+
+if TYPE_CHECKING:
+    from .forecasting import Comparison
+    from .problems import Problem
+    from .training import History
+
+STOPPED = 130  # what a shell reports for a program that Ctrl-C ended
+FIXED = ("target", "features", "window", "units", "epochs", "batch_size", "learning_rate", "split", "season")
+
+
+class UserError(click.ClickException):
+    """Something that the user got wrong: one sentence, exit code 2."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """The group of all commands; Ctrl-C ends any of them with exit code 130."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nStopped.", err=True)
+            ctx.exit(STOPPED)
+
+
+@contextlib.contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn the errors that name a user's mistake into a UserError."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(str(error)) from error
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Begin with:  nbrnn train sunspots",
+)
+@click.version_option(__version__, prog_name="nbrnn")
+def main() -> None:
+    """Learn, run and measure recurrent neural networks."""
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  nbrnn train sunspots
+  nbrnn train sunspots --lesson
+  nbrnn train beijing --features pm25,temp,wind --epochs 20
+  nbrnn train sales.csv --target Sales --window 12 --season 12 --out run1
+"""
+)
+@click.argument("series", metavar="DATASET|FILE")
+@click.option("--target", metavar="COLUMN", help="Column to predict.  [default: the data set's; a file's only one]")
+@click.option("--features", metavar="A,B,...", help="Columns that the model sees, the target among them.")
+@click.option("--window", default=24, show_default=True, help="Rows that the model sees before each prediction.")
+@click.option("--units", default=16, show_default=True, help="Units of the SimpleRNN layer.")
+@click.option("--epochs", default=50, show_default=True, help="Passes over the training windows.")
+@click.option("--batch-size", default=16, show_default=True, help="Windows in a step of the optimizer.")
+@click.option("--learning-rate", default=0.001, show_default=True, help="Step size of Adam.")
+@click.option("--split", default=0.8, show_default=True, help="Share of the rows, from the start, to train on.")
+@click.option("--season", type=int, help="Rows in a season, for the seasonal baseline.  [default: the data set's]")
+@click.option("--seed", default=0, show_default=True, help="Decides the first weights and the order of the windows.")
+@click.option("--out", metavar="DIR", help="Folder to write into.  [default: nbrnn-out/NAME]")
+@click.option("--no-plots", is_flag=True, help="Draw no picture.")
+@click.option("--lesson", is_flag=True, help="The lesson on sunspots that this grew from, and what is wrong with it.")
+@click.pass_context
+def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, lesson: bool, **options: Any) -> None:
+    """Train a network on a series and score it beside baselines.
+
+    DATASET is a packaged series (see `nbrnn data`); FILE is a CSV file with a row a time step. The first rows are
+    trained on, the last are only predicted, each from the true rows before it. Ctrl-C stops the training and keeps
+    what was learned.
+    """
+    from .checks import whole_number
+    from .lesson import BATCH_SIZE, EPOCHS, lesson_model, lesson_problem, lesson_remarks, lesson_scores
+    from .problems import make_model, make_problem
+    from .targets import cpu
+
+    cpu.announce = click.echo
+    seed = options.pop("seed")
+    with one_sentence():
+        if lesson:
+            _refuse_with_lesson(ctx, series)
+            problem, model, epochs, batch_size = lesson_problem(), lesson_model(seed), EPOCHS, BATCH_SIZE
+        else:
+            columns = options["features"] and [name.strip() for name in options["features"].split(",")]
+            epochs = whole_number("epochs", options["epochs"])
+            batch_size = whole_number("batch-size", options["batch_size"])
+            how = {name: options[name] for name in ("target", "window", "split", "season")}
+            problem = make_problem(series, features=columns, **how)
+            model = make_model(problem, options["units"], options["learning_rate"], seed)
+        description = str(problem)
+        forecaster = problem.forecaster(model)
+    folder = _writable(Path(out or Path("nbrnn-out") / (problem.table.name + "-lesson" * lesson)))
+
+    click.echo(description + "\n")
+    model.summary(print_fn=click.echo)
+    click.echo()
+    stopped = False
+    try:
+        with one_sentence():
+            problem.fit(forecaster, epochs=epochs, batch_size=batch_size, verbose=1)
+    except KeyboardInterrupt:
+        stopped = True
+        if not model.steps:
+            raise
+        click.echo(f"Stopped in epoch {len(model.history.epoch) + 1} of {epochs}; going on with what was learned.")
+    comparison = problem.compare(forecaster)
+    click.echo(f"\n{comparison}\n")
+    click.echo(click.wrap_text(comparison.verdict(), 79))
+    if lesson and not stopped:
+        click.echo("\n" + lesson_remarks(problem, forecaster, comparison, lesson_scores(problem, range(20))))
+    notes = {**problem.notes(), "lesson": lesson, "stopped": stopped}
+    with _writing(folder):
+        if not no_plots:
+            _draw(problem, comparison, folder / "predictions.png")
+        forecaster.save(folder / "model.safetensors", **notes)
+        _write_history(model.history, folder / "history.csv")
+    click.echo("\nWritten:")
+    if not no_plots:
+        click.echo("  predictions.png    actual and predicted values, the split, the errors")
+    click.echo("  model.safetensors  the model with its scaler, columns, window and split")
+    click.echo("  history.csv        the loss of every epoch")
+    click.echo(f"into the folder {folder}")
+    if stopped:
+        ctx.exit(STOPPED)
+
+
+@main.command(epilog="Example:  nbrnn data sunspots")
+@click.argument("name", required=False)
+def data(name: str | None) -> None:
+    """List the packaged series, or show one: origin, licence, statistics."""
+    from .catalogue import describe_series, list_series
+
+    with one_sentence():
+        click.echo(describe_series(name) if name else list_series())
+
+
+@main.command(epilog="Example:  nbrnn info")
+def info() -> None:
+    """Show versions, threads, the JIT and the cache of compiled kernels."""
+    import platform
+    from importlib.metadata import version
+
+    from .targets import cpu
+
+    facts = {"nbrnn": __version__, "Python": platform.python_version()}
+    facts |= {name: version(name) for name in ("numba", "llvmlite", "numpy", "matplotlib", "safetensors")}
+    with one_sentence():
+        facts |= cpu.describe()
+    for label, text in facts.items():
+        click.echo(f"{label:<17}{text}")
+
+
+def _refuse_with_lesson(ctx: click.Context, series: str) -> None:
+    """Refuse what the lesson decides itself."""
+    if series != "sunspots":
+        raise UserError(f"--lesson is about sunspots: nbrnn train sunspots --lesson, not {series}.")
+    given = [name for name in FIXED if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+    if given:
+        names = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise UserError(f"--lesson decides {names} itself; leave that out.")
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or folder
+        raise UserError(f"the folder {folder} cannot be written: {error.strerror} ({where}).") from error
+
+
+def _writable(folder: Path) -> Path:
+    """Make a folder and try to write into it."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, so nothing can be written into it; name a folder with --out.")
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{uuid.uuid4().hex}"
+        probe.touch()
+        probe.unlink()
+    return folder
+
+
+def _draw(problem: Problem, comparison: Comparison, path: Path) -> None:
+    """Draw the picture of both parts' predictions."""
+    from .plots import plot_predictions
+    from .saving import write_whole
+
+    rows, actual, predicted = comparison.joined()
+    figure = plot_predictions(
+        actual,
+        predicted,
+        problem.split,
+        rows=rows,
+        dates=problem.table.dates,
+        unit=problem.unit or problem.target,
+        title=f"{problem.target}: actual and predicted, one step ahead",
+    )
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=120)
+    write_whole(path, png.getvalue())
+
+
+def _write_history(history: History, path: Path) -> None:
+    """Write a row an epoch, counted from 1."""
+    from .saving import write_whole
+
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["epoch", *history.history])
+    rows.writerows(zip((epoch + 1 for epoch in history.epoch), *history.history.values(), strict=True))
+    write_whole(path, text.getvalue().encode())
+
+
+if __name__ == "__main__":
+    main()

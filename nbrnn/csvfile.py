@@ -1,0 +1,285 @@
+"""CSV files to tables: numbers as float64, dates as the labels that they are, and no cell guessed or skipped."""
+
+from __future__ import annotations
+
+import csv
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checks import nearest
+
+PEEK = 20  # rows of data that decide whether there is a header and which column holds the dates
+DATE_NAMES = {
+    "date",
+    "datetime",
+    "timestamp",
+    "time",
+    "year",
+    "month",
+    "day",
+}  # a first column of numbers is dates then
+DATE = re.compile(
+    r"\d+([-/:QTWM]|-[QW])\d|\d+\.\d+\.\d|(\d+[-/. ]?)?[A-Z]{3,9}[-/., ]*\d", re.IGNORECASE
+)  # how one begins
+MISSING = {"", "na", "n/a", "nan", "nat", "null", "none", "?", "-"}
+
+Columns = str | int | Sequence[str | int]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Table:
+    """A series with names: `len(table)` is its rows, `table[a:b]` some of them, `np.asarray(table)` its values.
+
+    Attributes
+    ----------
+    values : float64 array (rows, columns)
+    columns : tuple of str
+    dates : tuple of str, or None
+        The label of each row, as it stood in the file.
+    name : str
+        What the series is called, in titles and sentences.
+
+    Raises
+    ------
+    ValueError
+        If values, columns and dates do not fit together.
+    """
+
+    values: NDArray[np.float64]
+    columns: tuple[str, ...]
+    dates: tuple[str, ...] | None = None
+    name: str = "table"
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.shape[1] != len(self.columns):
+            raise ValueError(f"a table of {len(self.columns)} columns cannot hold values of shape {self.values.shape}.")
+        if self.dates is not None and len(self.dates) != len(self.values):
+            raise ValueError(f"a table of {len(self.values)} rows cannot have {len(self.dates)} dates.")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: slice) -> Table:
+        if not isinstance(rows, slice):
+            raise TypeError(f"a table takes a slice of rows, such as table[:100], not {rows!r}; see Table.column.")
+        dates = None if self.dates is None else self.dates[rows]
+        return Table(self.values[rows], self.columns, dates, self.name)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values, dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        span = f", {self.dates[0]} to {self.dates[-1]}" if self.dates else ""
+        return f"<Table {self.name!r}: {len(self)} rows{span}, columns {', '.join(self.columns)}>"
+
+    def index(self, column: str | int) -> int:
+        """Return a column's index; ValueError, with the nearest name, if there is none such."""
+        return _find(column, self.columns, self.name)
+
+    def column(self, name: str | int) -> NDArray[np.float64]:
+        """Return a column, a view (rows,), by its name or index; ValueError, with the nearest name, if unknown."""
+        return self.values[:, self.index(name)]
+
+    def select(self, columns: Columns) -> Table:
+        """Return a table of some columns, in the order given; ValueError if one is unknown or named twice."""
+        chosen = _find_all(columns, self.columns, self.name)
+        return Table(self.values[:, chosen], tuple(self.columns[c] for c in chosen), self.dates, self.name)
+
+
+def read_csv(
+    path: str | Path,
+    columns: Columns | None = None,
+    header: bool | str = "auto",
+    date_column: str | int | None = "auto",
+) -> Table:
+    r"""Read numbers from a CSV file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file in UTF-8 with commas or semicolons between the cells and points in the numbers.
+    columns : str, int or sequence of them, optional
+        Columns to read, by name or by index from 0, in this order; if not given, all but the dates.
+    header : bool or "auto"
+        Whether the first row holds names. "auto": it does if it has a word where a row below has a number or a date.
+        Without names the columns are column1, column2 and so on.
+    date_column : str, int, "auto" or None
+        The column whose cells are kept as labels. "auto": the first column that is not chosen and holds dates (1965-01,
+        31.1.1965, 1/31/65, Jan 1965, 12:30 and so on); or else the first column of all if it is called date, time, year
+        or the like.
+
+    Returns
+    -------
+    Table
+        Named as the file without its ending.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the path is a folder, or the file is empty, has no rows, is not UTF-8 or not regular CSV, has rows of
+        different lengths, a blank line between rows, two columns of one name, or a cell among the numbers that is
+        empty, a text, NaN or infinite: the sentence names file, line (from 1) and column. If a column is unknown.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "flights.csv"
+    >>> _ = path.write_text("Month,Passengers\n1949-01,112\n1949-02,118\n")
+    >>> table = read_csv(path)
+    >>> table
+    <Table 'flights': 2 rows, 1949-01 to 1949-02, columns Passengers>
+    >>> table.column("Passengers").tolist()
+    [112.0, 118.0]
+    """
+    path = Path(path)
+    if header not in (True, False, "auto"):
+        raise ValueError(f"header must be True, False or 'auto', not {header!r}.")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _read(path, file, columns, header, date_column)
+    except UnicodeDecodeError:
+        line = 1 + path.read_bytes().decode(errors="replace").split("\ufffd")[0].count("\n")
+        raise ValueError(f"{path}, line {line}: the text is not UTF-8; save the file as CSV in UTF-8.") from None
+    except csv.Error as error:
+        raise ValueError(f"{path} is not a regular CSV file: {error}.") from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}.") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder; give the CSV file itself.") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _read(
+    path: Path, file: TextIO, columns: Columns | None, header: bool | str, date_column: str | int | None
+) -> Table:
+    records = _records(path, file)
+    peek = list(islice(records, 1 + PEEK))
+    if not peek:
+        raise ValueError(f"{path} is empty.")
+    width = len(peek[0][1])
+    regular = [cells for _, cells in peek if len(cells) == width]
+    titled = _has_header(regular) if header == "auto" else bool(header)
+    names = [cell.strip() or f"column{k}" for k, cell in enumerate(peek[0][1] if titled else [""] * width, start=1)]
+    twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
+    if twice is not None:
+        raise ValueError(f"{path} has two columns of the name {twice!r}; rename one of them.")
+    if len(peek) == titled:
+        raise ValueError(f"{path} has a header but no rows of numbers.")
+    chosen = None if columns is None else _find_all(columns, names, str(path))
+    if date_column == "auto":
+        dates = _guess_dates(names, regular[titled:], chosen or [])
+    else:
+        dates = None if date_column is None else _find(date_column, names, str(path))
+    if chosen is None:
+        chosen = [c for c in range(width) if c != dates]
+        if not chosen:
+            raise ValueError(f"{path} has no column of numbers beside its dates.")
+
+    pick = itemgetter(*chosen, chosen[0])  # one more, so that it returns a tuple for one column too
+    numbers, lines, labels = array("d"), array("q"), []
+    for line, cells in chain(peek[titled:], records):
+        if len(cells) != width:
+            raise ValueError(f"{path}, line {line}: found {len(cells)} cells where the first row has {width}.")
+        try:
+            numbers.extend(map(float, pick(cells)[:-1]))
+        except ValueError:
+            raise _not_a_number(path, line, names, cells, chosen) from None
+        lines.append(line)
+        if dates is not None:
+            labels.append(cells[dates].strip())
+    values = np.frombuffer(numbers, np.float64).reshape(-1, len(chosen))
+    finite = np.isfinite(values)
+    if not finite.all():
+        row, c = np.argwhere(~finite)[0]
+        raise _refusal(path, lines[row], names[chosen[c]], f"found {values[row, c]}")
+    return Table(values, tuple(names[c] for c in chosen), None if dates is None else tuple(labels), path.stem)
+
+
+def _records(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, cells) for each row; blank lines may stand before and after the rows."""
+    lead: list[str] = []
+    for text in file:
+        lead.append(text)
+        if text.strip():
+            break
+    unquoted = re.sub(r'"[^"]*"', "", lead[-1]) if lead else ""
+    reader = csv.reader(
+        chain(lead, file), delimiter=";" if ";" in unquoted else ",", skipinitialspace=True, strict=True
+    )
+    seen = blank = 0
+    for cells in reader:
+        if not cells or (len(cells) == 1 and not cells[0].strip()):
+            blank = blank or reader.line_num
+            continue
+        if seen and blank:
+            raise ValueError(f"{path}, line {blank}: the line is blank, but rows follow; fill it in or remove it.")
+        seen, blank = 1, 0
+        yield reader.line_num, cells
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_header(rows: list[list[str]]) -> bool:
+    """Return whether the first row has a word where one below has a number or a date (or a word, if it is alone)."""
+
+    def word(cell: str) -> bool:
+        return cell.strip().lower() not in MISSING and not _is_number(cell) and not cell.strip()[0].isdigit()
+
+    def datum(cell: str) -> bool:
+        return _is_number(cell) or cell.strip()[:1].isdigit()
+
+    below = rows[1:]
+    return any(word(cell) and (not below or any(datum(row[c]) for row in below)) for c, cell in enumerate(rows[0]))
+
+
+def _guess_dates(names: list[str], rows: list[list[str]], chosen: list[int]) -> int | None:
+    free = [c for c in range(len(names)) if c not in chosen]
+    for c in free:
+        if all(DATE.match(row[c].strip()) for row in rows):
+            return c
+    return 0 if 0 in free and len(names) > 1 and names[0].lower() in DATE_NAMES else None
+
+
+def _find(column: str | int, names: Sequence[str], where: str) -> int:
+    if isinstance(column, (int, np.integer)) and not isinstance(column, bool):
+        if not 0 <= column < len(names):
+            raise ValueError(f"{where} has columns 0 to {len(names) - 1}, but column {column} is asked for.")
+        return int(column)
+    if column not in names:
+        raise ValueError(f"{where} has no column {column!r}{nearest(column, names)}; it has {', '.join(names)}.")
+    return list(names).index(str(column))
+
+
+def _find_all(columns: Columns, names: Sequence[str], where: str) -> list[int]:
+    chosen = [_find(c, names, where) for c in ([columns] if isinstance(columns, (str, int)) else columns)]
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(f"columns must name at least one column of {where} and none twice, not {columns!r}.")
+    return chosen
+
+
+def _not_a_number(path: Path, line: int, names: list[str], cells: list[str], chosen: list[int]) -> ValueError:
+    c = next(c for c in chosen if not _is_number(cells[c]))
+    text = cells[c].strip()
+    return _refusal(path, line, names[c], f"found {text[:40]!r}" if text else "the cell is empty")
+
+
+def _refusal(path: Path, line: int, name: str, found: str) -> ValueError:
+    return ValueError(f"{path}, line {line}, column {name!r}: {found}, but a finite number such as 12.5 is wanted.")

@@ -1,0 +1,176 @@
+"""Products of matrices. Small ones are plain loops; wide ones go through register tiles (tile.py).
+
+Letters: N rows (time steps times samples), F features in, O features out.
+"""
+
+from numba import types
+from numba.extending import overload
+
+from .abi import inlined, jit, kernel
+from .activations import SMALL, TANH, act, activate
+from .tile import ROWS, VECTOR_BYTES, full, full_edge, single, single_edge
+
+
+def multiply(C, A, B, accumulate):
+    """C (+)= A B, for C-contiguous matrices (plain NumPy; the native twins are below)."""
+    C[...] = (C if accumulate else 0) + A @ B
+
+
+def multiply_tn(C, A, B, accumulate):
+    """C (+)= A^T B."""
+    C[...] = (C if accumulate else 0) + A.T @ B
+
+
+@jit
+def loop_multiply(C, A, B, M, K, a_row, a_k, accumulate):
+    """C (+)= op(A) B for any dtype, as plain loops; A's elements lie a_row and a_k apart in memory."""
+    width = A.shape[1]
+    for m in range(M):
+        row = C[m]
+        if not accumulate:
+            for n in range(row.size):
+                row[n] = C.dtype.type(0)
+        for k in range(K):
+            at, line = m * a_row + k * a_k, B[k]
+            a = A[at // width, at % width]
+            for n in range(row.size):
+                row[n] += a * line[n]
+
+
+@jit
+def tiled_multiply(C, A, B, M, K, a_row, a_k, accumulate):
+    """C (+)= op(A) B by register tiles: two vectors of columns at a time, then what is left under a mask."""
+    N = C.shape[1]
+    width = VECTOR_BYTES // C.itemsize
+    n = 0
+    while n + 2 * width <= N:
+        m = 0
+        while m + ROWS <= M:
+            full(A, m * a_row, a_row, a_k, B, n, N, C, m * N + n, N, K, accumulate, 0)
+            m += ROWS
+        while m < M:
+            single(A, m * a_row, a_row, a_k, B, n, N, C, m * N + n, N, K, accumulate, 0)
+            m += 1
+        n += 2 * width
+    while n < N:
+        m = 0
+        while m + ROWS <= M:
+            full_edge(A, m * a_row, a_row, a_k, B, n, N, C, m * N + n, N, K, accumulate, N - n)
+            m += ROWS
+        while m < M:
+            single_edge(A, m * a_row, a_row, a_k, B, n, N, C, m * N + n, N, K, accumulate, N - n)
+            m += 1
+        n += width
+
+
+@overload(multiply)
+def _multiply(C, A, B, accumulate):  # type: ignore[no-untyped-def]
+    product = loop_multiply if C.dtype == types.complex128 else tiled_multiply
+    return lambda C, A, B, accumulate: product(C, A, B, A.shape[0], A.shape[1], A.shape[1], 1, accumulate)
+
+
+@overload(multiply_tn)
+def _multiply_tn(C, A, B, accumulate):  # type: ignore[no-untyped-def]
+    product = loop_multiply if C.dtype == types.complex128 else tiled_multiply
+    return lambda C, A, B, accumulate: product(C, A, B, A.shape[1], A.shape[0], 1, A.shape[1], accumulate)
+
+
+@inlined
+def few_neurons(n, Y, A, X, Wx, H, states, Wh, b, code):
+    """`neurons` for one short row, with its sums in registers."""
+    y, x, h = Y[n], X[n], H[n]
+    for j in range(y.size):
+        s = b[j] if b.size else y.dtype.type(0)
+        for d in range(x.size):
+            s += x[d] * Wx[d, j]
+        for k in range(states):
+            s += h[k] * Wh[k, j]
+        if A.size:
+            A[n, j] = s
+        y[j] = act(s, code)
+
+
+@inlined
+def neurons(Y, A, X, Wx, H, states, Wh, b, code):
+    """Y = act(X Wx + H Wh + b), a row a sample, with the first `states` columns of H (all or none).
+
+    b may be empty; A, unless it is empty, keeps the pre-activations.
+    """
+    rows, units = Y.shape
+    if units < SMALL:
+        for n in range(rows):
+            if code == TANH:
+                few_neurons(n, Y, A, X, Wx, H, states, Wh, b, TANH)
+            else:
+                few_neurons(n, Y, A, X, Wx, H, states, Wh, b, code)
+        return
+    for n in range(rows):
+        y = Y[n]
+        if b.size:
+            for j in range(units):
+                y[j] = b[j]
+    multiply(Y, X, Wx, b.size > 0)
+    if states:
+        multiply(Y, H, Wh, True)
+    for n in range(A.shape[0]):
+        for j in range(units):
+            A[n, j] = Y[n, j]
+    activate(Y, code)
+
+
+@inlined
+def back_product(dX, dA, W, WT, accumulate):
+    """dX (+)= dA W^T; the transposed copy WT serves wide matrices, W itself small ones."""
+    if WT.size:
+        multiply(dX, dA, WT, accumulate)
+        return
+    for n in range(dX.shape[0]):
+        dx, da = dX[n], dA[n]
+        for k in range(dx.size):
+            s = dx[k] if accumulate else dx.dtype.type(0)
+            for j in range(da.size):
+                s += da[j] * W[k, j]
+            dx[k] = s
+
+
+@kernel("W[F,O] -> WT[O,F]")
+def transpose(W, WT):
+    """Copy a matrix, columns to rows, so that a product with its transpose runs along rows."""
+    for k in range(W.shape[0]):
+        Wk = W[k]
+        for j in range(W.shape[1]):
+            WT[j, k] = Wk[j]
+
+
+@kernel("x[N,F] da[N,O] -> dW[F,O] db[O]?", flops=lambda d: (2 * d["F"] + 1) * d["N"] * d["O"])
+def weight_gradient(x, da, dW, db):
+    """dW = x^T da and db = the sum of da, over all steps and samples at once: no part of it is sequential."""
+    N, F = x.shape
+    O = da.shape[1]
+    zero = da.dtype.type(0)
+    if O < SMALL:
+        for f in range(F):
+            for j in range(O):
+                s = zero
+                for n in range(N):
+                    s += x[n, f] * da[n, j]
+                dW[f, j] = s
+        for j in range(db.size):
+            s = zero
+            for n in range(N):
+                s += da[n, j]
+            db[j] = s
+        return
+    multiply_tn(dW, x, da, False)
+    for j in range(db.size):
+        db[j] = zero
+    for n in range(N):
+        row = da[n]
+        for j in range(db.size):
+            db[j] += row[j]
+
+
+@kernel("da[N,O] W[F,O] WT[O,F]? -> dx[N,F]", flops=lambda d: 2 * d["N"] * d["F"] * d["O"])
+def input_gradient(da, W, WT, dx):
+    """dx = da W^T."""
+    back_product(dx, da, W, WT, False)

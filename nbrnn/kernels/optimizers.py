@@ -1,0 +1,123 @@
+"""Optimizers on the whole block of parameters at once, with Keras' formulas and defaults.
+
+    sgd:      v = momentum v - lr g,  p = p + v                        (Nesterov: p = p + momentum v - lr g)
+    rmsprop:  v = rho v + (1 - rho) g^2,  p = p - lr g / sqrt(v + eps)
+    adam:     m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,
+              p = p - lr sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps)     (Kingma & Ba 2014, section 2)
+
+The next parameters are first written over the gradients, checked, and only then copied: a step that is not finite
+leaves the last finite parameters in place and says so in the status word.
+"""
+
+import numpy as np
+
+from .abi import SHARDS, STATUS, inlined, kernel
+
+GRADIENT_NOT_FINITE, UPDATE_NOT_FINITE = 1, 2
+LANES = 16  # partial sums of a norm: vectorised, and always added in the same order
+
+
+@inlined
+def finite(v):
+    """Return whether every element is finite: x - x is NaN for an infinity and for NaN."""
+    bad = 0
+    for i in range(v.size):
+        bad |= (v[i] - v[i]) != v.dtype.type(0)
+    return bad == 0
+
+
+@inlined
+def commit(control, grads, params):
+    """Take over the next parameters, which stand in `grads`, if they are finite."""
+    if finite(grads):
+        for i in range(params.size):
+            params[i] = grads[i]
+    else:
+        control[STATUS] = UPDATE_NOT_FINITE
+
+
+@kernel("control[C]:i8 -> !grads[K,P]", flops=lambda d: (d["K"] - 1) * d["P"])
+def sum_shards(control, grads):
+    """Add the shards' gradients to the first shard's, always in the same order."""
+    total = grads[0]
+    for s in range(1, control[SHARDS]):
+        other = grads[s]
+        for i in range(total.size):
+            total[i] += other[i]
+
+
+@kernel("control[C]:i8 limit:float -> !grads[P] lanes[L]:f8", flops=lambda d: 3 * d["P"])
+def clip_global_norm(control, limit, grads, lanes):
+    """Scale all gradients by limit / norm where their joint norm exceeds the limit (Pascanu et al. 2013)."""
+    for q in range(LANES):
+        lanes[q] = 0.0
+    for start in range(0, grads.size, LANES):  # a block is padded to whole lanes
+        part = grads[start : start + LANES]
+        for q in range(LANES):
+            g = np.float64(part[q])
+            lanes[q] += g * g
+    square = 0.0
+    for q in range(LANES):
+        square += lanes[q]
+    norm = np.sqrt(square)
+    if norm > limit:
+        scale = grads.dtype.type(limit / norm)
+        for i in range(grads.size):
+            grads[i] *= scale
+
+
+@kernel("hyper[Y]:f8 nesterov:int -> !control[C]:i8 !grads[P] !params[P] !v[P]?", flops=lambda d: 4 * d["P"])
+def sgd(hyper, nesterov, control, grads, params, v):
+    """Stochastic gradient descent; hyper = (learning rate, momentum). `v` is absent without momentum."""
+    if not finite(grads):
+        control[STATUS] = GRADIENT_NOT_FINITE
+        return
+    rate, momentum = params.dtype.type(hyper[0]), params.dtype.type(hyper[1])
+    if v.size:
+        for i in range(v.size):
+            v[i] = momentum * v[i] - rate * grads[i]
+        if nesterov:
+            for i in range(v.size):
+                grads[i] = params[i] + (momentum * v[i] - rate * grads[i])
+        else:
+            for i in range(v.size):
+                grads[i] = params[i] + v[i]
+    else:
+        for i in range(params.size):
+            grads[i] = params[i] - rate * grads[i]
+    commit(control, grads, params)
+
+
+@kernel("hyper[Y]:f8 -> !control[C]:i8 !grads[P] !params[P] !v[P]", flops=lambda d: 7 * d["P"])
+def rmsprop(hyper, control, grads, params, v):
+    """RMSprop (Hinton, lecture 6e, 2012); hyper = (learning rate, rho, epsilon)."""
+    if not finite(grads):
+        control[STATUS] = GRADIENT_NOT_FINITE
+        return
+    rate, rho, epsilon = params.dtype.type(hyper[0]), params.dtype.type(hyper[1]), params.dtype.type(hyper[2])
+    rest = params.dtype.type(1.0 - hyper[1])
+    for i in range(v.size):
+        v[i] = rho * v[i] + rest * (grads[i] * grads[i])
+    for i in range(v.size):
+        grads[i] = params[i] - rate * grads[i] / np.sqrt(v[i] + epsilon)
+    commit(control, grads, params)
+
+
+@kernel("-> !hyper[Y]:f8 !control[C]:i8 !grads[P] !params[P] !m[P] !v[P]", flops=lambda d: 10 * d["P"])
+def adam(hyper, control, grads, params, m, v):
+    """Adam; hyper = (learning rate, beta 1, beta 2, epsilon, beta 1 to the t, beta 2 to the t)."""
+    if not finite(grads):
+        control[STATUS] = GRADIENT_NOT_FINITE
+        return
+    hyper[4] *= hyper[1]
+    hyper[5] *= hyper[2]
+    kind = params.dtype.type
+    rate, epsilon = kind(hyper[0] * np.sqrt(1.0 - hyper[5]) / (1.0 - hyper[4])), kind(hyper[3])
+    b1, r1, b2, r2 = kind(hyper[1]), kind(1.0 - hyper[1]), kind(hyper[2]), kind(1.0 - hyper[2])
+    for i in range(m.size):
+        m[i] = b1 * m[i] + r1 * grads[i]
+    for i in range(m.size):
+        v[i] = b2 * v[i] + r2 * (grads[i] * grads[i])
+    for i in range(m.size):
+        grads[i] = params[i] - rate * m[i] / (np.sqrt(v[i]) + epsilon)
+    commit(control, grads, params)

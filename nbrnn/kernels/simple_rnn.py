@@ -1,0 +1,44 @@
+"""The simple (Elman) recurrent layer.
+
+    a_t = x_t Wx + h_(t-1) Wh + b          h_t = act(a_t)
+    dL/da_t = dL/dh_t * act'(a_t)          dL/dh_(t-1) += dL/da_t Wh^T
+
+Source: Elman, Finding Structure in Time, Cognitive Science 14 (1990), with Keras' names and layouts; the backward pass
+is Werbos, Backpropagation Through Time, Proc. IEEE 78 (1990). Weight gradients are not sequential: they leave the time
+loop, dWx = sum_t x_t^T da_t and dWh = sum_t h_(t-1)^T da_t (gemm.weight_gradient).
+
+Letters: T steps, B samples, D features, H units; K is T where every step feeds the loss, 1 where the last one does.
+h[0] is the initial state and h[t + 1] the state after step t; without `initial` h[0] is zero and is not read.
+"""
+
+from .abi import kernel
+from .activations import descend
+from .gemm import back_product, neurons
+
+
+@kernel(
+    "x[T,B,D] Wx[D,H] Wh[H,H] b[H]? activation:int initial:int -> !h[T+1,B,H] a[T,B,H]?",
+    flops=lambda d: d["T"] * d["B"] * d["H"] * 2 * (d["D"] + d["H"]),
+)
+def simple_rnn_forward(x, Wx, Wh, b, activation, initial, h, a):
+    """Run the layer over T steps; `a`, where it is asked for, keeps the pre-activations."""
+    for t in range(x.shape[0]):
+        states = Wh.shape[0] if t > 0 or initial else 0
+        neurons(h[t + 1], a[t] if a.size else h[0][:0], x[t], Wx, h[t], states, Wh, b, activation)
+
+
+@kernel(
+    "Wh[H,H] WhT[H,H]? h[T+1,B,H] activation:int -> !dh[K,B,H] da[T,B,H] dh0[B,H]?",
+    flops=lambda d: d["T"] * d["B"] * d["H"] * (2 * d["H"] + 3),
+)
+def simple_rnn_backward(Wh, WhT, h, activation, dh, da, dh0):
+    """Backpropagation through time: dh holds what comes from the loss, and gains what comes from the future."""
+    T = da.shape[0]
+    every = dh.shape[0] == T
+    for t in range(T - 1, -1, -1):
+        now = dh[t] if every else dh[0]
+        descend(da[t], now, h[t + 1], activation)
+        if t > 0:
+            back_product(dh[t - 1] if every else now, da[t], Wh, WhT, every)
+        elif dh0.size:
+            back_product(dh0, da[0], Wh, WhT, False)

@@ -1,0 +1,398 @@
+"""Layers: weights, shapes, and how they lower themselves to kernel calls. They compute nothing.
+
+Shapes as users see them leave the batch out: (T, D) for sequences, (F,) for vectors. Inside a program sequences are
+time-major, (T, B, D), and vectors (B, F).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import initializers
+from .checks import one_of, whole_number
+from .kernels.activations import ACTIVATIONS, LINEAR
+from .program import Buffer, Program
+
+Shape = tuple[int | None, ...]
+# Takes dL/dy and whether dL/dx is wanted; adds the calls of the backward pass and returns dL/dx.
+Backward = Callable[[Buffer, bool], Buffer | None]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A trainable array of a layer, by Keras' name."""
+
+    name: str
+    shape: tuple[int, ...]
+    initializer: str
+
+
+class Layer:
+    """What all layers share: a name, an optional input shape, and weights once a model has built them.
+
+    Parameters
+    ----------
+    input_shape : tuple, optional
+        On the first layer of a model: the shape of one sample, (T, D) or (F,).
+    name : str, optional
+        Unique within a model; given by the model where it is not given here.
+    """
+
+    kind = "layer"
+
+    def __init__(self, *, input_shape: Shape | None = None, name: str | None = None) -> None:
+        self.name = name
+        self.input_shape = None if input_shape is None else checked_shape(input_shape)
+        self.views: dict[str, np.ndarray] | None = None  # into the model's block of parameters
+
+    def weights(self, shape: Shape) -> list[Weight]:
+        """Return the layer's weights for an input shape, in Keras' order."""
+        return []
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of one output sample.
+
+        Raises
+        ------
+        ValueError
+            If the layer cannot take inputs of this shape.
+        """
+        return shape
+
+    def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
+        """Add the calls of the forward pass; return the output and what adds those of the backward pass."""
+        raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make this layer again."""
+        config: dict[str, Any] = {"name": self.name}
+        if self.input_shape is not None:
+            config["input_shape"] = list(self.input_shape)
+        return config
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the layer's weights, in Keras' order and layouts."""
+        return [view.copy() for view in self._views().values()]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Set the layer's weights from a list in Keras' order.
+
+        Raises
+        ------
+        ValueError
+            If there are too many or too few, or one has another shape or is not finite; nothing is changed then.
+        """
+        assign(self._named(), weights, f"layer {self.name}")
+
+    def count_params(self) -> int:
+        """Return the number of trainable numbers."""
+        return sum(view.size for view in self._views().values())
+
+    def _views(self) -> dict[str, np.ndarray]:
+        if self.views is None:
+            raise ValueError(
+                f"layer {self.name or self.kind} has no weights yet: add it to a model that knows its input_shape."
+            )
+        return self.views
+
+    def _named(self) -> list[tuple[str, np.ndarray]]:
+        return [(f"{self.name}/{name}", view) for name, view in self._views().items()]
+
+    def _buffer(self, p: Program, name: str) -> Buffer:
+        return p[f"{self.name}/{name}"]
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items() if value is not None)
+        return f"{type(self).__name__}({arguments})"
+
+
+class SimpleRNN(Layer):
+    """The simple recurrent (Elman) layer: h_t = act(x_t Wx + h_(t-1) Wh + b).
+
+    Parameters
+    ----------
+    units : int
+        Number of hidden units H.
+    activation : str, default "tanh"
+        One of linear, tanh, sigmoid, relu, softsign, elu, hard_sigmoid.
+    use_bias : bool, default True
+        Whether b is there.
+    return_sequences : bool, default False
+        Whether the output is every state, (T, H), or the last one, (H,).
+    kernel_initializer, recurrent_initializer, bias_initializer : str
+        How Wx, Wh and b begin; see `nbrnn.initializers`.
+    input_shape, name
+        As for every layer.
+
+    Raises
+    ------
+    ValueError
+        If `units` is not a positive whole number, or a name is unknown.
+
+    Notes
+    -----
+    Weights, in order: kernel (D, H), recurrent_kernel (H, H), bias (H,). Source: Elman 1990.
+    """
+
+    kind = "simple_rnn"
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        use_bias: bool = True,
+        return_sequences: bool = False,
+        kernel_initializer: str = "glorot_uniform",
+        recurrent_initializer: str = "orthogonal",
+        bias_initializer: str = "zeros",
+        *,
+        input_shape: Shape | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(input_shape=input_shape, name=name)
+        self.units = whole_number("units", units)
+        self.activation = one_of("activation", activation or "linear", ACTIVATIONS)
+        self.use_bias, self.return_sequences = bool(use_bias), bool(return_sequences)
+        self.kernel_initializer = initializers.check("kernel_initializer", kernel_initializer)
+        self.recurrent_initializer = initializers.check("recurrent_initializer", recurrent_initializer)
+        self.bias_initializer = initializers.check("bias_initializer", bias_initializer)
+
+    def weights(self, shape: Shape) -> list[Weight]:
+        features, units = known(shape[-1]), self.units
+        return [
+            Weight("kernel", (features, units), self.kernel_initializer),
+            Weight("recurrent_kernel", (units, units), self.recurrent_initializer),
+            *([Weight("bias", (units,), self.bias_initializer)] if self.use_bias else []),
+        ]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 2:
+            raise ValueError(
+                f"layer {self.name} needs sequences (time steps, features), but its input is {shape}; "
+                "a recurrent layer below it needs return_sequences=True, and plain vectors need a time axis."
+            )
+        return (shape[0], self.units) if self.return_sequences else (self.units,)
+
+    def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
+        steps, samples, _ = x.shape
+        Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
+        b = self._buffer(p, "bias") if self.use_bias else None
+        code = ACTIVATIONS.index(self.activation)
+        h = p.buffer(f"{self.name}/h", steps + 1, samples, self.units)
+        a = p.buffer(f"{self.name}/a", steps, samples, self.units) if p.tape else None
+        p.call("simple_rnn_forward", x=x, Wx=Wx, Wh=Wh, b=b, activation=code, initial=0, h=h, a=a)
+
+        def backward(dy: Buffer, wanted: bool) -> Buffer | None:
+            da = p.buffer(f"{self.name}/da", steps, samples, self.units)
+            names = [f"{self.name}/{w}" for w in ("kernel", "recurrent_kernel", "bias")[: 2 + self.use_bias]]
+            p.call(
+                "simple_rnn_backward",
+                Wh=Wh,
+                WhT=transposed(p, Wh) if steps > 1 else None,
+                h=h,
+                activation=code,
+                dh=dy.reshape(-1, samples, self.units),
+                da=da,
+            )
+            weight_gradient(p, x, da, names[0], names[2] if self.use_bias else None)
+            # h[0] is zero: what it would add to the gradient is left out.
+            weight_gradient(p, h[1:steps], da[1:], names[1], None)
+            return input_gradient(p, da, Wx, x, self.name) if wanted else None
+
+        return (h[1:] if self.return_sequences else h[steps]), backward
+
+    def config(self) -> dict[str, Any]:
+        return super().config() | {
+            "units": self.units,
+            "activation": self.activation,
+            "use_bias": self.use_bias,
+            "return_sequences": self.return_sequences,
+            "kernel_initializer": self.kernel_initializer,
+            "recurrent_initializer": self.recurrent_initializer,
+            "bias_initializer": self.bias_initializer,
+        }
+
+
+class Dense(Layer):
+    """The dense layer y = act(x W + b), on the last axis: a sequence is taken step by step.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    activation : str, optional
+        As for SimpleRNN; linear where it is not given.
+    use_bias : bool, default True
+        Whether b is there.
+    kernel_initializer, bias_initializer : str
+        How W and b begin.
+    input_shape, name
+        As for every layer.
+
+    Raises
+    ------
+    ValueError
+        If `units` is not a positive whole number, or a name is unknown.
+
+    Notes
+    -----
+    Weights, in order: kernel (F, units), bias (units,).
+    """
+
+    kind = "dense"
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros",
+        *,
+        input_shape: Shape | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(input_shape=input_shape, name=name)
+        self.units = whole_number("units", units)
+        self.activation = one_of("activation", activation or "linear", ACTIVATIONS)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.check("kernel_initializer", kernel_initializer)
+        self.bias_initializer = initializers.check("bias_initializer", bias_initializer)
+
+    def weights(self, shape: Shape) -> list[Weight]:
+        return [
+            Weight("kernel", (known(shape[-1]), self.units), self.kernel_initializer),
+            *([Weight("bias", (self.units,), self.bias_initializer)] if self.use_bias else []),
+        ]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (*shape[:-1], self.units)
+
+    def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
+        W = self._buffer(p, "kernel")
+        b = self._buffer(p, "bias") if self.use_bias else None
+        code = ACTIVATIONS.index(self.activation)
+        flat = x.reshape(-1, x.shape[-1])
+        rows = flat.shape[0]
+        y = p.buffer(f"{self.name}/y", rows, self.units)
+        a = p.buffer(f"{self.name}/a", rows, self.units) if p.tape else None
+        p.call("dense_forward", x=flat, W=W, b=b, activation=code, y=y, a=a)
+
+        def backward(dy: Buffer, wanted: bool) -> Buffer | None:
+            da = dy.reshape(rows, self.units)
+            if code != LINEAR:
+                da = p.buffer(f"{self.name}/da", rows, self.units)
+                p.call("activation_backward", y=y, dy=dy.reshape(rows, self.units), activation=code, da=da)
+            weight_gradient(p, flat, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
+            return input_gradient(p, da, W, x, self.name) if wanted else None
+
+        return y.reshape(*x.shape[:-1], self.units), backward
+
+    def config(self) -> dict[str, Any]:
+        return super().config() | {
+            "units": self.units,
+            "activation": self.activation,
+            "use_bias": self.use_bias,
+            "kernel_initializer": self.kernel_initializer,
+            "bias_initializer": self.bias_initializer,
+        }
+
+
+class Flatten(Layer):
+    """Put the steps of a sequence side by side: (T, D) becomes (T * D,)."""
+
+    kind = "flatten"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if None in shape:
+            raise ValueError(f"layer {self.name} needs a known number of time steps, but its input is {shape}.")
+        return (math.prod(known(n) for n in shape),)
+
+    def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
+        if len(x.shape) == 2:
+            return x, lambda dy, wanted: dy if wanted else None
+        steps, samples, features = x.shape
+        y = p.buffer(f"{self.name}/y", samples, steps * features)
+        p.call("flatten", x=x, y=y)
+
+        def backward(dy: Buffer, wanted: bool) -> Buffer | None:
+            if not wanted:
+                return None
+            dx = p.buffer(f"{self.name}/dx", *x.shape)
+            p.call("flatten_backward", dy=dy, dx=dx)
+            return dx
+
+        return y, backward
+
+
+LAYERS: dict[str, type[Layer]] = {c.__name__: c for c in (SimpleRNN, Dense, Flatten)}
+
+
+def known(size: int | None) -> int:
+    """Return a size that must be known by now."""
+    if size is None:
+        raise ValueError("the number of features, the last entry of input_shape, must be known.")
+    return size
+
+
+def checked_shape(shape: Any) -> Shape:
+    """Return an input shape as a tuple, or raise ValueError."""
+    if isinstance(shape, (int, np.integer)):
+        shape = (shape,)
+    if not isinstance(shape, (tuple, list)) or not 1 <= len(shape) <= 2:
+        raise ValueError(f"input_shape must be (time steps, features) or (features,), not {shape!r}.")
+    steps = [None if n is None else whole_number("input_shape", n) for n in shape[:-1]]
+    return (*steps, whole_number("input_shape", shape[-1]))
+
+
+def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -> None:
+    """Set arrays from a list, all of them or, with ValueError, none."""
+    wanted = ", ".join(f"{name} {view.shape}" for name, view in named)
+    if not isinstance(values, (list, tuple)) or len(values) != len(named):
+        came = len(values) if isinstance(values, (list, tuple)) else type(values).__name__
+        raise ValueError(f"set_weights of {owner} needs a list of {len(named)} arrays ({wanted}), not {came}.")
+    arrays = []
+    for (name, view), value in zip(named, values, strict=True):
+        array = np.asarray(value, view.dtype)
+        if array.shape != view.shape:
+            raise ValueError(f"set_weights of {owner}: {name} has shape {view.shape}, but {array.shape} came.")
+        if not np.isfinite(array).all():
+            raise ValueError(f"set_weights of {owner}: {name} holds a number that is not finite.")
+        arrays.append(array)
+    for (_, view), array in zip(named, arrays, strict=True):
+        view[...] = array
+
+
+def transposed(p: Program, W: Buffer) -> Buffer | None:
+    """Return a transposed copy of a wide matrix, made in this program; a small one is read as it stands."""
+    if W.size <= 64:
+        return None
+    WT = p.buffer(f"{W.name}T", W.shape[1], W.shape[0])
+    p.call("transpose", W=W, WT=WT)
+    return WT
+
+
+def weight_gradient(p: Program, x: Buffer, da: Buffer, kernel: str, bias: str | None) -> None:
+    """Add the call that gives dW = x^T da, and db."""
+    flat = x.reshape(-1, x.shape[-1]) if x.size else x.reshape(0, x.shape[-1])
+    rows = da.reshape(flat.shape[0], da.shape[-1])
+    p.call("weight_gradient", x=flat, da=rows, dW=p[gradient(kernel)], db=p[gradient(bias)] if bias else None)
+
+
+def input_gradient(p: Program, da: Buffer, W: Buffer, x: Buffer, name: str | None) -> Buffer:
+    """Add the call that gives dx = da W^T."""
+    dx = p.buffer(f"{name}/dx", *x.shape)
+    flat = dx.reshape(-1, x.shape[-1])
+    p.call("input_gradient", da=da.reshape(flat.shape[0], da.shape[-1]), W=W, WT=transposed(p, W), dx=flat)
+    return dx
+
+
+def gradient(name: str) -> str:
+    """Return the name of a weight's gradient: simple_rnn/kernel has simple_rnn/dkernel."""
+    layer, _, weight = name.rpartition("/")
+    return f"{layer}/d{weight}"

@@ -1,0 +1,165 @@
+"""From a model to programs: gather, forward, loss, backward for a shard, and the optimizer's step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .kernels.abi import CONTROL_WORDS
+from .kernels.optimizers import LANES
+from .layers import gradient
+from .optimizers import Optimizer
+from .program import Buffer, Layout, Plan, Program, sample_counts, shard_size
+
+if TYPE_CHECKING:
+    from .model import Sequential
+
+PREDICT, EVALUATE, TRAIN = "predict", "evaluate", "train"
+
+
+@dataclass(frozen=True)
+class Feed:
+    """How a user's array of samples lies in memory: (N, T, D), or (N, D) as one step; strides count elements."""
+
+    samples: int
+    steps: int
+    features: int
+    strides: tuple[int, int, int]
+    vector: bool
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> Feed:
+        """Describe an array of two or three axes."""
+        strides = [s // array.itemsize for s in array.strides]
+        if array.ndim == 2:
+            return cls(array.shape[0], 1, array.shape[1], (strides[0], 0, strides[1]), True)
+        samples, steps, features = array.shape
+        return cls(samples, steps, features, (strides[0], strides[1], strides[2]), False)
+
+    @classmethod
+    def contiguous(cls, samples: int, shape: tuple[int, ...]) -> Feed:
+        """Describe a C-contiguous array of samples of a shape."""
+        features = shape[-1]
+        steps = shape[0] if len(shape) == 2 else 1
+        return cls(samples, steps, features, (steps * features, features, 1), len(shape) == 1)
+
+    @property
+    def extent(self) -> int:
+        """Number of elements from the first to the last, ends included."""
+        lengths = (self.samples, self.steps, self.features)
+        return 1 + sum((n - 1) * s for n, s in zip(lengths, self.strides, strict=True))
+
+    def lower(self, p: Program, block: str, name: str) -> Buffer:
+        """Add the call that fetches a shard's samples; sequences come out time-major."""
+        source = p.buffer(f"{name} of all samples", self.extent, block=block)
+        x = p.buffer(name, self.steps, p.samples, self.features)
+        p.call(
+            "gather",
+            source=source,
+            order=p["order"],
+            control=p["control"],
+            per_sample=self.strides[0],
+            per_step=self.strides[1],
+            per_feature=self.strides[2],
+            x=x,
+        )
+        return x[0] if self.vector else x
+
+
+def parameter_layout(model: Sequential) -> Layout:
+    """Place every weight in the block of parameters, and its gradient at the same offset of the block of gradients."""
+    layout = Layout(model.dtype.itemsize)
+    for layer, shape in zip(model.layers, model.input_shapes, strict=True):
+        for weight in layer.weights(shape):
+            layout.add(f"{layer.name}/{weight.name}", weight.shape, "params")
+            layout.add(gradient(f"{layer.name}/{weight.name}"), weight.shape, "grads")
+    size = -(-layout.sizes.get("params", 0) // LANES) * LANES  # whole vectors
+    layout.sizes |= {"params": size, "grads": size}
+    layout.buffers["all parameters"] = Buffer("all parameters", "params", 0, (size,))
+    layout.buffers["all gradients"] = Buffer("all gradients", "grads", 0, (size,))
+    return layout
+
+
+def add_optimizer(layout: Layout, optimizer: Optimizer) -> Layout:
+    """Return the layout with the optimizer's slots and hyper-parameters added."""
+    grown = Layout(layout.itemsize, dict(layout.buffers), dict(layout.sizes))
+    for slot in optimizer.slots:
+        grown.add(f"slots/{slot}", (layout.sizes["params"],), "slots")
+    grown.add("hyper", (len(optimizer.hyper()) + optimizer.powers,), "hyper")
+    grown.add("lanes", (LANES,), "hyper")
+    return grown
+
+
+def shard_program(
+    model: Sequential,
+    mode: str,
+    samples: int,
+    x: Feed,
+    y: Feed | None,
+    *,
+    tape: bool = False,
+    input_gradient: bool = False,
+) -> Program:
+    """Lower a model for a shard of so many samples.
+
+    With `tape` every intermediate number is kept; with `input_gradient` the buffer "x gradient" is dL/dx.
+    """
+    title = f"{model.name}: {mode}"
+    p = Program(model.dtype, samples, model.layout, title, tape)
+    control = p.buffer("control", CONTROL_WORDS, block="control")
+    order = p.buffer("order", x.samples, block="order")
+    p.buffer("stats", max(1, len(model.figures)), block="stats")
+    value = x.lower(p, "x", "x")
+    backwards = []
+    for layer in model.layers:
+        value, backward = layer.lower(p, value)
+        backwards.append(backward)
+    if mode == PREDICT:
+        steps = value.shape[0] if len(value.shape) == 3 else 1
+        output = p.buffer("output", x.samples, steps, value.shape[-1], block="output")
+        p.call("scatter", y=value.reshape(steps, samples, -1), order=order, control=control, output=output)
+        return p
+    assert y is not None
+    target = y.lower(p, "y", "target")
+    dy = p.buffer("dy", *value.shape) if mode == TRAIN else None
+    outputs = value.size // samples
+    for slot, figure in enumerate(model.figures):
+        figure.lower(p, value, target, outputs, slot, dy if slot == 0 else None)
+    if dy is not None:
+        flow: Buffer | None = dy
+        for k in range(len(model.layers) - 1, -1, -1):
+            assert flow is not None
+            trained = any(layer.weights(model.input_shapes[j]) for j, layer in enumerate(model.layers[:k]))
+            below = trained or input_gradient
+            flow = backwards[k](flow, below)
+            if not below:
+                break
+        if input_gradient and flow is not None:
+            p.layout.buffers["x gradient"] = flow
+    return p
+
+
+def update_program(model: Sequential, optimizer: Optimizer, shards: int) -> Program:
+    """Lower the optimizer's step, which runs once a batch after all shards."""
+    p = Program(model.dtype, 0, model.layout, f"{model.name}: step of {type(optimizer).__name__}")
+    p.buffer("control", CONTROL_WORDS, block="control")
+    size = p.layout.sizes["grads"]
+    p.layout.buffers["gradients of all shards"] = Buffer("gradients of all shards", "grads", 0, (shards, size))
+    optimizer.lower(p, shards)
+    return p
+
+
+def make_plan(
+    model: Sequential, mode: str, x: Feed, y: Feed | None, batch: int, *, input_gradient: bool = False
+) -> Plan:
+    """Lower a model for all shards that batches of this size meet."""
+    batch = min(batch, x.samples)
+    shard = shard_size(batch)
+    sizes = sorted(sample_counts(x.samples, batch, shard))
+    programs = {n: shard_program(model, mode, n, x, y, input_gradient=input_gradient) for n in sizes}
+    update = None
+    if mode == TRAIN and model.optimizer is not None:
+        update = update_program(model, model.optimizer, -(-batch // shard))
+    return Plan(programs, update, x.samples, batch, shard)

@@ -1,0 +1,494 @@
+"""The model: layers in a row, their parameters in one block, and Keras' verbs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import losses, optimizers
+from .arrays import flat_view, native
+from .checks import one_of, real_number, whole_number
+from .initializers import initialize
+from .layers import Layer, Shape, assign, checked_shape, known
+from .losses import Loss
+from .lowering import EVALUATE, PREDICT, TRAIN, Feed, add_optimizer, make_plan, parameter_layout, shard_program
+from .optimizers import Optimizer
+from .program import Layout, Program, aligned
+from .targets import cpu
+from .training import History, train
+
+PREDICT_BATCH = 256
+KEPT_EXECUTORS = 8
+
+
+class Sequential:
+    """A chain of layers.
+
+    Parameters
+    ----------
+    layers : sequence of Layer, optional
+        The layers from the input to the output; more can be added.
+    input_shape : tuple, optional
+        The shape of one sample: (time steps, features), where the time steps may be None, or (features,). Where it is
+        given neither here nor on the first layer, the first array that the model sees decides.
+    seed : int, optional
+        Decides the first weights and the order of the samples; drawn if it is not given (then see `model.seed`).
+    dtype : str, default "float32"
+        float32 or float64; complex128 for complex-step gradient checks.
+    name : str, default "sequential"
+
+    Raises
+    ------
+    ValueError
+        If a layer cannot follow the one below it, or an argument is out of range.
+
+    Examples
+    --------
+    >>> import nbrnn
+    >>> model = nbrnn.Sequential([nbrnn.SimpleRNN(3), nbrnn.Dense(1)], input_shape=(12, 1), seed=0)
+    >>> model.count_params()
+    19
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer] | None = None,
+        input_shape: Shape | None = None,
+        seed: int | None = None,
+        dtype: str = "float32",
+        name: str = "sequential",
+    ) -> None:
+        self.name = name
+        self.dtype = np.dtype(one_of("dtype", np.dtype(dtype).name, cpu.MODELS))
+        drawn = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        self.seed = whole_number("seed", drawn, 0)
+        self.layers: list[Layer] = []
+        self.built = False
+        self.input_shape = None if input_shape is None else checked_shape(input_shape)
+        self.loss: Loss | None = None
+        self.optimizer: Optimizer | None = None
+        self.metrics: list[Loss] = []
+        self._slots: dict[str, np.ndarray] | None = None
+        self.history = History()
+        self.epochs = self.steps = 0  # finished so far, over all fits
+        self._executors: OrderedDict[Any, cpu.Executor] = OrderedDict()
+        for layer in layers or []:
+            self.add(layer)
+
+    # ------------------------------------------------------------------ structure
+
+    def add(self, layer: Layer) -> None:
+        """Put a layer on top.
+
+        Raises
+        ------
+        ValueError
+            If it is no layer, stands in a model already, has a name that is taken, or the model is compiled.
+        """
+        if not isinstance(layer, Layer):
+            raise ValueError(f"a model takes layers such as nbrnn.Dense(1), not {layer!r}.")
+        if self.loss is not None:
+            raise ValueError("layers must be added before compile().")
+        if layer.views is not None or layer in self.layers:
+            raise ValueError(f"layer {layer.name} stands in a model already; make a new one.")
+        taken = {other.name for other in self.layers}
+        if layer.name is None:
+            number = sum(other.kind == layer.kind for other in self.layers)
+            layer.name = layer.kind if layer.kind not in taken and not number else f"{layer.kind}_{number}"
+        if layer.name in taken:
+            raise ValueError(f"two layers have the name {layer.name!r}; names must differ.")
+        if layer.input_shape is not None:
+            if self.layers:
+                raise ValueError(f"layer {layer.name}: input_shape belongs to the first layer only.")
+            self.input_shape = layer.input_shape
+        self.layers.append(layer)
+        self.built = False
+        if self.input_shape is not None:
+            self.build(self.input_shape)
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the parameters for an input shape.
+
+        Raises
+        ------
+        ValueError
+            If a layer cannot take what the one below it gives.
+        """
+        self.input_shape = shape = checked_shape(input_shape)
+        self.input_shapes: list[Shape] = []
+        for layer in self.layers:
+            self.input_shapes.append(shape)
+            shape = layer.output_shape(shape)
+        self.output_shape = shape
+        self.layout: Layout = parameter_layout(self)
+        self.params = aligned(self.layout.sizes["params"], self.dtype)
+        for k, (layer, shape) in enumerate(zip(self.layers, self.input_shapes, strict=True)):
+            layer.views = {}
+            for j, weight in enumerate(layer.weights(shape)):
+                at = self.layout.buffers[f"{layer.name}/{weight.name}"].offset
+                size = int(np.prod(weight.shape))
+                view = self.params[at : at + size].reshape(weight.shape)
+                view[...] = initialize(weight.initializer, weight.shape, (self.seed, k, j))
+                layer.views[weight.name] = view
+        self.built = True
+        self._executors.clear()
+
+    def _built(self) -> None:
+        if not self.layers:
+            raise ValueError("the model has no layers; add some first.")
+        if not self.built:
+            raise ValueError("the model does not know its input_shape yet: give it, or call fit or predict first.")
+
+    def count_params(self) -> int:
+        """Return the number of trainable numbers."""
+        self._built()
+        return sum(layer.count_params() for layer in self.layers)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of all weights, in Keras' order and layouts."""
+        self._built()
+        return [w for layer in self.layers for w in layer.get_weights()]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Set all weights from a list in Keras' order.
+
+        Raises
+        ------
+        ValueError
+            If there are too many or too few, or one has another shape or is not finite; nothing is changed then.
+        """
+        self._built()
+        assign([pair for layer in self.layers for pair in layer._named()], weights, "the model")
+
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print the layers with their output shapes and numbers of parameters, as Keras does.
+
+        Parameters
+        ----------
+        print_fn : callable, default print
+            Called with each line.
+        """
+        self._built()
+        line = "_" * 65
+        print_fn(f'Model: "{self.name}"')
+        print_fn(line)
+        print_fn(f" {'Layer (type)':<28}{'Output Shape':<24}{'Param #':<12}")
+        print_fn("=" * 65)
+        for layer, shape in zip(self.layers, [*self.input_shapes[1:], self.output_shape], strict=True):
+            text = f"{layer.name} ({type(layer).__name__})"
+            print_fn(f" {text:<28}{(None, *shape)!s:<24}{layer.count_params():<12}")
+        print_fn("=" * 65)
+        count = self.count_params()
+        print_fn(f"Total params: {count} ({count * self.dtype.itemsize} bytes, {self.dtype.name})")
+
+    # ------------------------------------------------------------------ training
+
+    def compile(
+        self,
+        optimizer: str | Optimizer = "rmsprop",
+        loss: str | Loss = "mse",
+        metrics: Sequence[str | Loss] = (),
+    ) -> None:
+        """Choose the optimizer, the loss and the metrics; the optimizer begins anew.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+            "sgd", "rmsprop", "adam", or one with other settings: nbrnn.Adam(learning_rate=0.01).
+        loss : str or Loss
+            "mse", "mae", "huber" (or their long names), or nbrnn.Huber(delta=...).
+        metrics : sequence of str
+            "mse", "mae", "rmse", "huber": reported beside the loss.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown; the nearest one is suggested.
+        """
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = losses.get_loss(loss)
+        self.metrics = [losses.get_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
+        self._slots = None
+        self._executors.clear()
+
+    @property
+    def figures(self) -> list[Loss]:
+        """The loss and the metrics, in the order of the statistics."""
+        return [self.loss, *self.metrics] if self.loss is not None else []
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of what evaluate() returns: the loss, then the metrics."""
+        return ["loss", *(m.name for m in self.metrics)]
+
+    def figures_of(self, log: np.ndarray, samples: int) -> dict[str, float]:
+        """Return the means over all samples from a log of batches."""
+        sums = log.sum(axis=0)
+        return {
+            name: figure.finish(float(total) / samples)
+            for name, figure, total in zip(self.metrics_names, self.figures, sums, strict=True)
+        }
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = 32,
+        epochs: int = 1,
+        verbose: int = 1,
+        validation_split: float = 0.0,
+        validation_data: tuple[Any, Any] | None = None,
+        shuffle: bool = True,
+    ) -> History:
+        """Train the model.
+
+        Parameters
+        ----------
+        x : array (samples, time steps, features) or (samples, features)
+            Overlapping windows are read where they lie, without a copy, if they have the model's dtype.
+        y : array (samples, outputs), (samples,) for one output, or (samples, time steps, outputs)
+        batch_size : int, default 32
+        epochs : int, default 1
+        verbose : {1, 0, 2}
+            1 a live line, 0 nothing, 2 a line an epoch.
+        validation_split : float, default 0
+            Share of the samples, taken from the end before shuffling, that is only evaluated.
+        validation_data : (x, y), optional
+            Evaluated after each epoch; wins over `validation_split`.
+        shuffle : bool, default True
+            Whether each epoch takes the samples in another order, which depends on the seed and the epoch alone.
+
+        Returns
+        -------
+        History
+            `history.history["loss"]` and so on: a number an epoch, the mean over its batches as they were trained.
+
+        Raises
+        ------
+        ValueError
+            If an argument or an array does not fit; the sentence says which and how.
+        DivergedError
+            If the loss, a gradient or a step is not finite; the last finite weights are kept.
+        KeyboardInterrupt
+            On Ctrl-C, between two batches; the weights are kept and `model.history` holds the finished epochs.
+        """
+        batch_size, epochs = whole_number("batch_size", batch_size), whole_number("epochs", epochs)
+        if verbose not in (0, 1, 2):
+            raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}.")
+        x, y = self._pair(x, y)
+        if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise ValueError("validation_data must be a pair (x, y).")
+            held = self._pair(*validation_data)
+        elif validation_split:
+            at = int(len(x) * (1.0 - real_number("validation_split", validation_split, 0.0, 1.0)))
+            if not 0 < at < len(x):
+                raise ValueError(
+                    f"validation_split={validation_split:g} of {len(x)} samples leaves a part empty; change it."
+                )
+            x, y, held = x[:at], y[:at], (x[at:], y[at:])
+        else:
+            held = None
+        validate = None
+        if held is not None:
+            held_x, held_y = held
+            validate = lambda: self._evaluate(held_x, held_y, PREDICT_BATCH)  # noqa: E731
+        if verbose:
+            cpu.announce = cpu.announce or print
+        executor = self._executor(TRAIN, x, y, batch_size)
+        executor.order[:] = np.arange(len(x))
+        return train(self, executor, epochs, shuffle=bool(shuffle), verbose=verbose, validate=validate)
+
+    def train_on_batch(self, x: Any, y: Any) -> float | list[float]:
+        """Take one optimizer step on these samples as one batch; return the loss, or [loss, metrics...]."""
+        x, y = self._pair(x, y)
+        executor = self._executor(TRAIN, x, y, len(x))
+        executor.order[:] = np.arange(len(x))
+        history, epochs = self.history, self.epochs
+        figures = train(self, executor, 1, shuffle=False, verbose=0, validate=None).history
+        self.history, self.epochs = history, epochs
+        values = [figures[name][0] for name in self.metrics_names]
+        return values if self.metrics else values[0]
+
+    def evaluate(
+        self, x: Any, y: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0, return_dict: bool = False
+    ) -> float | list[float] | dict[str, float]:
+        """Return the loss, or [loss, metrics...], or, with return_dict, them by name, as means over all samples.
+
+        Parameters
+        ----------
+        x, y : arrays
+            As for `fit`.
+        batch_size : int
+            How many samples are worked on at a time; it changes the memory used, not the figures.
+        verbose : {0, 1, 2}
+            Whether the figures are printed too.
+        return_dict : bool
+        """
+        figures = self._evaluate(*self._pair(x, y), whole_number("batch_size", batch_size))
+        if verbose:
+            print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+        if return_dict:
+            return figures
+        return list(figures.values()) if self.metrics else figures["loss"]
+
+    def predict(self, x: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0) -> np.ndarray:
+        """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).
+
+        Parameters
+        ----------
+        x : array (samples, time steps, features) or (samples, features)
+        batch_size : int
+            How many samples are worked on at a time; it changes the memory used, not the numbers.
+        verbose : int
+            Taken for Keras' sake; nothing is shown.
+        """
+        x = self._samples(x)
+        batch = whole_number("batch_size", batch_size)
+        executor = self._executor(PREDICT, x, None, batch)
+        self._run_once(executor)
+        steps = x.shape[1] if len(self.output_shape) == 2 else 1
+        size = len(x) * steps * known(self.output_shape[-1])
+        outputs = executor.arrays["output"][:size].reshape(len(x), steps, -1)
+        return (outputs if len(self.output_shape) == 2 else outputs[:, 0]).copy()
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """Return the model's outputs for these samples as one batch."""
+        return self.predict(x, batch_size=max(1, len(x)))
+
+    def __call__(self, x: Any) -> np.ndarray:
+        """Return the model's outputs, as `predict` does."""
+        return self.predict(x)
+
+    def _evaluate(self, x: np.ndarray, y: np.ndarray, batch: int) -> dict[str, float]:
+        return self.figures_of(self._run_once(self._executor(EVALUATE, x, y, batch)), len(x))
+
+    def _run_once(self, executor: cpu.Executor) -> np.ndarray:
+        """Run all batches in order, in slices, and return their log; a figure that is not finite stops nothing."""
+        plan = executor.plan
+        executor.order[:] = np.arange(plan.samples)
+        rows, done, batches = [], 0, -(-plan.samples // plan.batch)
+        while done < batches:
+            reached, log = executor.run(done, batches, shuffle=False, seed=0, epoch=0, step=0)
+            done = max(reached, done + len(log))
+            rows.append(log)
+        return np.concatenate(rows)
+
+    # ------------------------------------------------------------------ programs
+
+    def program(self, batch_size: int = 1, mode: str = TRAIN, steps: int | None = None) -> Program:
+        """Return the program of one shard of a batch; print it to read it.
+
+        Parameters
+        ----------
+        batch_size : int
+            Samples of the batch.
+        mode : {"train", "evaluate", "predict"}
+        steps : int, optional
+            Time steps, where the model's input shape leaves them open.
+        """
+        self._built()
+        one_of("mode", mode, (PREDICT, EVALUATE, TRAIN))
+        if mode != PREDICT and self.loss is None:
+            raise ValueError(f"the program for mode {mode!r} needs a loss: call compile() first.")
+        shapes = []
+        for shape in (self.input_shape, self.output_shape):
+            assert shape is not None
+            if len(shape) == 2:
+                shape = (shape[0] or whole_number("steps", steps), shape[1])
+            shapes.append(tuple(int(n or 0) for n in shape))
+        batch = whole_number("batch_size", batch_size)
+        x, y = (Feed.contiguous(batch, shape) for shape in shapes)
+        return shard_program(self, mode, batch, x, None if mode == PREDICT else y)
+
+    def _executor(self, mode: str, x: np.ndarray, y: np.ndarray | None, batch: int) -> cpu.Executor:
+        """Return the plan for arrays of this kind, bound to memory; made once and pointed at the arrays after that."""
+        if mode == TRAIN and self._slots is None:
+            self._start_optimizer()
+        x_feed, y_feed = Feed.of(x), None if y is None else Feed.of(y)
+        key = (mode, x_feed, y_feed, min(batch, len(x)))
+        executor = self._executors.get(key)
+        foreign = {"x": flat_view(x)} | ({} if y is None else {"y": flat_view(y)})
+        if executor is None:
+            plan = make_plan(self, mode, x_feed, y_feed, batch)
+            arrays = {"params": self.params, "order": np.arange(len(x)), **(self._slots or {}), **foreign}
+            if mode == PREDICT:
+                arrays["output"] = aligned(plan.sizes["output"], self.dtype)
+            executor = self._executors[key] = cpu.Executor(plan, arrays)
+            while len(self._executors) > KEPT_EXECUTORS:
+                self._executors.popitem(last=False)
+        else:
+            self._executors.move_to_end(key)
+            executor.feed(**foreign)
+        if mode == TRAIN:
+            assert self.optimizer is not None
+            hyper = self.optimizer.hyper()
+            executor.arrays["hyper"][: len(hyper)] = hyper
+        return executor
+
+    def _start_optimizer(self) -> None:
+        """Make the optimizer's slots."""
+        if self.optimizer is None:
+            raise ValueError("the model has no optimizer yet: call compile() before fit().")
+        if self.dtype.kind == "c":
+            raise ValueError("a complex128 model is for gradient checks; train in float32 or float64.")
+        self.layout = add_optimizer(parameter_layout(self), self.optimizer)
+        hyper = aligned(self.layout.sizes["hyper"], np.float64)
+        start = len(self.optimizer.hyper())
+        hyper[start : start + self.optimizer.powers] = 1.0
+        self._slots = {"slots": aligned(self.layout.sizes.get("slots", 1), self.dtype), "hyper": hyper}
+
+    # ------------------------------------------------------------------ arrays at the door
+
+    def _samples(self, x: Any, name: str = "x") -> np.ndarray:
+        """Return the inputs as an array that the kernels can read; build the model if this is the first one."""
+        x = native(name, x, self.dtype)
+        if not self.layers:
+            raise ValueError("the model has no layers; add some first.")
+        if not self.built:
+            wanted = 3 if self.layers[0].kind in RECURRENT else x.ndim
+            if x.ndim == wanted:
+                self.build(x.shape[1:])
+        shape = self.input_shape
+        if shape is None or x.ndim != len(shape) + 1:
+            dimensions = 3 if shape is None or len(shape) == 2 else 2
+            wanted_text = "(samples, time steps, features)" if dimensions == 3 else "(samples, features)"
+            hint = ""
+            if dimensions == 3 and x.ndim == 2:
+                hint = f"; for one feature a step write {name}[..., None] or {name}.reshape({len(x)}, {x.shape[1]}, 1)"
+            raise ValueError(f"{name} must have the shape {wanted_text}, but its shape is {x.shape}{hint}.")
+        if x.shape[-1] != shape[-1]:
+            raise ValueError(f"{name} has {x.shape[-1]} features, but the model was built for {shape[-1]}.")
+        if len(shape) == 2 and shape[0] not in (None, x.shape[1]):
+            raise ValueError(f"{name} has {x.shape[1]} time steps, but the model was built for {shape[0]}.")
+        return x
+
+    def _pair(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs and targets, checked against the model and each other."""
+        if self.loss is None:
+            raise ValueError("the model has no loss yet: call compile() first.")
+        x, y = self._samples(x), native("y", y, self.dtype)
+        if len(y) != len(x):
+            raise ValueError(f"x has {len(x)} samples, but y has {len(y)}; they must be as many.")
+        if y.ndim == 1:
+            y = y[:, None]  # never broadcast against the outputs
+        steps = (x.shape[1],) if len(self.output_shape) == 2 else ()
+        wanted = (len(x), *steps, self.output_shape[-1])
+        if y.shape != wanted:
+            raise ValueError(f"y has shape {y.shape}, but the model's output has shape {wanted}.")
+        return x, y
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one safetensors file, whole or not at all; see `nbrnn.load_model`."""
+        from .saving import save_model
+
+        save_model(self, path)
+
+
+RECURRENT = {"simple_rnn"}

@@ -1,0 +1,172 @@
+"""Pictures of what was learned. Every function returns a matplotlib Figure of its own; pyplot is not touched."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from numpy.typing import ArrayLike
+
+from .training import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours, which the colour-blind tell apart; each line differs in its lightness too.
+ACTUAL, PREDICTED, SPLIT, VALIDATION = "#A8A8A8", "#0072B2", "#D00000", "#E69F00"
+
+
+def plot_predictions(
+    actual: ArrayLike,
+    predicted: ArrayLike,
+    split: int,
+    rows: ArrayLike | None = None,
+    dates: Sequence[str] | None = None,
+    unit: str = "",
+    title: str = "",
+    zoom: int = 120,
+) -> Figure:
+    """Draw actual and predicted values, a close look at the last of them, and the errors.
+
+    Parameters
+    ----------
+    actual, predicted : array (N,)
+        In the series' own units.
+    split : int
+        The first row of the test part; a red line stands before it.
+    rows : int array (N,), optional
+        The row of each value in the series, rising; 0 to N - 1 if not given.
+    dates : sequence of str, optional
+        The label of each row of the series.
+    unit : str
+        For the vertical axes.
+    title : str
+    zoom : int, default 120
+        How many of the last rows the close look shows.
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in length, are empty, or there is no date for a row.
+    """
+    actual, predicted = np.asarray(actual, np.float64), np.asarray(predicted, np.float64)
+    rows = np.arange(len(actual)) if rows is None else np.asarray(rows)
+    if not len(actual) or actual.shape != predicted.shape or actual.shape != rows.shape or actual.ndim != 1:
+        raise ValueError(
+            "actual, predicted and rows must be arrays of one length, not of shapes "
+            f"{actual.shape}, {predicted.shape} and {rows.shape}."
+        )
+    if dates is not None and len(dates) <= rows[-1]:
+        raise ValueError(f"dates must hold a label for each row up to {rows[-1]}, not {len(dates)} labels.")
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    whole, close, errors = figure.subplots(3, 1, height_ratios=(3, 3, 2))
+    errors.sharex(whole)
+    count = max(2, min(zoom, len(rows) // 3))
+    dense = len(rows) > 500
+    for axes, shown in ((whole, slice(None)), (close, slice(-count, None))):
+        thin = dense and axes is whole
+        axes.plot(rows[shown], actual[shown], color=ACTUAL, lw=1.4 if thin else 2.5, label="actual")
+        style = {"lw": 0.6} if thin else {"lw": 1.2, "marker": ".", "ms": 5}
+        axes.plot(rows[shown], predicted[shown], color=PREDICTED, label="predicted, one step ahead", **style)
+        axes.set_ylabel(unit or "value", parse_math=False)
+    whole.legend(loc="upper left", ncols=2, frameon=False)
+    whole.set_title(title, parse_math=False)
+    close.set_title(f"the last {len(rows[-count:])} predictions, closer", fontsize="medium")
+    errors.plot(rows, actual - predicted, color=PREDICTED, ls="", marker=".", ms=2 if dense else 5)
+    errors.axhline(0, color=ACTUAL, lw=0.8)
+    errors.set_ylabel("actual - predicted")
+    for axes in (whole, close, errors):
+        axes.margins(x=0.01)
+        low, high = axes.get_xlim()
+        if low < split < high:
+            axes.axvline(split - 0.5, color=SPLIT, lw=1.8)
+        _date_axis(axes, dates)
+        axes.spines[["top", "right"]].set_visible(False)
+    low, high = whole.get_ylim()
+    whole.set_ylim(low, high + 0.15 * (high - low))
+    for text, side in (("training rows ", "right"), (" test rows", "left")):
+        whole.text(split - 0.5, whole.get_ylim()[1], text, ha=side, va="top", color=SPLIT)
+    _caption(
+        figure,
+        "How to read this: the red line parts the rows that the network learned from (left) from those that it never "
+        "saw. Each prediction is made from the true rows just before it, so a curve that only repeats the last value "
+        "looks close too: judge it by its scores beside the baselines. The errors (below) should scatter around 0, and "
+        "no wider to the right of the line than to the left.",
+    )
+    return figure
+
+
+def plot_history(history: History | Mapping[str, Sequence[float]], title: str = "") -> Figure:
+    """Draw the loss, and the validation loss where there is one, epoch by epoch; other figures stand in a second panel.
+
+    Parameters
+    ----------
+    history : History or its dict
+        What `fit` returned.
+    title : str
+
+    Raises
+    ------
+    ValueError
+        If no epoch was finished.
+    """
+    figures = history.history if isinstance(history, History) else history
+    if not figures or not all(len(values) for values in figures.values()):
+        raise ValueError("the history holds no finished epoch; there is nothing to draw.")
+    names = [name for name in figures if not name.startswith("val_")]
+    figure = Figure(figsize=(8, 2.2 + 2.6 * len(names)), layout="constrained")
+    for name, axes in zip(names, np.ravel(figure.subplots(len(names), 1, sharex=True)), strict=True):
+        for key, color, style, label in (
+            (name, PREDICTED, "-", "training"),
+            (f"val_{name}", VALIDATION, "--", "validation"),
+        ):
+            values = figures.get(key)
+            if values is not None:
+                axes.plot(np.arange(1, len(values) + 1), values, color=color, ls=style, marker=".", label=label)
+        if all(value > 0 for key in (name, f"val_{name}") for value in figures.get(key, ())):
+            axes.set_yscale("log")
+        axes.set_ylabel(name, parse_math=False)
+        axes.legend(frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch")
+    figure.suptitle(title, parse_math=False)
+    _caption(
+        figure,
+        "How to read this: a curve that still falls wants more epochs; one that jumps, a smaller learning rate. A "
+        "validation curve that turns up while the training curve falls shows overfitting.",
+    )
+    return figure
+
+
+def _caption(figure: Figure, text: str) -> None:
+    """Put a caption at the figure's foot."""
+    lines = textwrap.fill(text, round(14.5 * figure.get_figwidth()))
+    figure.supxlabel(lines, x=0.01, ha="left", fontsize=8.5, color="#333333")
+
+
+def _date_axis(axes: Axes, dates: Sequence[str] | None) -> None:
+    """Label the rows with their dates: with round years if they span enough of them."""
+    if dates is None:
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.set_xlabel("row")
+        return
+    low, high = (int(np.clip(end, 0, len(dates) - 1)) for end in axes.get_xlim())
+    years = {}
+    for row in range(low, high + 1):
+        found = re.match(r"\d{4}(?=\D|$)", dates[row])
+        if found and (row == 0 or dates[row - 1][:4] != found[0]):
+            years[int(found[0])] = row
+    for step in (1, 2, 5, 10, 20, 25, 50, 100):
+        ticks = [row for year, row in years.items() if year % step == 0]
+        if 3 <= len(ticks) <= 12:
+            axes.xaxis.set_major_locator(FixedLocator(ticks))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda row, _: dates[round(row)][:4]))
+            return
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda row, _: dates[round(row)] if 0 <= row < len(dates) else ""))

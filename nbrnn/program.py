@@ -1,0 +1,295 @@
+"""A program: buffers in blocks and a table of kernel calls over them. It holds no pointer and nothing of a target.
+
+Layers, losses and optimizers write a program (they are *lowered* to it); a target runs it. Shapes are checked here,
+once, when a call is added, so that kernels need not check anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .kernels import KERNELS
+from .kernels.abi import Argument
+
+ALIGNMENT = 64  # bytes: one cache line, and one AVX-512 register
+ITEMSIZE = {"f8": 8, "i8": 8}
+
+# Whose a block is: shared by all shards of a batch, private to each, or the caller's own array.
+SHARED, PRIVATE, FOREIGN = "shared", "private", "foreign"
+BLOCKS = {
+    "params": ("model", SHARED),
+    "grads": ("model", PRIVATE),
+    "slots": ("model", SHARED),
+    "work": ("model", PRIVATE),
+    "stats": ("f8", PRIVATE),
+    "hyper": ("f8", SHARED),
+    "control": ("i8", PRIVATE),
+    "order": ("i8", FOREIGN),
+    "x": ("model", FOREIGN),
+    "y": ("model", FOREIGN),
+    "output": ("model", FOREIGN),
+}
+BLOCK_NUMBERS = {name: number for number, name in enumerate(BLOCKS)}
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A named array: `shape` elements from `offset` on in a block, C-contiguous."""
+
+    name: str
+    block: str
+    offset: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def kind(self) -> str:
+        """What its elements are: "model" (the program's dtype), "f8" or "i8"."""
+        return BLOCKS[self.block][0]
+
+    def reshape(self, *shape: int) -> Buffer:
+        """Return the same elements in another shape; one length may be -1."""
+        if -1 in shape:
+            known = math.prod(n for n in shape if n != -1)
+            shape = tuple(self.size // known if n == -1 else n for n in shape)
+        if math.prod(shape) != self.size:
+            raise ValueError(f"buffer {self.name} of shape {self.shape} cannot be seen as {shape}.")
+        return replace(self, shape=tuple(shape))
+
+    def __getitem__(self, part: slice | int) -> Buffer:
+        """Return a part along the first axis."""
+        row = self.size // self.shape[0]
+        if isinstance(part, slice):
+            start, stop, step = part.indices(self.shape[0])
+            if step != 1:
+                raise ValueError(f"a buffer can be cut in steps of 1 only, not {step}.")
+            return replace(self, offset=self.offset + start * row, shape=(max(0, stop - start), *self.shape[1:]))
+        index = range(self.shape[0])[part]
+        return replace(self, offset=self.offset + index * row, shape=self.shape[1:])
+
+    def __str__(self) -> str:
+        return f"{self.name}({','.join(map(str, self.shape))})"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kernel call: its arguments by name, and the sizes that the specification's letters stand for."""
+
+    kernel: str
+    arguments: dict[str, Buffer | int | float | None]
+    dims: dict[str, int]
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations, by the kernel's own count."""
+        return KERNELS[self.kernel].flops(self.dims)
+
+    def buffers(self, written: bool) -> Iterator[Buffer]:
+        """Yield the buffers that the call writes, or those that it reads."""
+        for argument in KERNELS[self.kernel].arguments:
+            value = self.arguments.get(argument.name)
+            if isinstance(value, Buffer) and (argument.written if written else argument.read):
+                yield value
+
+    def row(self) -> list[int]:
+        """Return the call as int64 words; an absent array has no elements."""
+        words: list[int] = []
+        for argument in KERNELS[self.kernel].arguments:
+            value = self.arguments.get(argument.name)
+            if isinstance(value, Buffer):
+                words += [BLOCK_NUMBERS[value.block], value.offset, *value.shape]
+            elif value is None:
+                words += [0] * argument.words
+            elif argument.kind == "float":
+                words.append(int(np.float64(value).view(np.int64)))
+            else:
+                words.append(int(value))
+        return words
+
+
+@dataclass
+class Layout:
+    """Where named buffers stand in the blocks; several programs may share one (params, slots)."""
+
+    itemsize: int
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, shape: tuple[int, ...], block: str) -> Buffer:
+        """Place a new buffer: at the next cache line of its block, but for small weights."""
+        if name in self.buffers:
+            raise ValueError(f"the program has a buffer {name} already.")
+        line = ALIGNMENT // min(4, self.itemsize)  # as many elements for every dtype: whole vectors
+        size, end = math.prod(shape), self.sizes.get(block, 0)
+        # Small weights share a line: an optimizer then has fewer lines to go over.
+        step = line if size >= line or block not in ("params", "grads") else 1
+        buffer = Buffer(name, block, -(-end // step) * step, tuple(shape))
+        self.sizes[block] = buffer.offset + (size if step == 1 else -(-size // line) * line)
+        self.buffers[name] = buffer
+        return buffer
+
+
+class Program:
+    """A list of buffers and calls for one shard of a batch.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        float32, float64 or complex128 (the last in gradient checks only).
+    samples : int
+        Number of samples of the shard; 0 for a program that no sample enters (an optimizer's step).
+    layout : Layout
+        The buffers that exist already: parameters, gradients, slots.
+    title : str
+        What it does, for the printed table.
+    tape : bool
+        Whether every intermediate number is kept (for a trace).
+    """
+
+    def __init__(self, dtype: np.dtype, samples: int, layout: Layout, title: str, tape: bool = False) -> None:
+        self.dtype, self.samples, self.title, self.tape = np.dtype(dtype), samples, title, tape
+        self.layout = Layout(self.dtype.itemsize, dict(layout.buffers), dict(layout.sizes))
+        self.calls: list[Call] = []
+
+    def buffer(self, name: str, *shape: int, block: str = "work") -> Buffer:
+        """Add a buffer."""
+        return self.layout.add(name, shape, block)
+
+    def __getitem__(self, name: str) -> Buffer:
+        return self.layout.buffers[name]
+
+    def call(self, kernel: str, **arguments: Buffer | int | float | None) -> None:
+        """Add a call; its arguments are checked against the kernel's specification.
+
+        Raises
+        ------
+        ValueError
+            If an argument is missing, unknown, of another kind, or its shape contradicts another argument's.
+        """
+        entry = KERNELS[kernel]
+        dims: dict[str, int] = {}
+        unknown = set(arguments) - {a.name for a in entry.arguments}
+        if unknown:
+            raise ValueError(f"kernel {kernel} takes no argument {', '.join(sorted(unknown))}.")
+        for argument in entry.arguments:
+            value = arguments.get(argument.name)
+            if argument.dims is None:
+                if not isinstance(value, (int, float, np.integer, np.floating)):
+                    raise ValueError(f"kernel {kernel} needs the number {argument.name}, not {value!r}.")
+            elif isinstance(value, Buffer):
+                self._check(kernel, argument, value, dims)
+            elif value is not None or not argument.optional:
+                raise ValueError(f"kernel {kernel} needs a buffer for {argument.name}, not {value!r}.")
+        self.calls.append(Call(kernel, arguments, dims))
+
+    @staticmethod
+    def _check(kernel: str, argument: Argument, buffer: Buffer, dims: dict[str, int]) -> None:
+        assert argument.dims is not None
+        wanted = ",".join(argument.dims)
+        problem = f"kernel {kernel} wants {argument.name}[{wanted}], but {buffer.name} has shape {buffer.shape}"
+        if buffer.kind != argument.kind:
+            raise ValueError(f"{problem} and holds {buffer.kind} numbers, not {argument.kind}.")
+        if len(buffer.shape) != len(argument.dims):
+            raise ValueError(f"{problem}.")
+        for text, length in zip(argument.dims, buffer.shape, strict=True):
+            letter, _, extra = text.partition("+")
+            size = length - int(extra or 0)
+            if dims.setdefault(letter, size) != size:
+                raise ValueError(f"{problem}, and {letter} is {dims[letter]} elsewhere.")
+
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Bytes of each block, for one shard."""
+        return {
+            block: size * ITEMSIZE.get(BLOCKS[block][0], self.dtype.itemsize)
+            for block, size in self.layout.sizes.items()
+        }
+
+    def _bytes(self, buffers: Iterator[Buffer]) -> int:
+        return sum(b.size * ITEMSIZE.get(b.kind, self.dtype.itemsize) for b in buffers)
+
+    def __str__(self) -> str:
+        lines = [f"{self.title}, {self.dtype.name}" + (f", {self.samples} samples" if self.samples > 1 else "")]
+        number, indent = max(2, len(str(len(self.calls)))), " " * 4
+        lines.append(f"{'#':>{number}}  {'call':<52}{'FLOPs':>12}{'bytes':>12}")
+        total = 0
+        for k, call in enumerate(self.calls):
+            reads, writes = list(call.buffers(False)), list(call.buffers(True))
+            moved = self._bytes(iter(reads)) + self._bytes(iter(writes))
+            total += call.flops
+            lines.append(f"{k:>{number}}  {call.kernel:<52}{call.flops:>12,}{moved:>12,}")
+            for label, buffers in (("reads ", reads), ("writes", writes)):
+                lines += _wrapped(f"{indent}{label}", [str(b) for b in buffers], 78)
+        lines.append(f"{'':>{number}}  {'total':<52}{total:>12,}")
+        lines.append("blocks: " + ", ".join(f"{name} {size:,} bytes" for name, size in self.nbytes.items()))
+        return "\n".join(lines)
+
+
+def _wrapped(head: str, words: list[str], width: int) -> list[str]:
+    """Break words into lines that all begin in one column."""
+    lines, line = [], head
+    for word in words:
+        if len(line) + 1 + len(word) > width and line.strip() and line != head:
+            lines.append(line)
+            line = " " * len(head)
+        line += " " + word
+    return [*lines, line] if words else []
+
+
+def aligned(shape: int | tuple[int, ...], dtype: np.dtype | type | str) -> np.ndarray:
+    """Return zeros that begin at a cache line."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) if isinstance(shape, tuple) else shape
+    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size * dtype.itemsize].view(dtype).reshape(shape)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Programs for the shards of a batch, and how samples fall into batches and shards.
+
+    A batch of `batch` samples is cut into shards of `shard` samples; the last shard of a batch, and of the last batch,
+    may be smaller and then has a program of its own. The cut depends on the batch alone, never on the machine.
+    """
+
+    programs: dict[int, Program]  # by number of samples
+    update: Program | None
+    samples: int
+    batch: int
+    shard: int
+
+    @property
+    def shards(self) -> int:
+        """Number of shards of a full batch."""
+        return -(-min(self.batch, self.samples) // self.shard)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Elements of each block: the largest that any program needs."""
+        sizes: dict[str, int] = {}
+        for program in [*self.programs.values(), *([self.update] if self.update else [])]:
+            for block, size in program.layout.sizes.items():
+                sizes[block] = max(size, sizes.get(block, 0))
+        return sizes
+
+
+def shard_size(batch: int) -> int:
+    """Return how many samples a shard of a batch of this size holds: 16 or more, and at most 8 shards."""
+    return batch if batch < 32 else max(16, -(-batch // 64) * 8)
+
+
+def sample_counts(samples: int, batch: int, shard: int) -> set[int]:
+    """Return the sizes of all shards that an epoch of these batches meets."""
+    batch = min(batch, samples)
+    rests = (batch % shard, samples % batch % shard)
+    full = {shard} if batch >= shard else set()
+    return full | {rest for rest in rests if rest}

@@ -1,0 +1,52 @@
+"""A user's series at the door: numbers of one kind, rows in time, columns that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def real_array(name: str, value: ArrayLike, kinds: str = "biuf") -> NDArray[Any]:
+    """Return an array of bool, int or float numbers, or of other kinds; ValueError if it holds anything else."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must hold as many numbers in each row; its rows differ in length.") from None
+    if array.dtype.kind not in kinds:
+        raise ValueError(f"{name} must hold real numbers only, but its elements are of type {array.dtype}.")
+    return array
+
+
+def finite_rows(name: str, series: ArrayLike) -> NDArray[Any]:
+    """Return a series as (R, D), a view if it is an array; ValueError names the first row that is not finite."""
+    rows = real_array(name, series)
+    if rows.ndim not in (1, 2):
+        raise ValueError(f"{name} must have the shape (rows,) or (rows, columns), not {rows.shape}.")
+    if rows.size == 0:
+        raise ValueError(f"{name} holds no numbers: its shape is {rows.shape}.")
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    finite = np.isfinite(rows)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ValueError(
+            f"{name} must hold finite numbers only, but row {row}, column {column} (counted from 0) holds "
+            f"{rows[row, column]}."
+        )
+    return rows
+
+
+def column_indices(name: str, columns: int | Sequence[int] | None, count: int) -> list[int]:
+    """Return columns as a list of different indices from 0, all of them for None; ValueError if one is out of range."""
+    if columns is None:
+        return list(range(count))
+    chosen: list[Any] = [columns] if np.ndim(columns) == 0 else list(columns)  # type: ignore[arg-type]
+    for c in chosen:
+        if isinstance(c, bool) or not isinstance(c, (int, np.integer)) or not -count <= c < count:
+            raise ValueError(f"{name} must name columns from 0 to {count - 1}, not {c!r}.")
+    indices = [int(c) % count for c in chosen]
+    if not indices or len(set(indices)) < len(indices):
+        raise ValueError(f"{name} must name at least one column and none twice, not {columns!r}.")
+    return indices

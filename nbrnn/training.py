@@ -1,0 +1,132 @@
+"""The driver of a fit: asks the runner for about 50 ms of batches at a time, and keeps the history.
+
+Between two native calls Ctrl-C is heard and progress is shown. Where nothing has to happen between epochs, one call
+runs across them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from .model import Sequential
+    from .targets.cpu import Executor
+
+SLICE = 0.05  # seconds of batches in one native call
+
+
+@dataclass
+class History:
+    """What a fit recorded.
+
+    Attributes
+    ----------
+    history : dict of str to list of float
+        For each figure ("loss", "val_loss", metrics) its value at every epoch.
+    epoch : list of int
+        The epochs, counted from 0.
+    """
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    epoch: list[int] = field(default_factory=list)
+
+    def add(self, epoch: int, figures: dict[str, float]) -> None:
+        """Append an epoch's figures."""
+        self.epoch.append(epoch)
+        for name, value in figures.items():
+            self.history.setdefault(name, []).append(value)
+
+
+class DivergedError(ValueError):
+    """A loss, a gradient or a step became infinite or NaN; the model keeps the last finite weights.
+
+    Attributes
+    ----------
+    epoch, batch : int
+        Where it happened, counted from 0.
+    buffer : str
+        The first buffer of the program that held such a number.
+    """
+
+    def __init__(self, what: str, epoch: int, batch: int, buffer: str, where: str) -> None:
+        super().__init__(
+            f"{what} is not finite in epoch {epoch + 1}, batch {batch + 1}: the first such number stands in {buffer}"
+            f"{where}. The last finite weights are kept; try a smaller learning_rate, clipping or scaled data."
+        )
+        self.epoch, self.batch, self.buffer = epoch, batch, buffer
+
+
+def train(
+    model: Sequential,
+    executor: Executor,
+    epochs: int,
+    *,
+    shuffle: bool,
+    verbose: int,
+    validate: Callable[[], dict[str, float]] | None,
+) -> History:
+    """Run a fit's epochs. A KeyboardInterrupt leaves the weights of the last finished batch and `model.history`."""
+    batches = -(-executor.plan.samples // executor.plan.batch)
+    total = batches * epochs
+    history = model.history = History()
+    progress = Progress(epochs, batches, verbose)
+    stops_between = validate is not None or verbose > 0
+    pace, done, step0 = _first_guess(executor), 0, model.steps
+    log = np.zeros((0, len(model.figures)))  # of the epoch that is not finished
+    try:
+        while done < total:
+            limit = min(total, (done // batches + 1) * batches) if stops_between else total
+            stop = min(limit, done + max(1, int(SLICE / pace)))
+            started = time.perf_counter()
+            reached, rows = executor.run(done, stop, shuffle=shuffle, seed=model.seed, epoch=model.epochs, step=step0)
+            log = np.concatenate([log, rows])
+            if reached < stop:
+                _diverged(executor, reached, batches, rows[-1, 0])
+            pace = max((time.perf_counter() - started) / (stop - done), 1e-8)
+            done, model.steps = stop, step0 + stop
+            while len(log) >= batches:
+                finished = len(history.epoch)
+                figures = model.figures_of(log[:batches], executor.plan.samples)
+                log = log[batches:]
+                if validate is not None:
+                    figures |= {f"val_{name}": value for name, value in validate().items()}
+                history.add(finished, figures)
+                progress.epoch_end(finished, figures)
+            if len(log):
+                seen = min(len(log) * executor.plan.batch, executor.plan.samples)
+                progress.update(done // batches, len(log), model.figures_of(log, seen))
+    finally:
+        model.epochs += len(history.epoch)
+        if done < total:
+            progress.stop()
+    return history
+
+
+def _first_guess(executor: Executor) -> float:
+    """Return the seconds that a batch may take at 2 GFLOP/s: enough for a first slice that is not too long."""
+    plan = executor.plan
+    flops = max(sum(c.flops for c in p.calls) for p in plan.programs.values()) * plan.shards
+    return 1e-6 + flops / 2e9
+
+
+def _diverged(executor: Executor, batch: int, batches: int, loss: float) -> None:
+    """Find the first buffer that is not finite, in the order of the calls, and raise."""
+    plan, place = executor.plan, batch % batches
+    what = "a gradient" if np.isfinite(loss) else "the loss"
+    size = min(plan.batch, plan.samples - place * plan.batch)
+    for s in range(-(-size // plan.shard)):
+        program = plan.programs[min(plan.shard, size - s * plan.shard)]
+        for call in program.calls:
+            for buffer in call.buffers(written=True):
+                bad = np.argwhere(~np.isfinite(executor.view(buffer, s)))
+                if len(bad):
+                    where = f" (step {max(1, bad[0][0])})" if buffer.name.endswith("/h") else ""
+                    raise DivergedError(what, batch // batches, place, buffer.name, where)
+    raise DivergedError("the optimizer's step", batch // batches, place, "the new parameters", "")

@@ -1,0 +1,64 @@
+"""Settings of the whole suite: Hypothesis, a cache folder for compiled kernels, and runs in other processes."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if not os.environ.get("NBRNN_CACHE_DIR"):  # before nbrnn is imported; processes that tests start share the folder
+    FRESH = tempfile.mkdtemp(prefix="nbrnn-tests-")
+    os.environ["NBRNN_CACHE_DIR"] = FRESH
+else:
+    FRESH = None
+
+settings.register_profile(
+    "nbrnn",
+    deadline=None,  # the first example may compile
+    max_examples=20,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("nbrnn")
+
+
+def pytest_sessionfinish():
+    if FRESH is not None:
+        shutil.rmtree(FRESH, ignore_errors=True)
+
+
+@pytest.fixture
+def environment():
+    """Return what makes another process's environment: this nbrnn first on its path, and the given variables."""
+    import nbrnn
+
+    root = str(Path(nbrnn.__file__).parents[1])
+
+    def make(**variables):
+        path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
+        return {**os.environ, "PYTHONPATH": path, **{k: str(v) for k, v in variables.items()}}
+
+    return make
+
+
+@pytest.fixture
+def run_python(environment):
+    """Return what runs a text of Python in a new process and gives back its standard output."""
+
+    def run(code, *arguments, **variables):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            env=environment(**variables),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, f"the process failed:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run

@@ -1,0 +1,93 @@
+"""What several test files share: Hypothesis strategies, random models, and a way to call one kernel."""
+
+import ctypes
+
+import numpy as np
+from hypothesis import strategies as st
+
+import nbrnn
+from nbrnn.kernels import KERNELS
+from nbrnn.kernels.activations import ACTIVATIONS
+from nbrnn.program import aligned
+from nbrnn.targets import cpu
+
+GUARD = 32  # elements before and after an array that no kernel may touch
+seeds = st.integers(0, 2**32 - 1)
+sizes = st.sampled_from((1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 33))
+few = st.sampled_from((1, 2, 3, 5))
+activations = st.sampled_from(ACTIVATIONS)
+
+
+def native_call(name, dtype, blocks, row):
+    """Call a compiled kernel by its address, as the runner does; without the JIT, the plain function."""
+    function = cpu.compile_kernel(name, dtype)
+    if not cpu.JIT:
+        return function(blocks, row)
+    addresses = np.array([block.ctypes.data for block in blocks], np.int64)
+    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+    return prototype(function.address)(addresses.ctypes.data, row.ctypes.data)
+
+
+def call_kernel(name, dtype, arguments):
+    """Run one kernel and return all of its arrays as they are afterwards.
+
+    Every array stands in a block of its own between guards, where a layout may put it: at a cache line, or anywhere if
+    it is small or the user's. Guards, and arrays that are only read, must come back unchanged.
+    """
+    kinds = {"model": dtype, "f8": "complex128" if dtype == "complex128" else "float64", "i8": "int64"}
+    blocks, row, places = [aligned(1, dtype)], [], {}  # the first block tells the model's dtype
+    for argument in KERNELS[name].arguments:
+        value = arguments[argument.name]
+        if argument.dims is None:
+            row.append(int(value) if argument.kind == "int" else int(np.float64(value).view(np.int64)))
+        elif value is None:
+            row += [0] * argument.words
+        else:
+            value = np.asarray(value)
+            assert value.ndim == len(argument.dims), f"{argument.name} of {name} has {len(argument.dims)} axes"
+            start = GUARD + (5 if value.size < 16 or argument.name == "source" else 0)
+            block = aligned(start + value.size + GUARD, kinds[argument.kind])
+            block[:] = 77
+            block[start : start + value.size] = value.reshape(-1)
+            row += [len(blocks), start, *value.shape]
+            places[argument.name] = len(blocks), start, value.shape, argument.written
+            blocks.append(block)
+    before = [block.copy() for block in blocks]
+    native_call(name, dtype, blocks, np.array(row, np.int64))
+    results = {}
+    for key, (k, start, shape, written) in places.items():
+        inside = slice(start, start + int(np.prod(shape)))
+        results[key] = blocks[k][inside].reshape(shape).copy()
+        if written:
+            blocks[k][inside] = before[k][inside]
+        assert blocks[k].tobytes() == before[k].tobytes(), f"{name} wrote outside {key}, or into an input"
+    return results
+
+
+def random_weights(model, seed, scale=0.5):
+    """Give a model random weights, biases too: constant ones hide permutations."""
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.normal(0.0, scale, w.shape) for w in model.get_weights()])
+    return model
+
+
+def random_model(layers, input_shape, seed=0, dtype="float64", scale=0.5):
+    """Make a model with random weights."""
+    return random_weights(nbrnn.Sequential(layers, input_shape=input_shape, seed=seed, dtype=dtype), seed, scale)
+
+
+def random_data(model, samples, seed, steps=4):
+    """Return inputs and targets that fit a model."""
+    rng = np.random.default_rng(seed)
+    shapes = [tuple(steps if n is None else n for n in s) for s in (model.input_shape, model.output_shape)]
+    x, y = (rng.normal(size=(samples, *shape)).astype(model.dtype) for shape in shapes)
+    return x, y
+
+
+def assert_close(actual, expected, tolerance, what=""):
+    """Compare with a tolerance relative to the largest number; real and imaginary parts each for themselves."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape, what
+    for part in (np.real, np.imag) if np.iscomplexobj(expected) else (np.real,):
+        largest = float(np.abs(part(expected)).max(initial=0.0))
+        np.testing.assert_allclose(part(actual), part(expected), rtol=0, atol=tolerance * largest, err_msg=what)

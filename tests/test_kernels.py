@@ -1,0 +1,323 @@
+"""Every kernel against its naive twin of reference.py, called as a target calls it."""
+
+import cmath
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import BATCH, POSITION, SHARDS, STATUS
+from support import assert_close, call_kernel, few, seeds, sizes
+
+from nbrnn.kernels import KERNELS, activations
+from nbrnn.kernels.abi import kernel, parse
+from nbrnn.kernels.random import permute, philox
+
+STEP = 1e-20  # size of imaginary parts: products of two of them vanish, as in a complex step
+TOLERANCES = {"float32": 2e-5, "float64": 1e-12, "complex128": 1e-12}
+FORWARD = {  # what a complex model needs: it is never trained
+    "simple_rnn_forward", "dense_forward", "flatten", "gather", "scatter", "mse", "mae", "huber", "projection",
+}  # fmt: skip
+CODES = range(len(reference.ACTIVATIONS))
+
+
+class Draw:
+    """Draws a kernel's arguments; arrays come from a seed, so that Hypothesis has little to shrink."""
+
+    def __init__(self, data, dtype):
+        self.data, self.dtype, self.rng = data, dtype, np.random.default_rng(data.draw(seeds, "seed"))
+
+    def __call__(self, strategy, label=None):
+        return self.data.draw(strategy, label)
+
+    def array(self, *shape, scale=1.0):
+        """Return random numbers that the dtype holds exactly."""
+        values = self.rng.normal(0.0, scale, shape)
+        if self.dtype == "complex128":
+            return values + 1j * STEP * self.rng.normal(0.0, scale, shape)
+        return values.astype(self.dtype)
+
+    def activated(self, code, *shape):
+        """Return what an activation can give."""
+        a = self.array(*shape, scale=2.0).real.astype(np.float64)
+        return np.array([reference.act(one, code) for one in a.flat]).reshape(shape).astype(self.dtype)
+
+    def maybe(self, *shape):
+        """Return an array, or None for an absent one."""
+        return self.array(*shape) if self(st.booleans(), f"present {shape}") else None
+
+    def code(self):
+        return self(st.sampled_from(CODES), "activation")
+
+    def control(self, **words):
+        control = self.rng.integers(1, 50, 8)
+        control[STATUS] = 0
+        for name, value in words.items():
+            control[getattr(reference, name.upper())] = value
+        return control
+
+
+def simple_rnn_forward(draw):
+    T, B, D, H = draw(few, "T"), draw(few, "B"), draw(sizes, "D"), draw(sizes, "H")
+    return dict(
+        x=draw.array(T, B, D), Wx=draw.array(D, H, scale=D**-0.5), Wh=draw.array(H, H, scale=H**-0.5), b=draw.maybe(H),
+        activation=draw.code(), initial=draw(st.integers(0, 1)), h=draw.array(T + 1, B, H), a=draw.maybe(T, B, H),
+    )  # fmt: skip
+
+
+def simple_rnn_backward(draw):
+    T, B, H = draw(few, "T"), draw(few, "B"), draw(sizes, "H")
+    Wh, code = draw.array(H, H, scale=H**-0.5), draw.code()
+    return dict(
+        Wh=Wh, WhT=np.ascontiguousarray(Wh.T) if draw(st.booleans()) else None, activation=code,
+        h=draw.activated(code, T + 1, B, H),
+        dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), da=draw.array(T, B, H), dh0=draw.maybe(B, H),
+    )  # fmt: skip
+
+
+def dense_forward(draw):
+    N, F, O = draw(sizes, "N"), draw(sizes, "F"), draw(sizes, "O")
+    return dict(
+        x=draw.array(N, F), W=draw.array(F, O, scale=F**-0.5), b=draw.maybe(O), activation=draw.code(),
+        y=draw.array(N, O), a=draw.maybe(N, O),
+    )  # fmt: skip
+
+
+def activation_backward(draw):
+    N, O, code = draw(sizes, "N"), draw(sizes, "O"), draw.code()
+    return dict(y=draw.activated(code, N, O), dy=draw.array(N, O), activation=code, da=draw.array(N, O))
+
+
+def weight_gradient(draw):
+    N, F, O = draw(st.sampled_from((0, 1, 2, 3, 4, 5, 7, 8, 17)), "N"), draw(sizes, "F"), draw(sizes, "O")
+    return dict(x=draw.array(N, F), da=draw.array(N, O), dW=draw.array(F, O), db=draw.maybe(O))
+
+
+def input_gradient(draw):
+    N, F, O = draw(sizes, "N"), draw(sizes, "F"), draw(sizes, "O")
+    W = draw.array(F, O)
+    WT = np.ascontiguousarray(W.T) if draw(st.booleans()) else None
+    return dict(da=draw.array(N, O), W=W, WT=WT, dx=draw.array(N, F))
+
+
+def transpose(draw):
+    F, O = draw(sizes, "F"), draw(sizes, "O")
+    return dict(W=draw.array(F, O), WT=draw.array(O, F))
+
+
+def flatten(draw):
+    T, B, D = draw(few, "T"), draw(few, "B"), draw(sizes, "D")
+    return dict(x=draw.array(T, B, D), y=draw.array(B, T * D))
+
+
+def flatten_backward(draw):
+    T, B, D = draw(few, "T"), draw(few, "B"), draw(sizes, "D")
+    return dict(dy=draw.array(B, T * D), dx=draw.array(T, B, D))
+
+
+def loss(draw, **more):
+    B, P = draw(sizes, "B"), draw(few, "P")
+    target = draw.array(B * P)
+    y = target + draw.array(B * P).astype(draw.dtype)
+    y[0] = target[0] if draw(st.booleans(), "an exact hit") else y[0]
+    stats = draw.rng.normal(size=3).astype("complex128" if draw.dtype == "complex128" else "float64")
+    return dict(
+        y=y, target=target, control=draw.control(batch=B + draw(few)), outputs=P, slot=draw(st.integers(0, 2)), **more,
+        dy=draw.maybe(B * P), stats=stats,
+    )  # fmt: skip
+
+
+def huber(draw):
+    return loss(draw, delta=float(np.float32(draw(st.floats(0.2, 2.0), "delta"))))
+
+
+def sum_shards(draw):
+    K, P = draw(few, "K"), 16 * draw(few)
+    return dict(control=draw.control(shards=draw(st.integers(1, K))), grads=draw.array(K, P))
+
+
+def clip_global_norm(draw):
+    grads = draw.array(16 * draw(few))
+    limit = float(np.linalg.norm(grads)) * draw(st.sampled_from((0.1, 0.9, 1.1, 10.0)), "limit over norm")
+    return dict(control=draw.control(), limit=limit, grads=grads, lanes=draw.rng.normal(size=16))
+
+
+def optimizer(draw, *hyper, **more):
+    P = 16 * draw(few)
+    grads = draw.array(P)
+    if draw(st.sampled_from((False, False, True)), "a gradient that is not finite"):
+        grads[draw.rng.integers(P)] = draw(st.sampled_from((np.nan, np.inf, -np.inf)))
+    slots = {name: abs(draw.array(P)) if name == "v" else draw.array(P) for name in more.pop("slots")}
+    return dict(
+        hyper=np.array(hyper), control=draw.control(), grads=grads, params=draw.array(P), **slots, **more
+    )  # fmt: skip
+
+
+share = st.sampled_from((0.5, 0.9, 0.999))
+rate = st.floats(1e-3, 0.5)
+
+
+def sgd(draw):
+    momentum = draw(st.booleans(), "momentum")
+    more = {} if momentum else {"v": None}
+    nesterov, slots = draw(st.integers(0, 1), "nesterov"), ("v",) if momentum else ()
+    return optimizer(draw, draw(rate), draw(share) if momentum else 0.0, slots=slots, nesterov=nesterov, **more)
+
+
+def rmsprop(draw):
+    return optimizer(draw, draw(rate), draw(share), draw(st.sampled_from((1e-7, 0.1))), slots=("v",))
+
+
+def adam(draw):
+    b1, b2, t = draw(share), draw(share), draw(st.integers(0, 5), "steps before")
+    return optimizer(draw, draw(rate), b1, b2, draw(st.sampled_from((1e-7, 0.1))), b1**t, b2**t, slots=("m", "v"))
+
+
+def gather(draw):
+    N, T, D = draw(sizes, "N"), draw(few, "T"), draw(few, "D")
+    B = draw(st.integers(1, N), "B")
+    per_sample, per_step, per_feature = (draw(st.integers(0, 40)) for _ in range(3))
+    extent = 1 + (N - 1) * per_sample + (T - 1) * per_step + (D - 1) * per_feature
+    return dict(
+        source=draw.array(extent), order=draw.rng.permutation(N), per_sample=per_sample, per_step=per_step,
+        control=draw.control(position=draw(st.integers(0, N - B))), per_feature=per_feature, x=draw.array(T, B, D),
+    )  # fmt: skip
+
+
+def scatter(draw):
+    N, T, D = draw(sizes, "N"), draw(few, "T"), draw(few, "D")
+    B = draw(st.integers(1, N), "B")
+    control = draw.control(position=draw(st.integers(0, N - B)))
+    return dict(y=draw.array(T, B, D), order=draw.rng.permutation(N), control=control, output=draw.array(N, T, D))
+
+
+CASES = {"mse": loss, "mae": loss, "projection": loss} | {
+    f.__name__: f
+    for f in (
+        simple_rnn_forward, simple_rnn_backward, dense_forward, activation_backward, weight_gradient, input_gradient,
+        transpose, flatten, flatten_backward, huber, sum_shards, clip_global_norm, sgd, rmsprop, adam, gather, scatter,
+    )
+}  # fmt: skip
+
+
+def test_every_kernel_has_a_twin_and_a_case():
+    assert set(CASES) == set(KERNELS)
+    assert all(callable(getattr(reference, name)) for name in KERNELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(n, d) for n in CASES for d in TOLERANCES if d != "complex128" or n in FORWARD]
+)
+@given(data=st.data())
+def test_kernel_equals_its_twin(name, dtype, data):
+    arguments = CASES[name](Draw(data, dtype))
+    wide = "complex128" if dtype == "complex128" else "float64"
+    exact = {k: v.astype(wide) if getattr(v, "dtype", None) == dtype else v for k, v in arguments.items()}
+    with np.errstate(all="ignore"):
+        expected = getattr(reference, name)(**exact)
+        actual = call_kernel(name, dtype, arguments)
+    for key, value in expected.items():
+        if key in actual:
+            assert_close(actual[key], value, TOLERANCES[dtype], key)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adam"])
+def test_a_step_that_overflows_leaves_the_parameters(name, dtype):
+    rng = np.random.default_rng(3)
+    params, most = rng.normal(size=32).astype(dtype), float(np.finfo(dtype).max)
+    params[5] = most
+    grads = rng.normal(size=32).astype(dtype)
+    grads[5] = -1e-3  # the rate below is the largest number: the step of this one parameter overflows
+    hyper = {"sgd": [most, 0.0], "rmsprop": [most, 0.5, 1e-7], "adam": [most / 2, 0.5, 0.5, 1e-7, 1.0, 1.0]}[name]
+    slots = {"sgd": {"nesterov": 0, "v": None}, "rmsprop": {"v": np.zeros(32)}}.get(name)
+    slots = slots or {"m": np.zeros(32), "v": np.zeros(32)}
+    control = np.zeros(8, np.int64)
+    with np.errstate(all="ignore"):
+        arguments = dict(hyper=np.array(hyper), control=control, grads=grads, params=params, **slots)
+        after = call_kernel(name, dtype, arguments)
+    assert after["control"][STATUS] == 2
+    assert (after["params"] == params).all()
+
+
+@pytest.mark.parametrize("code", CODES, ids=reference.ACTIVATIONS)
+@given(a=st.floats(-6.0, 6.0).filter(lambda a: min(abs(a), abs(a - 3), abs(a + 3)) > 1e-3))
+def test_slopes_of_the_twins_are_the_derivatives_of_the_twins(code, a):
+    y = reference.act(complex(a, STEP), code)
+    assert cmath.isclose(reference.slope(y, code), y.imag / STEP, rel_tol=1e-12, abs_tol=1e-14)
+
+
+def test_activation_codes_are_those_of_the_twins():
+    assert activations.ACTIVATIONS == reference.ACTIVATIONS
+    assert activations.ACTIVATIONS[activations.LINEAR] == "linear"
+
+
+def test_absent_arrays_are_left_alone_and_h0_is_not_read_without_initial():
+    rng = np.random.default_rng(0)
+    h = rng.normal(size=(3, 2, 4))
+    h[0] = np.nan
+    case = dict(x=rng.normal(size=(2, 2, 3)), Wx=rng.normal(size=(3, 4)), Wh=rng.normal(size=(4, 4)), b=None, a=None)
+    after = call_kernel("simple_rnn_forward", "float64", case | dict(activation=1, initial=0, h=h))
+    assert np.isfinite(after["h"][1:]).all()
+
+
+def test_a_specification_that_is_not_understood_is_refused():
+    with pytest.raises(ValueError, match=r"'x\[N' is not|not understood: 'x\[N'"):
+        parse("x[N -> y[N]")
+    with pytest.raises(ValueError, match="parameters are not the specification's names"):
+        kernel("x[N] -> y[N]")(lambda y, x: None)
+    arguments = {a.name: a for a in parse("x[N,T+1] c[C]:i8 k:int r:float -> !y[N]? s[S]:f8")}
+    assert arguments["x"].dims == ("N", "T+1") and arguments["k"].dims is None
+    assert [a.kind for a in arguments.values()] == ["model", "i8", "int", "float", "model", "f8"]
+    assert [a.read for a in arguments.values()] == [True, True, True, True, True, False]
+    assert [n for n, a in arguments.items() if a.written] == ["y", "s"]
+    assert [n for n, a in arguments.items() if a.optional] == ["y"]
+    assert [a.words for a in arguments.values()] == [4, 3, 1, 1, 3, 3]
+
+
+# ---------------------------------------------------------------- chance
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "answer"),  # from Random123's known answers
+    [
+        ((0,) * 4, (0,) * 2, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
+def test_philox_gives_the_known_answers(counter, key, answer):
+    seed, index = np.uint64(key[0] + (key[1] << 32)), np.uint64(counter[0] + (counter[1] << 32))
+    words = philox(seed, np.uint64(counter[3]), np.uint64(counter[2]), index)
+    assert tuple(int(w) for w in words) == answer == tuple(reference.philox(counter, key))
+
+
+@given(n=st.integers(1, 70), seed=st.integers(0, 2**40), epoch=st.integers(0, 1000))
+def test_permute_is_the_twins_permutation(n, seed, epoch):
+    order = np.full(n, -1)
+    permute(order, seed, epoch)
+    assert sorted(order) == list(range(n))
+    assert order.tolist() == reference.permute(n, seed, epoch)
+
+
+def test_permutations_differ_by_seed_and_by_epoch_and_are_even():
+    def orders(pairs):
+        result = np.zeros((len(pairs), 5), np.int64)
+        for row, (seed, epoch) in zip(result, pairs, strict=True):
+            permute(row, seed, epoch)
+        return result
+
+    for pairs in ([(seed, 0) for seed in range(2000)], [(7, epoch) for epoch in range(2000)]):
+        got = orders(pairs)
+        assert len({tuple(row) for row in got}) == 120
+        for place in range(5):  # each of 5 at each place: 400 times, with a standard deviation of 18
+            assert abs(np.bincount(got[:, place], minlength=5) - 400).max() < 90
+
+
+def test_gathered_samples_stand_at_their_position():
+    assert (POSITION, BATCH, SHARDS, STATUS) == (0, 1, 2, 6)
