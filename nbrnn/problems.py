@@ -214,9 +214,8 @@ def make_problem(
     if target is None and known is not None and known.target in table.columns:
         target = known.target
     if target is None and len(table.columns) > 1:
-        raise ValueError(
-            f"{table.name} has the columns {', '.join(table.columns)}; say which one is the target (--target)."
-        )
+        columns = ", ".join(table.columns)
+        raise ValueError(f"{table.name} has the columns {columns}; say which one is to be predicted (--target).")
     target = table.columns[table.index(target or 0)]
     train, _ = split_slices(len(table), share=real_number("split", split, 0.0, 1.0))
     unit, title = "", f"{table.name}: {len(table)} rows"

@@ -250,8 +250,9 @@ print("ready", flush=True)
 try:
     model.fit(x, y, batch_size=10, epochs=10**7, verbose=0)
 except KeyboardInterrupt:
-    losses = model.history.history["loss"]
-    assert len(losses) == model.epochs - 1 > 0 and np.isfinite(losses).all(), losses
+    losses = model.history.history.get("loss", [])
+    assert len(losses) == model.epochs - 1 and np.isfinite(losses).all(), losses
+    assert losses or not nbrnn.targets.cpu.JIT  # plain Python may be heard before the first epoch's end
     assert model.epochs * 6 <= model.steps < (model.epochs + 1) * 6, (model.epochs, model.steps)
     assert all(np.isfinite(w).all() for w in model.get_weights())
     assert all((a != b).any() for a, b in zip(before, model.get_weights()))

@@ -29,8 +29,10 @@ CONTROL_WORDS = 8
 
 # error_model: a division that may raise stops vectorisation. No fastmath: the same bits compiled or loaded from cache.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-jit = njit(**OPTIONS)
-inlined = njit(forceinline=True, **OPTIONS)  # for what is called in an inner loop: a call with arrays costs 30 ns
+# No wrappers for calls from Python: each would hold a copy of the code, to be compiled in vain.
+_BARE: dict[str, Any] = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+jit = njit(**_BARE)
+inlined = njit(forceinline=True, **_BARE)  # for what is called in an inner loop: a call with arrays costs 30 ns
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,9 @@ def kernel(spec: str, flops: Callable[[dict[str, int]], int] = lambda d: 0) -> C
         names = tuple(a.name for a in arguments)
         if names != tuple(inspect.signature(function).parameters):
             raise ValueError(f"kernel {function.__name__}: its parameters are not the specification's names {names}")
-        compiled = inlined(function)
         packaged = function.__module__.startswith("nbrnn.")
-        KERNELS[function.__name__] = Kernel(function.__name__, spec, compiled, flops, packaged, arguments)
-        return compiled
+        KERNELS[function.__name__] = Kernel(function.__name__, spec, inlined(function), flops, packaged, arguments)
+        return njit(**OPTIONS)(function)  # for calls from Python, compiled only if there are any
 
     return register
 

@@ -70,8 +70,12 @@ def activate(V, code):
             activate_row(V[n], SIGMOID)
         elif code == RELU:
             activate_row(V[n], RELU)
-        elif code != LINEAR:
-            activate_row(V[n], code)
+        elif code == SOFTSIGN:
+            activate_row(V[n], SOFTSIGN)
+        elif code == ELU:
+            activate_row(V[n], ELU)
+        elif code == HARD_SIGMOID:
+            activate_row(V[n], HARD_SIGMOID)
 
 
 @inlined
@@ -91,8 +95,14 @@ def descend(dA, dY, Y, code):
             descend_row(dA[n], dY[n], Y[n], SIGMOID)
         elif code == RELU:
             descend_row(dA[n], dY[n], Y[n], RELU)
+        elif code == SOFTSIGN:
+            descend_row(dA[n], dY[n], Y[n], SOFTSIGN)
+        elif code == ELU:
+            descend_row(dA[n], dY[n], Y[n], ELU)
+        elif code == HARD_SIGMOID:
+            descend_row(dA[n], dY[n], Y[n], HARD_SIGMOID)
         else:
-            descend_row(dA[n], dY[n], Y[n], code)
+            descend_row(dA[n], dY[n], Y[n], LINEAR)
 
 
 @kernel("y[N,O] dy[N,O] activation:int -> da[N,O]", flops=lambda d: 3 * d["N"] * d["O"])

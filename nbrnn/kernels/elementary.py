@@ -129,12 +129,13 @@ def _exp_f4(x):
     return ZERO if x < EXP_START else y
 
 
+@register_jitable
 def _exp_f8(x):
     return math.inf if x > EXP_LAST else math.exp(x)
 
 
 def _exp_c16(x):
-    e = math.exp(x.real)
+    e = _exp_f8(x.real)
     return complex(e * math.cos(x.imag), e * math.sin(x.imag))
 
 
@@ -146,13 +147,14 @@ def _expm1_f4(x):
     return -ONE if x < EXPM1_START else y
 
 
+@register_jitable
 def _expm1_f8(x):
     return math.inf if x > EXP_LAST else math.expm1(x)
 
 
 def _expm1_c16(x):
     half = math.sin(0.5 * x.imag)
-    return complex(math.expm1(x.real) * math.cos(x.imag) - 2.0 * half * half, math.exp(x.real) * math.sin(x.imag))
+    return complex(_expm1_f8(x.real) * math.cos(x.imag) - 2.0 * half * half, _exp_f8(x.real) * math.sin(x.imag))
 
 
 def _magnitude_real(x):

@@ -76,17 +76,14 @@ def _multiply_tn(C, A, B, accumulate):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def few_neurons(n, Y, A, X, Wx, H, states, Wh, b, code):
+def few_neurons(y, x, Wx, h, states, Wh, b, code):
     """`neurons` for one short row, with its sums in registers."""
-    y, x, h = Y[n], X[n], H[n]
     for j in range(y.size):
-        s = b[j] if b.size else y.dtype.type(0)
+        s = b[j]
         for d in range(x.size):
             s += x[d] * Wx[d, j]
         for k in range(states):
             s += h[k] * Wh[k, j]
-        if A.size:
-            A[n, j] = s
         y[j] = act(s, code)
 
 
@@ -97,18 +94,14 @@ def neurons(Y, A, X, Wx, H, states, Wh, b, code):
     b may be empty; A, unless it is empty, keeps the pre-activations.
     """
     rows, units = Y.shape
-    if units < SMALL:
+    if units < SMALL and code == TANH and b.size and not A.size:
         for n in range(rows):
-            if code == TANH:
-                few_neurons(n, Y, A, X, Wx, H, states, Wh, b, TANH)
-            else:
-                few_neurons(n, Y, A, X, Wx, H, states, Wh, b, code)
+            few_neurons(Y[n], X[n], Wx, H[n], states, Wh, b, TANH)
         return
-    for n in range(rows):
-        y = Y[n]
-        if b.size:
+    if b.size:
+        for n in range(rows):
             for j in range(units):
-                y[j] = b[j]
+                Y[n, j] = b[j]
     multiply(Y, X, Wx, b.size > 0)
     if states:
         multiply(Y, H, Wh, True)

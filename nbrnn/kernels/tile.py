@@ -22,6 +22,99 @@ ROWS = 8 if VECTOR_BYTES == 64 else 4  # 8 x 2 sums of 32 registers, 4 x 2 of 16
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
+def _function(module, name, rows, vectors, masked, double):
+    """Write the tile as a function of its own, once a module: copies of its loop would cost compile time."""
+    element = ir.DoubleType() if double else ir.FloatType()
+    size = 8 if double else 4
+    width = VECTOR_BYTES // size
+    vector, flags, counts = (ir.VectorType(kind, width) for kind in (element, ir.IntType(1), I64))
+    pointer, suffix = ir.PointerType(), f"v{width}f{size * 8}"
+
+    def declare(name, returns, *takes):
+        return cgutils.get_or_insert_function(module, ir.FunctionType(returns, takes), name)
+
+    takes = [pointer] * 3 + [I64] * 5 + [ir.IntType(1), I64]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), takes), name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    a, b, c, a_row, a_k, b_k, c_row, K, accumulate, columns = function.args
+    entry, old, start, loop, done = (function.append_basic_block(n) for n in ("entry", "old", "start", "loop", "done"))
+    builder = ir.IRBuilder(entry)
+    fma = declare(f"llvm.fma.{suffix}", vector, vector, vector, vector)
+    read = declare(f"llvm.masked.load.{suffix}.p0", vector, pointer, I32, flags, vector)
+    write = declare(f"llvm.masked.store.{suffix}.p0", ir.VoidType(), vector, pointer, I32, flags)
+    zero, undefined = ir.Constant(vector, [0.0] * width), ir.Constant(vector, ir.Undefined)
+    lane0 = ir.Constant(ir.VectorType(I32, width), [0] * width)
+    tile = [(r, v) for r in range(rows) for v in range(vectors)]
+
+    def at(base, offset):
+        return builder.gep(base, [offset], inbounds=True, source_etype=element)
+
+    def mask(v):
+        nothing = ir.Constant(counts, ir.Undefined)
+        whole = builder.shuffle_vector(builder.insert_element(nothing, columns, I32(0)), nothing, lane0)
+        return builder.icmp_signed("<", ir.Constant(counts, [v * width + i for i in range(width)]), whole)
+
+    masks = [mask(v) for v in range(vectors)] if masked else []
+
+    def load(base, v):
+        place = at(base, I64(v * width))
+        if masked:
+            return builder.call(read, [place, I32(size), masks[v], zero])
+        return builder.load(place, align=size, typ=vector)
+
+    def store(value, base, v):
+        place = at(base, I64(v * width))
+        if masked:
+            builder.call(write, [value, place, I32(size), masks[v]])
+        else:
+            builder.store(value, place, align=size)
+
+    a_rows = [at(a, builder.mul(a_row, I64(r))) for r in range(rows)]
+    c_rows = [at(c, builder.mul(c_row, I64(r))) for r in range(rows)]
+    builder.cbranch(accumulate, old, start)
+
+    builder.position_at_end(old)
+    before = {(r, v): load(c_rows[r], v) for r, v in tile}
+    builder.branch(start)
+
+    builder.position_at_end(start)
+    sums = {rv: builder.phi(vector) for rv in tile}
+    for rv in tile:
+        sums[rv].add_incoming(zero, entry)
+        sums[rv].add_incoming(before[rv], old)
+    builder.cbranch(builder.icmp_signed(">", K, I64(0)), loop, done)
+
+    builder.position_at_end(loop)
+    k = builder.phi(I64)
+    running = {rv: builder.phi(vector) for rv in tile}
+    row, column = at(b, builder.mul(k, b_k)), builder.mul(k, a_k)
+    line = [load(row, v) for v in range(vectors)]
+    grown = {}
+    for r in range(rows):
+        scalar = builder.load(at(a_rows[r], column), align=size, typ=element)
+        spread = builder.shuffle_vector(builder.insert_element(undefined, scalar, I32(0)), undefined, lane0)
+        for v in range(vectors):
+            grown[r, v] = builder.call(fma, [spread, line[v], running[r, v]])
+    following = builder.add(k, I64(1))
+    k.add_incoming(I64(0), start)
+    k.add_incoming(following, loop)
+    for rv in tile:
+        running[rv].add_incoming(sums[rv], start)
+        running[rv].add_incoming(grown[rv], loop)
+    builder.cbranch(builder.icmp_signed("<", following, K), loop, done)
+
+    builder.position_at_end(done)
+    totals = {rv: builder.phi(vector) for rv in tile}
+    for rv in tile:
+        totals[rv].add_incoming(sums[rv], start)
+        totals[rv].add_incoming(grown[rv], loop)
+    for r, v in tile:
+        store(totals[r, v], c_rows[r], v)
+    builder.ret_void()
+    return function
+
+
 def make_tile(rows, vectors, masked):
     """Make the intrinsic of one tile size.
 
@@ -38,100 +131,16 @@ def make_tile(rows, vectors, masked):
         def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
             double = sig.args[0].dtype == types.float64
             element = ir.DoubleType() if double else ir.FloatType()
-            size = 8 if double else 4
-            width = VECTOR_BYTES // size
-            vector, flags = ir.VectorType(element, width), ir.VectorType(ir.IntType(1), width)
-            suffix = f"v{width}f{size * 8}"
-            a, b, c = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 4, 7))
-            a_at, a_row, a_k, b_at, b_k, c_at, c_row, K, accumulate, columns = (
-                args[i] for i in (1, 2, 3, 5, 6, 8, 9, 10, 11, 12)
-            )
-
-            def declare(name, returns, *takes):  # type: ignore[no-untyped-def]
-                return cgutils.get_or_insert_function(builder.module, ir.FunctionType(returns, takes), name)
-
-            fma = declare(f"llvm.fma.{suffix}", vector, vector, vector, vector)
-            pointer = ir.PointerType()
-            zero = ir.Constant(vector, [0.0] * width)
-            undefined, lane0 = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(I32, width), [0] * width)
-
-            def at(base, offset):  # type: ignore[no-untyped-def]
-                return builder.gep(base, [offset], inbounds=True, source_etype=element)
-
-            if masked:
-                read = declare(f"llvm.masked.load.{suffix}.p0", vector, pointer, I32, flags, vector)
-                write = declare(f"llvm.masked.store.{suffix}.p0", ir.VoidType(), vector, pointer, I32, flags)
-                counts = ir.VectorType(I64, width)
-                whole = builder.insert_element(ir.Constant(counts, ir.Undefined), columns, I32(0))
-                whole = builder.shuffle_vector(whole, ir.Constant(counts, ir.Undefined), lane0)
-                mask = [
-                    builder.icmp_signed("<", ir.Constant(counts, [v * width + i for i in range(width)]), whole)
-                    for v in range(vectors)
-                ]
-
-            def load(base, v):  # type: ignore[no-untyped-def]
-                place = at(base, I64(v * width))
-                if masked:
-                    return builder.call(read, [builder.bitcast(place, pointer), I32(size), mask[v], zero])
-                return builder.load(place, align=size, typ=vector)
-
-            def store(value, base, v):  # type: ignore[no-untyped-def]
-                place = at(base, I64(v * width))
-                if masked:
-                    builder.call(write, [value, builder.bitcast(place, pointer), I32(size), mask[v]])
-                else:
-                    builder.store(value, builder.bitcast(place, vector.as_pointer()), align=size)
-
-            a_rows = [at(a, builder.add(a_at, builder.mul(a_row, I64(r)))) for r in range(rows)]
-            c_rows = [at(c, builder.add(c_at, builder.mul(c_row, I64(r)))) for r in range(rows)]
-            b_base = at(b, b_at)
-            entry, function = builder.block, builder.function
-            old, loop, done = (function.append_basic_block(f"tile.{name}") for name in ("old", "loop", "done"))
-            start = function.append_basic_block("tile.start")
-            builder.cbranch(accumulate, old, start)
-
-            builder.position_at_end(old)
-            before = [[load(c_rows[r], v) for v in range(vectors)] for r in range(rows)]
-            builder.branch(start)
-
-            builder.position_at_end(start)
-            sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-            for r in range(rows):
-                for v in range(vectors):
-                    sums[r][v].add_incoming(zero, entry)
-                    sums[r][v].add_incoming(before[r][v], old)
-            builder.cbranch(builder.icmp_signed(">", K, I64(0)), loop, done)
-
-            builder.position_at_end(loop)
-            k = builder.phi(I64)
-            k.add_incoming(I64(0), start)
-            running = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
-            row = at(b_base, builder.mul(k, b_k))
-            line = [load(row, v) for v in range(vectors)]
-            column = builder.mul(k, a_k)
-            grown = []
-            for r in range(rows):
-                scalar = builder.load(at(a_rows[r], column), align=size, typ=element)
-                spread = builder.shuffle_vector(builder.insert_element(undefined, scalar, I32(0)), undefined, lane0)
-                grown.append([builder.call(fma, [spread, line[v], running[r][v]]) for v in range(vectors)])
-            following = builder.add(k, I64(1))
-            k.add_incoming(following, loop)
-            for r in range(rows):
-                for v in range(vectors):
-                    running[r][v].add_incoming(sums[r][v], start)
-                    running[r][v].add_incoming(grown[r][v], loop)
-            builder.cbranch(builder.icmp_signed("<", following, K), loop, done)
-
-            builder.position_at_end(done)
-            for r in range(rows):
-                for v in range(vectors):
-                    total = builder.phi(vector)
-                    total.add_incoming(sums[r][v], start)
-                    total.add_incoming(grown[r][v], loop)
-                    grown[r][v] = total
-            for r in range(rows):
-                for v in range(vectors):
-                    store(grown[r][v], c_rows[r], v)
+            name = f"nbrnn_tile_{rows}x{vectors}{'m' if masked else ''}_{'f8' if double else 'f4'}"
+            function = builder.module.globals.get(name)
+            if function is None:
+                function = _function(builder.module, name, rows, vectors, masked, double)
+            places = []
+            for array, offset in ((0, 1), (4, 5), (7, 8)):
+                data = context.make_array(sig.args[array])(context, builder, args[array]).data
+                place = builder.gep(data, [args[offset]], inbounds=True, source_etype=element)
+                places.append(builder.bitcast(place, ir.PointerType()))
+            builder.call(function, [*places, *(args[i] for i in (2, 3, 6, 9, 10, 11, 12))])
             return context.get_dummy_value()
 
         return signature, codegen

@@ -1,0 +1,414 @@
+"""The command line as a person meets it: the main job, mistakes in one sentence, Ctrl-C, a live bar, 80 columns."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import nbrnn
+from nbrnn.cli import main
+from nbrnn.datasets import DATASETS
+from nbrnn.forecasting import Forecaster
+from nbrnn.problems import FORECASTS, make_problem
+from nbrnn.saving import load_extra
+from nbrnn.scalers import scaler_from_dict
+from nbrnn.targets import cpu
+
+FILES = {"predictions.png", "model.safetensors", "history.csv"}
+needs_jit = pytest.mark.skipif(not cpu.JIT, reason="takes minutes in plain Python")
+posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and terminals as POSIX has them")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Run every command in an empty folder, and keep the announcement out of the other tests."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cpu, "announce", None)
+
+
+def nbrnn_run(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def written(name="x.csv", rows=60, value=lambda k: k % 7 + k / 50, header="Month,V"):
+    """Write a CSV file of months and numbers."""
+    lines = [header, *(f"{1990 + k // 12}-{k % 12 + 1:02d},{value(k)}" for k in range(rows))]
+    with open(name, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    return name
+
+
+QUICK = ("--epochs", 1, "--window", 4, "--units", 2)
+
+
+# ---------------------------------------------------------------- train
+
+
+def score(output, name, column):
+    """Return a number of the table that is printed."""
+    line = next(line for line in output.splitlines() if line.startswith(name))
+    return float(line.split()[-4 + column])
+
+
+@needs_jit
+def test_the_main_job_with_its_defaults(tmp_path):
+    result = nbrnn_run("train", "sunspots")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "nbrnn-out" / "sunspots"
+    assert {p.name for p in folder.iterdir()} == FILES
+    assert result.output.splitlines()[-1] == f"into the folder {folder.relative_to(tmp_path)}"
+    assert all(name in result.output.split("Written:")[1] for name in FILES)
+    assert (folder / "predictions.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert score(result.output, "last value", 3) == pytest.approx(20.091, abs=1e-3)
+    assert score(result.output, "seasonal-naive (134 rows)", 3) == pytest.approx(46.878, abs=1e-3)
+    assert score(result.output, "least-squares AR(24)", 3) == pytest.approx(18.206, abs=1e-3)
+    assert score(result.output, "network", 3) < 20.091
+    assert "it beats last value (20.091)" in result.output
+    for words in ("Total params: 305", "1749-01 to 1936-12", "1937-01 to 1983-12", "the training rows only"):
+        assert words in result.output
+
+    with open(folder / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == [str(k) for k in range(1, 51)]
+    assert 0 < float(rows[-1]["loss"]) < float(rows[0]["loss"])
+
+    extra = load_extra(folder / "model.safetensors")
+    assert extra["columns"] == ["Sunspots"] and extra["split"] == 2256 and extra["split_date"] == "1937-01"
+    model = nbrnn.load_model(folder / "model.safetensors")
+    forecaster = Forecaster(model, extra["window"], scaler_from_dict(extra["scaler"]), extra["target"])
+    table = make_problem("sunspots").table
+    error = forecaster.predict(table[2256 - 24 :])[:, 0] - table.column("Sunspots")[2256:]
+    assert np.sqrt(np.mean(error**2)) == pytest.approx(score(result.output, "network", 3), rel=1e-4)
+
+
+def test_the_same_seed_gives_the_same_files_and_another_seed_others():
+    written()
+    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert nbrnn_run("train", "x.csv", "--seed", seed, "--out", folder, "--no-plots", *QUICK).exit_code == 0
+    files = {folder: Path(folder, "history.csv").read_text() for folder in "abc"}
+    assert files["a"] == files["b"] != files["c"]
+    weights = {folder: nbrnn.load_model(f"{folder}/model.safetensors").get_weights() for folder in "abc"}
+    assert all(np.array_equal(a, b) for a, b in zip(weights["a"], weights["b"], strict=True))
+    assert not os.path.exists("a/predictions.png")
+
+
+@pytest.mark.parametrize("name", [n for n in FORECASTS if n != "sunspots"])
+def test_every_packaged_series_trains(name):
+    if not cpu.JIT:
+        pytest.skip("takes minutes in plain Python")
+    result = nbrnn_run("train", name, "--epochs", 2)
+    assert result.exit_code == 0, result.output
+    assert {p.name for p in os.scandir(f"nbrnn-out/{name}")} == FILES
+    assert max(map(len, result.output.splitlines())) <= 80
+
+
+def test_a_csv_file_with_chosen_columns_and_a_season():
+    with open("t.csv", "w") as file:
+        file.write("day,a,b,c\n" + "".join(f"{k},{k % 5},{k % 3 + k},{7}\n" for k in range(50)))
+    result = nbrnn_run("train", "t.csv", "--target", "b", "--features", "a, b", "--season", 5, *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "predicts  b, from its own past and that of a" in result.output
+    assert "seasonal-naive (5 rows)" in result.output
+    assert load_extra("nbrnn-out/t/model.safetensors")["target"] == 1
+
+
+def test_the_lesson_prints_the_published_scores_and_what_is_wrong():
+    if not cpu.JIT:
+        pytest.skip("takes minutes in plain Python")
+    result = nbrnn_run("train", "sunspots", "--lesson")
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.output.split())
+    for words in (
+        "187 to train on, 46 to test on",
+        "Total params: 19",
+        "epoch 20/20",
+        "Published RMSE, scaled: train 0.058, test 0.077",
+        "over 20 seeds",
+        "repeat the last value scores 0.063 and 0.080",
+        "scaler has seen the test rows",
+        "253.8 in 1957-10",
+        "tanh",
+        "strongest period is 134 months",
+    ):
+        assert words in text
+    assert {p.name for p in os.scandir("nbrnn-out/sunspots-lesson")} == FILES
+    assert max(map(len, result.output.splitlines())) <= 80
+    assert load_extra("nbrnn-out/sunspots-lesson/model.safetensors")["lesson"] is True
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+def refused(*arguments):
+    """Return the one sentence that a wrong command is answered with; nothing must be written."""
+    before = {p for p, _, _ in os.walk(".")}
+    result = nbrnn_run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert result.output.count("\n") == 1 and result.output.startswith("Error: "), result.output
+    assert {p for p, _, _ in os.walk(".")} == before
+    return result.output
+
+
+def bad(k):
+    """Return a series' value, with something else in the row of 1992-07."""
+    return lambda row: k if row == 30 else row % 7
+
+
+BAD_FILES = {
+    "empty": (lambda: Path("x.csv").touch(), "x.csv is empty"),
+    "header only": (lambda: written(rows=0), "no rows"),
+    "text": (lambda: written(value=bad("many")), "x.csv, line 32, column 'V': found 'many'"),
+    "nan": (lambda: written(value=bad("nan")), "line 32, column 'V': found nan"),
+    "inf": (lambda: written(value=bad("-inf")), "line 32, column 'V': found -inf"),
+    "empty cell": (lambda: written(value=bad("")), "line 32, column 'V': the cell is empty"),
+    "short": (lambda: written(rows=20), "16 training rows (20 in all), but a window of 24 needs at least 25"),
+    "constant": (lambda: written(value=lambda k: 5), "column 'V' of series cannot be scaled, for every row holds 5"),
+    "constant until the split": (lambda: written(value=lambda k: max(48, k)), "every row holds 48"),
+    "a folder": (lambda: os.mkdir("x.csv"), "is a folder"),
+    "two columns": (
+        lambda: Path("x.csv").write_text("a,b\n" + "1,2\n" * 60),
+        "x has the columns a, b; say which one is to be predicted (--target)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_bad_file_is_refused_in_one_sentence(make, words):
+    make()
+    assert words in refused("train", "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--target", "W"], "has no column 'W'; it has V"),
+        (["--target", "Vs"], "did you mean 'V'?"),
+        (["--features", "V,W"], "has no column 'W'"),
+        (["--units", 0], "units must be a whole number of at least 1, not 0"),
+        (["--units", -1], "units must be a whole number of at least 1, not -1"),
+        (["--epochs", 0], "epochs must be a whole number of at least 1, not 0"),
+        (["--epochs", -5], "epochs must be"),
+        (["--batch-size", 0], "batch-size must be a whole number of at least 1, not 0"),
+        (["--batch-size", -1], "batch-size must be"),
+        (["--window", 0], "window must be a whole number of at least 1, not 0"),
+        (["--window", -24], "window must be"),
+        (["--window", 48], "48 training rows (60 in all), but a window of 48 needs at least 49"),
+        (["--season", 0], "season must be a whole number of at least 1"),
+        (["--season", 50], "a season of 50 needs at least 51"),
+        (["--seed", -1], "seed must be a whole number of at least 0"),
+        (["--learning-rate", 0], "learning_rate must be a number above 0"),
+        (["--learning-rate", "nan"], "learning_rate must be a number above 0"),
+        (["--split", 0], "training part without rows"),
+        (["--split", 1], "test part without rows"),
+        (["--split", 1.5], "split must be a number of at least 0 and at most 1, not 1.5"),
+        (["--split", -0.5], "split must be"),
+        (["--split", "nan"], "split must be"),
+        (["--lesson"], "--lesson is about sunspots"),
+    ],
+)
+def test_a_bad_option_is_refused_in_one_sentence(options, words):
+    written()
+    assert words in refused("train", "x.csv", *options)
+
+
+def test_what_is_no_number_is_refused_by_name():
+    result = nbrnn_run("train", "x.csv", "--units", "many")
+    assert result.exit_code == 2 and "Invalid value for '--units': 'many'" in result.output
+
+
+def test_a_name_that_does_not_exist_gets_the_nearest():
+    assert "did you mean 'sunspots'?" in refused("train", "sunspot")
+    assert "did you mean 'airline'?" in refused("data", "airlines")
+    assert "known are sunspots" in refused("data", "qqqqqqq")
+    written("sales.csv")
+    assert "there is no file sale.csv" in refused("train", "sale.csv")
+    assert "did you mean 'sales.csv'?" in refused("train", "sale.csv")
+    assert "there is no file" in refused("train", "nowhere/at/all.csv")
+    assert "labelled sequences" in refused("train", "italy-power")
+
+
+def test_the_lesson_takes_no_other_series_and_no_settings():
+    assert "--lesson is about sunspots" in refused("train", "airline", "--lesson")
+    assert "decides --window and --units itself" in refused(
+        "train", "sunspots", "--lesson", "--units", 16, "--window", 9
+    )
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused_before_training():
+    written()
+    Path("taken").touch()
+    assert "taken is a file" in refused("train", "x.csv", "--out", "taken")
+    assert "cannot be written" in refused("train", "x.csv", "--out", "taken/below")
+    if hasattr(os, "geteuid") and os.geteuid() != 0:
+        os.mkdir("closed", 0o500)
+        assert "cannot be written" in refused("train", "x.csv", "--out", "closed")
+
+
+def test_a_full_disk_is_told_in_one_sentence(monkeypatch):
+    written()
+
+    def full(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("nbrnn.saving.write_whole", full)
+    result = nbrnn_run("train", "x.csv", *QUICK)
+    assert result.exit_code == 2 and "No space left on device" in result.output.splitlines()[-1]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_its_place():
+    written(value=lambda k: k % 7)
+    result = nbrnn_run("train", "x.csv", "--learning-rate", 1e38, "--epochs", 9, "--window", 4)
+    assert result.exit_code == 2
+    assert re.search(r"Error: .* is not finite in epoch \d+, batch \d+", result.output.splitlines()[-1])
+
+
+# ---------------------------------------------------------------- data and info
+
+
+def test_data_lists_every_series():
+    result = nbrnn_run("data")
+    assert result.exit_code == 0 and all(f"\n{name} " in "\n" + result.output for name in DATASETS)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_data_shows_origin_citation_licence_and_figures(name):
+    result = nbrnn_run("data", name)
+    flat = " ".join(result.output.split())
+    known = DATASETS[name]
+    for text in (known.description, known.origin, known.citation, known.licence, known.file, str(known.rows)):
+        assert text in flat
+    assert all(f"\n{column} " in result.output for column in known.columns)
+    *lines, attribution = result.output.splitlines()
+    assert max(map(len, lines)) < 80
+    with open(attribution, encoding="utf-8") as file:
+        assert f"## {known.file}" in file.read()
+
+
+def test_data_prints_the_figures_of_the_reference():
+    line = next(line for line in nbrnn_run("data", "sunspots").output.splitlines() if line.startswith("Sunspots"))
+    assert line.split()[1:] == ["58", "33.4", "0", "51.266", "253.8", "43.449"]
+
+
+def test_info_names_versions_threads_jit_and_cache():
+    result = nbrnn_run("info")
+    assert result.exit_code == 0
+    shown = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in result.output.splitlines())
+    assert shown["nbrnn"] == nbrnn.__version__ and shown["numpy"] == np.__version__
+    assert shown["JIT"].split()[0] == ("on" if cpu.JIT else "off")
+    assert {"Python", "numba", "llvmlite", "threads", "threading layer", "cache folder"} <= shown.keys()
+
+
+# ---------------------------------------------------------------- in processes of their own
+
+
+@pytest.fixture
+def command(environment):
+    """Return what starts `nbrnn ...` in a process of its own, 80 columns wide."""
+
+    def start(*arguments, **options):
+        line = [sys.executable, "-m", "nbrnn.cli", *map(str, arguments)]
+        streams = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT) | options
+        return subprocess.Popen(line, env=environment(COLUMNS=80, PYTHONIOENCODING="utf-8"), **streams)
+
+    return start
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["data"], ["info"]], ids=" ".join)
+def test_help_has_an_example_and_fits_80_columns(command, arguments):
+    output = command(*arguments, "--help").communicate(timeout=60)[0].decode()
+    assert max(map(len, output.splitlines())) <= 80
+    assert re.search(r"(Example|Begin)", output) and "nbrnn " + " ".join(arguments) in output
+    assert "..." not in output.split("Commands:")[-1] or arguments  # no description is cut
+
+
+def test_help_imports_neither_numpy_nor_numba(run_python):
+    code = "import sys, nbrnn.cli; print({'numpy', 'numba', 'matplotlib', 'safetensors'} & set(sys.modules))"
+    assert run_python(code).strip() == "set()"
+
+
+def test_a_run_in_a_pipe_shows_no_control_characters(command):
+    written()
+    process = command("train", "x.csv", *QUICK)
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 0, output
+    assert "\r" not in output.replace("\r\n", "\n") and "\x1b" not in output and max(map(len, output.split("\n"))) <= 80
+
+
+@posix
+def test_the_live_bar_stays_on_one_line_of_80_columns(command):
+    import pty
+
+    written()
+    ours, theirs = pty.openpty()
+    epochs = 60_000 if cpu.JIT else 30
+    process = command("train", "x.csv", "--units", 2, "--window", 4, "--epochs", epochs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    lines = shown.decode().split("\r\n")
+    bar = next(line for line in lines if "\r" in line)
+    states = bar.split("\r")
+    assert len(states) > 2 and max(map(len, states)) <= 80 and "left" in states[1]
+    assert states[-1].startswith("#" * 8) and f"epoch {epochs}/{epochs}" in states[-1]
+    assert max(len(line) for line in lines if line is not bar) <= 80
+
+
+@posix
+def test_ctrl_c_keeps_what_was_learned(command):
+    written(rows=200)
+    process = command("train", "x.csv", "--units", 8, "--window", 4, "--epochs", 10_000_000, text=True)
+    output = ""
+    while not re.search(r"^epoch \d+/", output, re.M):
+        line = process.stdout.readline()
+        assert line, output
+        output += line
+    process.send_signal(signal.SIGINT)
+    output += process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert re.search(r"^Stopped in epoch \d+ of 10000000; going on with what was learned\.$", output, re.M)
+    assert "On the test rows" in output and output.splitlines()[-1].startswith("into the folder")
+    assert {p.name for p in os.scandir("nbrnn-out/x")} == FILES
+    extra = load_extra("nbrnn-out/x/model.safetensors")
+    assert extra["stopped"] is True
+    epochs = len(Path("nbrnn-out/x/history.csv").read_text().splitlines()) - 1
+    assert f"Stopped in epoch {epochs + 1} of" in output
+
+
+@posix
+def test_ctrl_c_before_training_writes_nothing(monkeypatch):
+    written()
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nbrnn.model.Sequential.fit", interrupted)
+    result = nbrnn_run("train", "x.csv", *QUICK)
+    assert result.exit_code == 130 and result.output.endswith("Stopped.\n")
+    assert not os.listdir("nbrnn-out/x")
+
+
+def test_help_is_quick(command):
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        command("--help").communicate(timeout=60)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.3
