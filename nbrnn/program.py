@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .kernels import KERNELS
-from .kernels.abi import Argument
+from .kernels.abi import Argument, dimension
 
 ALIGNMENT = 64  # bytes: one cache line, and one AVX-512 register
 ITEMSIZE = {"f8": 8, "i8": 8}
@@ -200,10 +200,10 @@ class Program:
         if len(buffer.shape) != len(argument.dims):
             raise ValueError(f"{problem}.")
         for text, length in zip(argument.dims, buffer.shape, strict=True):
-            letter, _, extra = text.partition("+")
-            size = length - int(extra or 0)
-            if dims.setdefault(letter, size) != size:
-                raise ValueError(f"{problem}, and {letter} is {dims[letter]} elsewhere.")
+            factor, letter, extra = dimension(text)
+            size, rest = divmod(length - extra, factor)
+            if rest or dims.setdefault(letter, size) != size:
+                raise ValueError(f"{problem}, and {letter} is {dims.get(letter, 'a whole number')} elsewhere.")
 
     @property
     def nbytes(self) -> dict[str, int]:

@@ -65,6 +65,7 @@ class Kernel:
 
 
 _ITEM = re.compile(r"(!?)(\w+)(?:\[([\w+,]*)\](\??)(?::(f8|i8))?|:(int|float))$")
+_DIM = re.compile(r"(\d*)([A-Z])(?:\+(\d+))?$")
 
 
 def parse(spec: str) -> tuple[Argument, ...]:
@@ -94,6 +95,15 @@ def parse(spec: str) -> tuple[Argument, ...]:
                 )
             )
     return tuple(arguments)
+
+
+def dimension(text: str) -> tuple[int, str, int]:
+    """Read a length such as T, T+1 or 4H: (factor, letter, extra)."""
+    match = _DIM.match(text)
+    if match is None:
+        raise ValueError(f"a kernel's dimension must look like T, T+1 or 4H, not {text!r}.")
+    factor, letter, extra = match.groups()
+    return int(factor or 1), letter, int(extra or 0)
 
 
 KERNELS: dict[str, Kernel] = {}

@@ -54,58 +54,60 @@ def slope(y, code):
 
 
 @inlined
-def activate_row(v, code):
-    """Replace a row v by act(v)."""
-    for j in range(v.size):
-        v[j] = act(v[j], code)
+def activate_part(V, first, stop, code):
+    """Replace the columns of V from first to stop by act."""
+    for n in range(V.shape[0]):
+        row = V[n]
+        for j in range(first, stop):
+            row[j] = act(row[j], code)
 
 
 @jit
-def activate(V, code):
-    """Replace the rows of V by act(V); the code is constant in each loop, which then vectorises."""
-    for n in range(V.shape[0]):
-        if code == TANH:
-            activate_row(V[n], TANH)
-        elif code == SIGMOID:
-            activate_row(V[n], SIGMOID)
-        elif code == RELU:
-            activate_row(V[n], RELU)
-        elif code == SOFTSIGN:
-            activate_row(V[n], SOFTSIGN)
-        elif code == ELU:
-            activate_row(V[n], ELU)
-        elif code == HARD_SIGMOID:
-            activate_row(V[n], HARD_SIGMOID)
+def activate(V, first, stop, code):
+    """Replace columns of V by act(V); the code is constant in each loop, which then vectorises."""
+    if code == TANH:
+        activate_part(V, first, stop, TANH)
+    elif code == SIGMOID:
+        activate_part(V, first, stop, SIGMOID)
+    elif code == RELU:
+        activate_part(V, first, stop, RELU)
+    elif code == SOFTSIGN:
+        activate_part(V, first, stop, SOFTSIGN)
+    elif code == ELU:
+        activate_part(V, first, stop, ELU)
+    elif code == HARD_SIGMOID:
+        activate_part(V, first, stop, HARD_SIGMOID)
 
 
 @inlined
-def descend_row(da, dy, y, code):
-    """Set da = dy * act'(a) for one row."""
-    for j in range(y.size):
-        da[j] = dy[j] * slope(y[j], code)
-
-
-@inlined
-def descend(dA, dY, Y, code):
-    """Set dA = dY * act'(A) for rows, from the output Y = act(A)."""
+def descend_part(dA, dY, Y, first, stop, code):
+    """Set columns of dA to dY * act'(A)."""
     for n in range(Y.shape[0]):
-        if code == TANH:
-            descend_row(dA[n], dY[n], Y[n], TANH)
-        elif code == SIGMOID:
-            descend_row(dA[n], dY[n], Y[n], SIGMOID)
-        elif code == RELU:
-            descend_row(dA[n], dY[n], Y[n], RELU)
-        elif code == SOFTSIGN:
-            descend_row(dA[n], dY[n], Y[n], SOFTSIGN)
-        elif code == ELU:
-            descend_row(dA[n], dY[n], Y[n], ELU)
-        elif code == HARD_SIGMOID:
-            descend_row(dA[n], dY[n], Y[n], HARD_SIGMOID)
-        else:
-            descend_row(dA[n], dY[n], Y[n], LINEAR)
+        da, dy, y = dA[n], dY[n], Y[n]
+        for j in range(first, stop):
+            da[j] = dy[j] * slope(y[j], code)
+
+
+@jit
+def descend(dA, dY, Y, first, stop, code):
+    """Set columns of dA to dY * act'(A), from the output Y = act(A); dA may be dY."""
+    if code == TANH:
+        descend_part(dA, dY, Y, first, stop, TANH)
+    elif code == SIGMOID:
+        descend_part(dA, dY, Y, first, stop, SIGMOID)
+    elif code == RELU:
+        descend_part(dA, dY, Y, first, stop, RELU)
+    elif code == SOFTSIGN:
+        descend_part(dA, dY, Y, first, stop, SOFTSIGN)
+    elif code == ELU:
+        descend_part(dA, dY, Y, first, stop, ELU)
+    elif code == HARD_SIGMOID:
+        descend_part(dA, dY, Y, first, stop, HARD_SIGMOID)
+    else:
+        descend_part(dA, dY, Y, first, stop, LINEAR)
 
 
 @kernel("y[N,O] dy[N,O] activation:int -> da[N,O]", flops=lambda d: 3 * d["N"] * d["O"])
 def activation_backward(y, dy, activation, da):
     """Take a gradient back through an activation."""
-    descend(da, dy, y, activation)
+    descend(da, dy, y, 0, y.shape[1], activation)

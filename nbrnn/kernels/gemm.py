@@ -76,6 +76,22 @@ def _multiply_tn(C, A, B, accumulate):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def copy(into, V):
+    """Copy a matrix."""
+    for n in range(V.shape[0]):
+        for j in range(V.shape[1]):
+            into[n, j] = V[n, j]
+
+
+@inlined
+def clear(V):
+    """Set a matrix to zero."""
+    for n in range(V.shape[0]):
+        for j in range(V.shape[1]):
+            V[n, j] = V.dtype.type(0)
+
+
+@inlined
 def few_neurons(y, x, Wx, h, states, Wh, b, code):
     """`neurons` for one short row, with its sums in registers."""
     for j in range(y.size):
@@ -85,6 +101,18 @@ def few_neurons(y, x, Wx, h, states, Wh, b, code):
         for k in range(states):
             s += h[k] * Wh[k, j]
         y[j] = act(s, code)
+
+
+@inlined
+def affine(Y, X, Wx, H, states, Wh, b):
+    """Y = X Wx + H Wh + b, with the first `states` columns of H (all or none); b may be empty."""
+    if b.size:
+        for n in range(Y.shape[0]):
+            for j in range(b.size):
+                Y[n, j] = b[j]
+    multiply(Y, X, Wx, b.size > 0)
+    if states:
+        multiply(Y, H, Wh, True)
 
 
 @inlined
@@ -98,17 +126,10 @@ def neurons(Y, A, X, Wx, H, states, Wh, b, code):
         for n in range(rows):
             few_neurons(Y[n], X[n], Wx, H[n], states, Wh, b, TANH)
         return
-    if b.size:
-        for n in range(rows):
-            for j in range(units):
-                Y[n, j] = b[j]
-    multiply(Y, X, Wx, b.size > 0)
-    if states:
-        multiply(Y, H, Wh, True)
-    for n in range(A.shape[0]):
-        for j in range(units):
-            A[n, j] = Y[n, j]
-    activate(Y, code)
+    affine(Y, X, Wx, H, states, Wh, b)
+    if A.size:
+        copy(A, Y)
+    activate(Y, 0, units, code)
 
 
 @inlined

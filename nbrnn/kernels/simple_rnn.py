@@ -37,7 +37,7 @@ def simple_rnn_backward(Wh, WhT, h, activation, dh, da, dh0):
     every = dh.shape[0] == T
     for t in range(T - 1, -1, -1):
         now = dh[t] if every else dh[0]
-        descend(da[t], now, h[t + 1], activation)
+        descend(da[t], now, h[t + 1], 0, now.shape[1], activation)
         if t > 0:
             back_product(dh[t - 1] if every else now, da[t], Wh, WhT, every)
         elif dh0.size:
