@@ -196,11 +196,14 @@ class Sequential(Stack):
         if held is not None:
             held_x, held_y = held
             validate = lambda: self._evaluate(held_x, held_y, PREDICT_BATCH)  # noqa: E731
-        if verbose:
-            cpu.announce = cpu.announce or print
-        executor = self._executor(TRAIN, x, y, batch_size)
-        executor.order[:] = np.arange(len(x))
-        return train(self, executor, epochs, shuffle=bool(shuffle), verbose=verbose, validate=validate)
+        before = cpu.announce
+        cpu.announce = before or (print if verbose else None)
+        try:
+            executor = self._executor(TRAIN, x, y, batch_size)
+            executor.order[:] = np.arange(len(x))
+            return train(self, executor, epochs, shuffle=bool(shuffle), verbose=verbose, validate=validate)
+        finally:
+            cpu.announce = before
 
     def train_on_batch(self, x: Any, y: Any) -> float | list[float]:
         """Take one optimizer step on these samples as one batch; return the loss, or [loss, metrics...]."""

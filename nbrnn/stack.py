@@ -13,9 +13,8 @@ from .initializers import initialize
 from .layers import Layer, Shape, assign, checked_shape
 from .lowering import parameter_layout
 from .program import Layout, aligned
+from .recurrent import SimpleRNN
 from .targets import cpu
-
-RECURRENT = {"simple_rnn"}
 
 
 class Stack:
@@ -135,11 +134,11 @@ class Stack:
         line = "_" * 65
         print_fn(f'Model: "{self.name}"')
         print_fn(line)
-        print_fn(f" {'Layer (type)':<28}{'Output Shape':<24}{'Param #':<12}")
+        print_fn(f" {'Layer (type)':<28}{'Output Shape':<24}{'Param #'}")
         print_fn("=" * 65)
         for layer, shape in zip(self.layers, [*self.input_shapes[1:], self.output_shape], strict=True):
             text = f"{layer.name} ({type(layer).__name__})"
-            print_fn(f" {text:<28}{(None, *shape)!s:<24}{layer.count_params():<12}")
+            print_fn(f" {text:<28}{(None, *shape)!s:<24}{layer.count_params()}")
         print_fn("=" * 65)
         count = self.count_params()
         print_fn(f"Total params: {count} ({count * self.dtype.itemsize} bytes, {self.dtype.name})")
@@ -149,10 +148,8 @@ class Stack:
         x = native(name, x, self.dtype)
         if not self.layers:
             raise ValueError("the model has no layers; add some first.")
-        if not self.built:
-            wanted = 3 if self.layers[0].kind in RECURRENT else x.ndim
-            if x.ndim == wanted:
-                self.build(x.shape[1:])
+        if not self.built and (x.ndim == 3 or (x.ndim == 2 and not isinstance(self.layers[0], SimpleRNN))):
+            self.build(x.shape[1:])
         shape = self.input_shape
         if shape is None or x.ndim != len(shape) + 1:
             dimensions = 3 if shape is None or len(shape) == 2 else 2
