@@ -10,10 +10,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "gradcheck": ("GradientReport", "check_gradients"),
-    "layers": ("Dense", "Flatten", "SimpleRNN"),
+    "layers": ("Dense", "Flatten"),
     "losses": ("Huber",),
     "model": ("Sequential",),
     "optimizers": ("SGD", "Adam", "RMSprop"),
+    "recurrent": ("SimpleRNN",),
     "saving": ("load_model",),
     "training": ("DivergedError", "History"),
     "targets.cpu": ("get_num_threads", "set_num_threads"),
@@ -54,10 +55,11 @@ if TYPE_CHECKING:
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
     from .gradcheck import GradientReport, check_gradients
-    from .layers import Dense, Flatten, SimpleRNN
+    from .layers import Dense, Flatten
     from .losses import Huber
     from .model import Sequential
     from .optimizers import SGD, Adam, RMSprop
+    from .recurrent import SimpleRNN
     from .saving import load_model
     from .targets.cpu import get_num_threads, set_num_threads
     from .training import DivergedError, History

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from .checks import one_of
 from .datasets import DATASETS, load_dataset
-from .problems import WIDTH
+
+WIDTH = 79  # columns of a line for people
 
 
 def list_series() -> str:

@@ -8,14 +8,14 @@ import numpy as np
 
 
 def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """Return a whole number of at least `least`.
+    """Return a whole number of at least `least` that 64 bits hold.
 
     Raises
     ------
     ValueError
         If it is anything else.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
     return int(value)
 
@@ -52,5 +52,6 @@ def one_of(name: str, value: Any, options: Iterable[str]) -> str:
 
 def nearest(value: Any, options: Iterable[str]) -> str:
     """Return ': did you mean ...?' words for a misspelt name, or nothing."""
-    close = difflib.get_close_matches(str(value).lower(), list(options), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    lowered = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(str(value).lower(), lowered, n=1, cutoff=0.5)
+    return f" (did you mean {lowered[close[0]]!r}?)" if close else ""

@@ -93,6 +93,7 @@ def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, less
     trained on, the last are only predicted, each from the true rows before it. Ctrl-C stops the training and keeps
     what was learned.
     """
+    from .catalogue import WIDTH
     from .checks import whole_number
     from .lesson import BATCH_SIZE, EPOCHS, lesson_model, lesson_problem, lesson_remarks, lesson_scores
     from .problems import make_model, make_problem
@@ -129,7 +130,9 @@ def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, less
         click.echo(f"Stopped in epoch {len(model.history.epoch) + 1} of {epochs}; going on with what was learned.")
     comparison = problem.compare(forecaster)
     click.echo(f"\n{comparison}\n")
-    click.echo(click.wrap_text(comparison.verdict(), 79))
+    click.echo(click.wrap_text(comparison.verdict(), WIDTH))
+    if problem.season is None:
+        click.echo("No --season was given, so there is no seasonal baseline.")
     if lesson and not stopped:
         click.echo("\n" + lesson_remarks(problem, forecaster, comparison, lesson_scores(problem, range(20))))
     notes = {**problem.notes(), "lesson": lesson, "stopped": stopped}

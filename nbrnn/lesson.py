@@ -10,12 +10,14 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .catalogue import WIDTH
 from .datasets import DATASETS, load_dataset
 from .forecasting import NETWORK, Comparison, Forecaster
-from .layers import Dense, SimpleRNN
+from .layers import Dense
 from .model import Sequential
 from .optimizers import Adam
 from .problems import Problem
+from .recurrent import SimpleRNN
 
 WINDOW, UNITS, EPOCHS, BATCH_SIZE, SPLIT = 12, 3, 20, 1, 2256
 PUBLISHED = (0.058, 0.077)  # RMSE, scaled, train and test
@@ -84,4 +86,4 @@ def lesson_remarks(problem: Problem, forecaster: Forecaster, comparison: Compari
         f"5. A window of 12 suggests a year's season, but the strongest period is {period} months, the solar cycle.",
         "`nbrnn train sunspots` without --lesson does it otherwise.",
     ]
-    return "\n".join(textwrap.fill(text, 79, subsequent_indent="   " * text[0].isdigit()) for text in remarks)
+    return "\n".join(textwrap.fill(text, WIDTH, subsequent_indent="   " * text[0].isdigit()) for text in remarks)

@@ -36,7 +36,18 @@ class Loss:
 
 
 def Huber(delta: float = 1.0) -> Loss:
-    """Return Huber's loss: e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2)."""
+    """Return Huber's loss: e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2).
+
+    Parameters
+    ----------
+    delta : float, default 1.0
+        Where the loss turns from squared to absolute; above 0.
+
+    Raises
+    ------
+    ValueError
+        If delta is not a number above 0.
+    """
     return Loss("huber", "huber", {"delta": real_number("delta", delta, open_low=True)})
 
 

@@ -15,6 +15,7 @@ from .program import Buffer, Layout, Plan, Program, sample_counts, shard_size
 
 if TYPE_CHECKING:
     from .model import Sequential
+    from .stack import Stack
 
 PREDICT, EVALUATE, TRAIN = "predict", "evaluate", "train"
 
@@ -68,7 +69,7 @@ class Feed:
         return x[0] if self.vector else x
 
 
-def parameter_layout(model: Sequential) -> Layout:
+def parameter_layout(model: Stack) -> Layout:
     """Place every weight in the block of parameters, and its gradient at the same offset of the block of gradients."""
     layout = Layout(model.dtype.itemsize)
     for layer, shape in zip(model.layers, model.input_shapes, strict=True):

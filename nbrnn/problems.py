@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .catalogue import WIDTH
 from .checks import nearest, real_number, whole_number
 from .csvfile import Columns, Table, read_csv
 from .data import sliding_windows, split_slices
 from .datasets import DATASETS, Dataset, load_dataset
 from .forecasting import Comparison, Forecaster, compare
-from .layers import Dense, SimpleRNN
+from .layers import Dense
 from .model import Sequential
 from .optimizers import Adam
+from .recurrent import SimpleRNN
 from .scalers import MinMaxScaler, Scaler
 
-WIDTH = 79  # columns of a line for people
 FORECASTS = tuple(name for name, known in DATASETS.items() if known.task == "forecast")
 
 

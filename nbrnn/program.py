@@ -229,8 +229,8 @@ class Program:
             for label, buffers in (("reads ", reads), ("writes", writes)):
                 lines += _wrapped(f"{indent}{label}", [str(b) for b in buffers], 78)
         lines.append(f"{'':>{number}}  {'total':<52}{total:>12,}")
-        lines.append("blocks: " + ", ".join(f"{name} {size:,} bytes" for name, size in self.nbytes.items()))
-        return "\n".join(lines)
+        lines += _wrapped("blocks:", [f"{name} {size:,} bytes," for name, size in self.nbytes.items()], 79)
+        return "\n".join(lines).rstrip(",")
 
 
 def _wrapped(head: str, words: list[str], width: int) -> list[str]:

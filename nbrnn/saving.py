@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from . import losses, optimizers
+from .checks import whole_number
 from .layers import LAYERS, assign
 
 if TYPE_CHECKING:
@@ -103,7 +104,10 @@ def load_model(path: str | Path) -> Sequential:
         if training is not None:
             chosen = optimizers.OPTIMIZERS[training["optimizer"]["name"]](**training["optimizer"]["config"])
             model.compile(chosen, _loss(training["loss"]), [_loss(m) for m in training["metrics"]])
-            model.epochs, model.steps = training["epochs"], training["steps"]
+            model.epochs = whole_number("epochs", training["epochs"], 0)
+            model.steps = whole_number("steps", training["steps"], 0)
+    except ValueError as error:
+        raise ValueError(f"{path} is an nbrnn file, but contradicts itself: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is an nbrnn file, but its header cannot be understood ({error!r}).") from error
     return model
@@ -123,6 +127,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             metadata = file.metadata() or {}
             if metadata.get("format") != "nbrnn":
                 raise ValueError(f"{path} is a safetensors file, but nbrnn did not write it: it names no nbrnn model.")
+            if not metadata.get("version", "").isdecimal():
+                raise ValueError(f"{path} names no format version that is a number: {metadata.get('version')!r}.")
             if int(metadata["version"]) > VERSION:
                 raise ValueError(
                     f"{path} has format version {metadata['version']}, but this nbrnn reads up to {VERSION}; update it."

@@ -6,6 +6,8 @@ runs across them.
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .kernels.abi import STATUS
+from .kernels.optimizers import UPDATE_NOT_FINITE
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -42,6 +46,25 @@ class History:
         self.epoch.append(epoch)
         for name, value in figures.items():
             self.history.setdefault(name, []).append(value)
+
+
+class Interrupt:
+    """Hears Ctrl-C without being torn out of the bookkeeping: `came` is looked at between two native calls."""
+
+    def __init__(self) -> None:
+        self.came = False
+        main = threading.current_thread() is threading.main_thread()
+        self.ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self.ours:
+            signal.signal(signal.SIGINT, self._hear)
+
+    def _hear(self, number: int, frame: object) -> None:
+        self.came = True
+
+    def restore(self) -> None:
+        """Give Ctrl-C back."""
+        if self.ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class DivergedError(ValueError):
@@ -76,21 +99,21 @@ def train(
     batches = -(-executor.plan.samples // executor.plan.batch)
     total = batches * epochs
     history = model.history = History()
-    progress = Progress(epochs, batches, verbose)
+    progress, interrupt = Progress(epochs, batches, verbose), Interrupt()
     stops_between = validate is not None or verbose > 0
     pace, done, step0 = _first_guess(executor), 0, model.steps
     log = np.zeros((0, len(model.figures)))  # of the epoch that is not finished
     try:
         while done < total:
+            if interrupt.came:
+                raise KeyboardInterrupt
             limit = min(total, (done // batches + 1) * batches) if stops_between else total
             stop = min(limit, done + max(1, int(SLICE / pace)))
             started = time.perf_counter()
             reached, rows = executor.run(done, stop, shuffle=shuffle, seed=model.seed, epoch=model.epochs, step=step0)
-            log = np.concatenate([log, rows])
-            if reached < stop:
-                _diverged(executor, reached, batches, rows[-1, 0])
+            log = np.concatenate([log, rows[: reached - done]])
             pace = max((time.perf_counter() - started) / (stop - done), 1e-8)
-            done, model.steps = stop, step0 + stop
+            done, model.steps = reached, step0 + reached
             while len(log) >= batches:
                 finished = len(history.epoch)
                 figures = model.figures_of(log[:batches], executor.plan.samples)
@@ -99,10 +122,13 @@ def train(
                     figures |= {f"val_{name}": value for name, value in validate().items()}
                 history.add(finished, figures)
                 progress.epoch_end(finished, figures)
+            if reached < stop:
+                _diverged(executor, reached, batches, rows[-1, 0])
             if len(log):
                 seen = min(len(log) * executor.plan.batch, executor.plan.samples)
                 progress.update(done // batches, len(log), model.figures_of(log, seen))
     finally:
+        interrupt.restore()
         model.epochs += len(history.epoch)
         if done < total:
             progress.stop()
@@ -119,6 +145,8 @@ def _first_guess(executor: Executor) -> float:
 def _diverged(executor: Executor, batch: int, batches: int, loss: float) -> None:
     """Find the first buffer that is not finite, in the order of the calls, and raise."""
     plan, place = executor.plan, batch % batches
+    if executor.control[0, STATUS] == UPDATE_NOT_FINITE:
+        raise DivergedError("the optimizer's step", batch // batches, place, "the new parameters", "")
     what = "a gradient" if np.isfinite(loss) else "the loss"
     size = min(plan.batch, plan.samples - place * plan.batch)
     for s in range(-(-size // plan.shard)):
@@ -129,4 +157,4 @@ def _diverged(executor: Executor, batch: int, batches: int, loss: float) -> None
                 if len(bad):
                     where = f" (step {max(1, bad[0][0])})" if buffer.name.endswith("/h") else ""
                     raise DivergedError(what, batch // batches, place, buffer.name, where)
-    raise DivergedError("the optimizer's step", batch // batches, place, "the new parameters", "")
+    raise DivergedError(what, batch // batches, place, "the sum over the shards", "")

@@ -2,11 +2,13 @@
 
 import ctypes
 
+import numba
 import numpy as np
 from hypothesis import strategies as st
 
 import nbrnn
 from nbrnn.kernels import KERNELS
+from nbrnn.kernels.abi import OPTIONS
 from nbrnn.kernels.activations import ACTIVATIONS
 from nbrnn.program import aligned
 from nbrnn.targets import cpu
@@ -16,6 +18,11 @@ seeds = st.integers(0, 2**32 - 1)
 sizes = st.sampled_from((1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 33))
 few = st.sampled_from((1, 2, 3, 5))
 activations = st.sampled_from(ACTIVATIONS)
+
+
+def from_python(function):
+    """Return a kernel's helper as Python can call it: compiled again, with the wrapper that kernels go without."""
+    return numba.njit(**OPTIONS)(function.py_func) if cpu.JIT else function
 
 
 def native_call(name, dtype, blocks, row):

@@ -1,5 +1,6 @@
 """The command line as a person meets it: the main job, mistakes in one sentence, Ctrl-C, a live bar, 80 columns."""
 
+import contextlib
 import csv
 import os
 import re
@@ -41,9 +42,7 @@ def nbrnn_run(*arguments):
 def written(name="x.csv", rows=60, value=lambda k: k % 7 + k / 50, header="Month,V"):
     """Write a CSV file of months and numbers."""
     lines = [header, *(f"{1990 + k // 12}-{k % 12 + 1:02d},{value(k)}" for k in range(rows))]
-    with open(name, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-    return name
+    Path(name).write_text("\n".join(lines) + "\n")
 
 
 QUICK = ("--epochs", 1, "--window", 4, "--units", 2)
@@ -75,8 +74,7 @@ def test_the_main_job_with_its_defaults(tmp_path):
     for words in ("Total params: 305", "1749-01 to 1936-12", "1937-01 to 1983-12", "the training rows only"):
         assert words in result.output
 
-    with open(folder / "history.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == [str(k) for k in range(1, 51)]
     assert 0 < float(rows[-1]["loss"]) < float(rows[0]["loss"])
 
@@ -92,7 +90,8 @@ def test_the_main_job_with_its_defaults(tmp_path):
 def test_the_same_seed_gives_the_same_files_and_another_seed_others():
     written()
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
-        assert nbrnn_run("train", "x.csv", "--seed", seed, "--out", folder, "--no-plots", *QUICK).exit_code == 0
+        result = nbrnn_run("train", "x.csv", "--seed", seed, "--out", folder, "--no-plots", *QUICK)
+        assert result.exit_code == 0 and "No --season was given" in result.output
     files = {folder: Path(folder, "history.csv").read_text() for folder in "abc"}
     assert files["a"] == files["b"] != files["c"]
     weights = {folder: nbrnn.load_model(f"{folder}/model.safetensors").get_weights() for folder in "abc"}
@@ -100,10 +99,9 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others():
     assert not os.path.exists("a/predictions.png")
 
 
+@needs_jit
 @pytest.mark.parametrize("name", [n for n in FORECASTS if n != "sunspots"])
 def test_every_packaged_series_trains(name):
-    if not cpu.JIT:
-        pytest.skip("takes minutes in plain Python")
     result = nbrnn_run("train", name, "--epochs", 2)
     assert result.exit_code == 0, result.output
     assert {p.name for p in os.scandir(f"nbrnn-out/{name}")} == FILES
@@ -111,18 +109,16 @@ def test_every_packaged_series_trains(name):
 
 
 def test_a_csv_file_with_chosen_columns_and_a_season():
-    with open("t.csv", "w") as file:
-        file.write("day,a,b,c\n" + "".join(f"{k},{k % 5},{k % 3 + k},{7}\n" for k in range(50)))
+    Path("t.csv").write_text("day,a,b,c\n" + "".join(f"{k},{k % 5},{k % 3 + k},7\n" for k in range(50)))
     result = nbrnn_run("train", "t.csv", "--target", "b", "--features", "a, b", "--season", 5, *QUICK)
     assert result.exit_code == 0, result.output
     assert "predicts  b, from its own past and that of a" in result.output
-    assert "seasonal-naive (5 rows)" in result.output
+    assert "seasonal-naive (5 rows)" in result.output and "No --season" not in result.output
     assert load_extra("nbrnn-out/t/model.safetensors")["target"] == 1
 
 
+@needs_jit
 def test_the_lesson_prints_the_published_scores_and_what_is_wrong():
-    if not cpu.JIT:
-        pytest.skip("takes minutes in plain Python")
     result = nbrnn_run("train", "sunspots", "--lesson")
     assert result.exit_code == 0, result.output
     text = " ".join(result.output.split())
@@ -191,16 +187,12 @@ def test_a_bad_file_is_refused_in_one_sentence(make, words):
     ("options", "words"),
     [
         (["--target", "W"], "has no column 'W'; it has V"),
-        (["--target", "Vs"], "did you mean 'V'?"),
         (["--features", "V,W"], "has no column 'W'"),
         (["--units", 0], "units must be a whole number of at least 1, not 0"),
         (["--units", -1], "units must be a whole number of at least 1, not -1"),
         (["--epochs", 0], "epochs must be a whole number of at least 1, not 0"),
-        (["--epochs", -5], "epochs must be"),
         (["--batch-size", 0], "batch-size must be a whole number of at least 1, not 0"),
-        (["--batch-size", -1], "batch-size must be"),
         (["--window", 0], "window must be a whole number of at least 1, not 0"),
-        (["--window", -24], "window must be"),
         (["--window", 48], "48 training rows (60 in all), but a window of 48 needs at least 49"),
         (["--season", 0], "season must be a whole number of at least 1"),
         (["--season", 50], "a season of 50 needs at least 51"),
@@ -210,7 +202,6 @@ def test_a_bad_file_is_refused_in_one_sentence(make, words):
         (["--split", 0], "training part without rows"),
         (["--split", 1], "test part without rows"),
         (["--split", 1.5], "split must be a number of at least 0 and at most 1, not 1.5"),
-        (["--split", -0.5], "split must be"),
         (["--split", "nan"], "split must be"),
         (["--lesson"], "--lesson is about sunspots"),
     ],
@@ -229,7 +220,8 @@ def test_a_name_that_does_not_exist_gets_the_nearest():
     assert "did you mean 'sunspots'?" in refused("train", "sunspot")
     assert "did you mean 'airline'?" in refused("data", "airlines")
     assert "known are sunspots" in refused("data", "qqqqqqq")
-    written("sales.csv")
+    written("sales.csv", header="Month,sales")
+    assert "did you mean 'sales'?" in refused("train", "sales.csv", "--target", "sale")
     assert "there is no file sale.csv" in refused("train", "sale.csv")
     assert "did you mean 'sales.csv'?" in refused("train", "sale.csv")
     assert "there is no file" in refused("train", "nowhere/at/all.csv")
@@ -238,9 +230,8 @@ def test_a_name_that_does_not_exist_gets_the_nearest():
 
 def test_the_lesson_takes_no_other_series_and_no_settings():
     assert "--lesson is about sunspots" in refused("train", "airline", "--lesson")
-    assert "decides --window and --units itself" in refused(
-        "train", "sunspots", "--lesson", "--units", 16, "--window", 9
-    )
+    settings = ("--units", 16, "--window", 9)
+    assert "decides --window and --units itself" in refused("train", "sunspots", "--lesson", *settings)
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused_before_training():
@@ -289,8 +280,7 @@ def test_data_shows_origin_citation_licence_and_figures(name):
     assert all(f"\n{column} " in result.output for column in known.columns)
     *lines, attribution = result.output.splitlines()
     assert max(map(len, lines)) < 80
-    with open(attribution, encoding="utf-8") as file:
-        assert f"## {known.file}" in file.read()
+    assert f"## {known.file}" in Path(attribution).read_text(encoding="utf-8")
 
 
 def test_data_prints_the_figures_of_the_reference():
@@ -353,14 +343,9 @@ def test_the_live_bar_stays_on_one_line_of_80_columns(command):
     process = command("train", "x.csv", "--units", 2, "--window", 4, "--epochs", epochs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""
-    while True:
-        try:
-            part = os.read(ours, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        shown += part
+    with contextlib.suppress(OSError):  # Linux raises it once the other end is closed
+        while part := os.read(ours, 65536):
+            shown += part
     os.close(ours)
     assert process.wait(timeout=60) == 0
     lines = shown.decode().split("\r\n")

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nbrnn.arrays import contiguous_dtype, sliding_windows
+from nbrnn.arrays import contiguous_dtype
+from nbrnn.data import sliding_windows
 
 
 def draw_series(seed, rows, columns):

@@ -17,9 +17,9 @@ LADDER = [
     {"kernels", "checks"},
     {"program", "arrays", "initializers", "progress", "series"},
     {"targets", "losses", "optimizers"},
-    {"layers"},
-    {"lowering"},
-    {"model", "training", "saving"},
+    {"layers", "recurrent"},
+    {"lowering", "stack"},
+    {"model", "stack", "training", "saving"},
     set(),  # whatever is not named here: gradcheck, data, datasets, forecasting, plots ...
     {"cli", "__main__", "__init__"},
 ]

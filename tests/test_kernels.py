@@ -1,24 +1,28 @@
 """Every kernel against its naive twin of reference.py, called as a target calls it."""
 
 import cmath
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import reference
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import BATCH, POSITION, SHARDS, STATUS
-from support import assert_close, call_kernel, few, seeds, sizes
+from support import assert_close, call_kernel, few, from_python, seeds, sizes
 
 from nbrnn.kernels import KERNELS, activations
+from nbrnn.kernels import random as chance
 from nbrnn.kernels.abi import kernel, parse
-from nbrnn.kernels.random import permute, philox
+from nbrnn.targets import cpu
 
 STEP = 1e-20  # size of imaginary parts: products of two of them vanish, as in a complex step
 TOLERANCES = {"float32": 2e-5, "float64": 1e-12, "complex128": 1e-12}
 FORWARD = {  # what a complex model needs: it is never trained
     "simple_rnn_forward", "dense_forward", "flatten", "gather", "scatter", "mse", "mae", "huber", "projection",
 }  # fmt: skip
+permute, philox = from_python(chance.permute), from_python(chance.philox)
 CODES = range(len(reference.ACTIVATIONS))
 
 
@@ -209,6 +213,7 @@ def test_every_kernel_has_a_twin_and_a_case():
 @pytest.mark.parametrize(
     ("name", "dtype"), [(n, d) for n in CASES for d in TOLERANCES if d != "complex128" or n in FORWARD]
 )
+@settings(max_examples=60)
 @given(data=st.data())
 def test_kernel_equals_its_twin(name, dtype, data):
     arguments = CASES[name](Draw(data, dtype))
@@ -220,6 +225,21 @@ def test_kernel_equals_its_twin(name, dtype, data):
     for key, value in expected.items():
         if key in actual:
             assert_close(actual[key], value, TOLERANCES[dtype], key)
+
+
+@pytest.mark.skipif(not cpu.JIT, reason="plain Python has no vectors")
+@pytest.mark.parametrize("width", [16, 32])
+def test_products_are_right_for_vectors_of_another_width(environment, width):
+    chosen = "test_kernel_equals_its_twin and float and (weight_gradient or input_gradient)"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", chosen],
+        env=environment(NBRNN_VECTOR_BYTES=width),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -169,7 +169,7 @@ def tanh(x: Any) -> Any:
     """Hyperbolic tangent.
 
     In float32 tanh(x) = 2 n d / (d^2 + n^2) where n / d, odd and rational, is close to tanh(x / 2): the doubling damps
-    the error of n / d as tanh nears 1. At most 4.0 ulp (4.9 without FMA); odd, never above 1, tanh(x) = x when tiny.
+    the error of n / d as tanh nears 1. At most 4.0 ulp (4.7 without FMA); odd, never above 1, tanh(x) = x when tiny.
     """
     return _plainly(tanh, x)
 

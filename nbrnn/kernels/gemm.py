@@ -159,26 +159,18 @@ def transpose(W, WT):
 @kernel("x[N,F] da[N,O] -> dW[F,O] db[O]?", flops=lambda d: (2 * d["F"] + 1) * d["N"] * d["O"])
 def weight_gradient(x, da, dW, db):
     """dW = x^T da and db = the sum of da, over all steps and samples at once: no part of it is sequential."""
-    N, F = x.shape
-    O = da.shape[1]
+    multiply_tn(dW, x, da, False)
     zero = da.dtype.type(0)
-    if O < SMALL:
-        for f in range(F):
-            for j in range(O):
-                s = zero
-                for n in range(N):
-                    s += x[n, f] * da[n, j]
-                dW[f, j] = s
+    if db.size < SMALL:
         for j in range(db.size):
             s = zero
-            for n in range(N):
+            for n in range(da.shape[0]):
                 s += da[n, j]
             db[j] = s
         return
-    multiply_tn(dW, x, da, False)
     for j in range(db.size):
         db[j] = zero
-    for n in range(N):
+    for n in range(da.shape[0]):
         row = da[n]
         for j in range(db.size):
             db[j] += row[j]

@@ -26,7 +26,9 @@ from . import cache as code_cache
 
 JIT = not config.DISABLE_JIT
 MODELS = {"float32": types.float32, "float64": types.float64, "complex128": types.complex128}
-announce: Callable[[str], None] | None = None  # told once a process, when kernels have to be compiled
+THREADS_FROM = 5_000_000  # FLOPs of a batch: below it, waking threads costs more than they save
+announce: Callable[[str], None] | None = None  # told, once a process, that kernels have to be compiled
+_announced = False
 
 # Words of a job, the runner's orders.
 FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE, SHUFFLE, JOB_SEED, EPOCH_0, STEP_0 = range(9)
@@ -56,10 +58,10 @@ def compile_kernel(name: str, dtype: str) -> Any:
 
 def _cached(decorator: Any, signature: Any, function: Any, cacheable: bool, options: dict[str, Any]) -> Any:
     """Compile a function, or load it from our own cache folder."""
-    global announce
-    if announce is not None and not (cacheable and code_cache.holds(function.__qualname__)):
+    global _announced
+    if announce is not None and not _announced and not (cacheable and code_cache.holds(function.__qualname__)):
         announce("compiling kernels for this machine, once; this takes some seconds ...")
-        announce = None
+        _announced = True
     with code_cache.location() as use:
         return decorator(signature, cache=use and cacheable, **abi.OPTIONS | options)(function)
 
@@ -146,6 +148,11 @@ def _runner(parallel: bool) -> Any:
 def set_num_threads(count: int) -> None:
     """Set the number of threads that run a batch's shards; results do not depend on it.
 
+    Parameters
+    ----------
+    count : int
+        From 1 to the threads that Numba may start.
+
     Raises
     ------
     ValueError
@@ -223,6 +230,8 @@ class Executor:
         self.stats = self.private["stats"].view(np.float64)
         first = programs[0][1]
         self.figures = first["stats"].size * (self.private["stats"].itemsize // 8)  # a complex one is two floats
+        flops = max(sum(c.flops for c in p.calls) for p in plan.programs.values()) * plan.shards
+        self.worth_threads = plan.shards > 1 and flops >= THREADS_FROM
         self.arrays = arrays
         self.functions: Any = functions
         self.blocks: Any = [[self._block(name, s) for name in BLOCKS] for s in range(plan.shards)]
@@ -257,7 +266,7 @@ class Executor:
         plan = self.plan
         job[[FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE]] = first, stop, plan.samples, plan.batch, plan.shard
         job[[SHUFFLE, JOB_SEED, EPOCH_0, STEP_0]] = shuffle, seed, epoch, step
-        parallel = JIT and plan.shards > 1 and get_num_threads() > 1
+        parallel = JIT and self.worth_threads and get_num_threads() > 1
         if parallel:
             _choose_layer()
         runner = _runner(parallel)

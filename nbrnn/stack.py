@@ -1,0 +1,165 @@
+"""A stack of layers: names, shapes, parameters in one block, and what may enter it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .arrays import native
+from .checks import one_of, whole_number
+from .initializers import initialize
+from .layers import Layer, Shape, assign, checked_shape
+from .lowering import parameter_layout
+from .program import Layout, aligned
+from .recurrent import SimpleRNN
+from .targets import cpu
+
+
+class Stack:
+    """Layers in a row with their parameters; `Sequential` trains it."""
+
+    compiled = False
+
+    def __init__(
+        self,
+        layers: Sequence[Layer] | None,
+        input_shape: Shape | None,
+        seed: int | None,
+        dtype: str,
+        name: str,
+    ) -> None:
+        self.name = name
+        self.dtype = np.dtype(one_of("dtype", getattr(dtype, "name", dtype), cpu.MODELS))
+        drawn = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        self.seed = whole_number("seed", drawn, 0)
+        self.layers: list[Layer] = []
+        self.built = False
+        self.input_shape = None if input_shape is None else checked_shape(input_shape)
+        for layer in layers or []:
+            self.add(layer)
+
+    def add(self, layer: Layer) -> None:
+        """Put a layer on top.
+
+        Raises
+        ------
+        ValueError
+            If it is no layer, stands in a model already, has a name that is taken, or the model is compiled.
+        """
+        if not isinstance(layer, Layer):
+            raise ValueError(f"a model takes layers such as nbrnn.Dense(1), not {layer!r}.")
+        if self.compiled:
+            raise ValueError("layers must be added before compile().")
+        if layer.views is not None or layer in self.layers:
+            raise ValueError(f"layer {layer.name} stands in a model already; make a new one.")
+        taken = {other.name for other in self.layers}
+        if layer.name is None:
+            number = sum(other.kind == layer.kind for other in self.layers)
+            layer.name = layer.kind if layer.kind not in taken and not number else f"{layer.kind}_{number}"
+        if layer.name in taken:
+            raise ValueError(f"two layers have the name {layer.name!r}; names must differ.")
+        if layer.input_shape is not None:
+            if self.layers:
+                raise ValueError(f"layer {layer.name}: input_shape belongs to the first layer only.")
+            self.input_shape = layer.input_shape
+        self.layers.append(layer)
+        self.built = False
+        if self.input_shape is not None:
+            self.build(self.input_shape)
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the parameters for an input shape.
+
+        Raises
+        ------
+        ValueError
+            If a layer cannot take what the one below it gives.
+        """
+        self.input_shape = shape = checked_shape(input_shape)
+        self.input_shapes: list[Shape] = []
+        for layer in self.layers:
+            self.input_shapes.append(shape)
+            shape = layer.output_shape(shape)
+        self.output_shape = shape
+        self.layout: Layout = parameter_layout(self)
+        self.params = aligned(self.layout.sizes["params"], self.dtype)
+        for k, (layer, shape) in enumerate(zip(self.layers, self.input_shapes, strict=True)):
+            layer.views = {}
+            for j, weight in enumerate(layer.weights(shape)):
+                at = self.layout.buffers[f"{layer.name}/{weight.name}"].offset
+                size = int(np.prod(weight.shape))
+                view = self.params[at : at + size].reshape(weight.shape)
+                view[...] = initialize(weight.initializer, weight.shape, (self.seed, k, j))
+                layer.views[weight.name] = view
+        self.built = True
+
+    def _built(self) -> None:
+        if not self.layers:
+            raise ValueError("the model has no layers; add some first.")
+        if not self.built:
+            raise ValueError("the model does not know its input_shape yet: give it, or call fit or predict first.")
+
+    def count_params(self) -> int:
+        """Return the number of trainable numbers."""
+        self._built()
+        return sum(layer.count_params() for layer in self.layers)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of all weights, in Keras' order and layouts."""
+        self._built()
+        return [w for layer in self.layers for w in layer.get_weights()]
+
+    def set_weights(self, weights: list[Any]) -> None:
+        """Set all weights from a list in Keras' order.
+
+        Raises
+        ------
+        ValueError
+            If there are too many or too few, or one has another shape or is not finite; nothing is changed then.
+        """
+        self._built()
+        assign([pair for layer in self.layers for pair in layer._named()], weights, "the model")
+
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print the layers with their output shapes and numbers of parameters, as Keras does.
+
+        Parameters
+        ----------
+        print_fn : callable, default print
+            Called with each line.
+        """
+        self._built()
+        line = "_" * 65
+        print_fn(f'Model: "{self.name}"')
+        print_fn(line)
+        print_fn(f" {'Layer (type)':<28}{'Output Shape':<24}{'Param #'}")
+        print_fn("=" * 65)
+        for layer, shape in zip(self.layers, [*self.input_shapes[1:], self.output_shape], strict=True):
+            text = f"{layer.name} ({type(layer).__name__})"
+            print_fn(f" {text:<28}{(None, *shape)!s:<24}{layer.count_params()}")
+        print_fn("=" * 65)
+        count = self.count_params()
+        print_fn(f"Total params: {count} ({count * self.dtype.itemsize} bytes, {self.dtype.name})")
+
+    def _samples(self, x: Any, name: str = "x") -> np.ndarray:
+        """Return the inputs as an array that the kernels can read; build the model if this is the first one."""
+        x = native(name, x, self.dtype)
+        if not self.layers:
+            raise ValueError("the model has no layers; add some first.")
+        if not self.built and (x.ndim == 3 or (x.ndim == 2 and not isinstance(self.layers[0], SimpleRNN))):
+            self.build(x.shape[1:])
+        shape = self.input_shape
+        if shape is None or x.ndim != len(shape) + 1:
+            dimensions = 3 if shape is None or len(shape) == 2 else 2
+            wanted_text = "(samples, time steps, features)" if dimensions == 3 else "(samples, features)"
+            hint = ""
+            if dimensions == 3 and x.ndim == 2:
+                hint = f"; for one feature a step write {name}[..., None] or {name}.reshape({len(x)}, {x.shape[1]}, 1)"
+            raise ValueError(f"{name} must have the shape {wanted_text}, but its shape is {x.shape}{hint}.")
+        if x.shape[-1] != shape[-1]:
+            raise ValueError(f"{name} has {x.shape[-1]} features, but the model was built for {shape[-1]}.")
+        if len(shape) == 2 and shape[0] not in (None, x.shape[1]):
+            raise ValueError(f"{name} has {x.shape[1]} time steps, but the model was built for {shape[0]}.")
+        return x
