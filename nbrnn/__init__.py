@@ -14,7 +14,7 @@ _HOMES = {
     "losses": ("Huber",),
     "model": ("Sequential",),
     "optimizers": ("SGD", "Adam", "RMSprop"),
-    "recurrent": ("SimpleRNN",),
+    "recurrent": ("GRU", "LSTM", "SimpleRNN"),
     "saving": ("load_model",),
     "training": ("DivergedError", "History"),
     "targets.cpu": ("get_num_threads", "set_num_threads"),
@@ -29,9 +29,11 @@ __all__ = [
     "Dense",
     "DivergedError",
     "Flatten",
+    "GRU",
     "GradientReport",
     "History",
     "Huber",
+    "LSTM",
     "MaxScaler",
     "MinMaxScaler",
     "RMSprop",
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
     from .losses import Huber
     from .model import Sequential
     from .optimizers import SGD, Adam, RMSprop
-    from .recurrent import SimpleRNN
+    from .recurrent import GRU, LSTM, SimpleRNN
     from .saving import load_model
     from .targets.cpu import get_num_threads, set_num_threads
     from .training import DivergedError, History

@@ -31,6 +31,7 @@ class Weight:
     name: str
     shape: tuple[int, ...]
     initializer: str
+    ones: slice | None = None  # entries that begin at 1 whatever the initializer
 
 
 LAYERS: dict[str, type[Layer]] = {}  # by class name; a subclass is entered when it is defined
@@ -282,11 +283,12 @@ def transposed(p: Program, W: Buffer) -> Buffer | None:
     return WT
 
 
-def weight_gradient(p: Program, x: Buffer, da: Buffer, kernel: str, bias: str | None) -> None:
-    """Add the call that gives dW = x^T da, and db."""
+def weight_gradient(p: Program, x: Buffer, da: Buffer, kernel: str | Buffer, bias: str | Buffer | None) -> None:
+    """Add the call that gives dW = x^T da, and db; weights are named, or their gradients' buffers given."""
     flat = x.reshape(-1, x.shape[-1]) if x.size else x.reshape(0, x.shape[-1])
     rows = da.reshape(flat.shape[0], da.shape[-1])
-    p.call("weight_gradient", x=flat, da=rows, dW=p[gradient(kernel)], db=p[gradient(bias)] if bias else None)
+    dW, db = (p[gradient(w)] if isinstance(w, str) else w for w in (kernel, bias))
+    p.call("weight_gradient", x=flat, da=rows, dW=dW, db=db)
 
 
 def input_gradient(p: Program, da: Buffer, W: Buffer, x: Buffer, name: str | None) -> Buffer:

@@ -13,7 +13,7 @@ from .initializers import initialize
 from .layers import Layer, Shape, assign, checked_shape
 from .lowering import parameter_layout
 from .program import Layout, aligned
-from .recurrent import SimpleRNN
+from .recurrent import Recurrent
 from .targets import cpu
 
 
@@ -92,6 +92,8 @@ class Stack:
                 size = int(np.prod(weight.shape))
                 view = self.params[at : at + size].reshape(weight.shape)
                 view[...] = initialize(weight.initializer, weight.shape, (self.seed, k, j))
+                if weight.ones is not None:
+                    view[weight.ones] = 1
                 layer.views[weight.name] = view
         self.built = True
 
@@ -148,7 +150,7 @@ class Stack:
         x = native(name, x, self.dtype)
         if not self.layers:
             raise ValueError("the model has no layers; add some first.")
-        if not self.built and (x.ndim == 3 or (x.ndim == 2 and not isinstance(self.layers[0], SimpleRNN))):
+        if not self.built and (x.ndim == 3 or (x.ndim == 2 and not isinstance(self.layers[0], Recurrent))):
             self.build(x.shape[1:])
         shape = self.input_shape
         if shape is None or x.ndim != len(shape) + 1:

@@ -1,16 +1,17 @@
-"""The GRU layer, gates in Keras' order z, r, n (n, the candidate, is Keras' h); two forms.
+"""The GRU layer, gates in Keras' order z, r, n (n, the candidate, is Keras' h), in its two forms.
 
-    reset_after (Keras' default, cuDNN, PyTorch; ONNX' linear_before_reset=1), b = (input's, state's):
-        p = x_t Wx + b[0]      q = h_(t-1) Wh + b[1]      z, r = gate(p + q)      n = act(p + r * q)
-    before (Cho et al. 2014; ONNX' default):
-        p = x_t Wx + b         z, r = gate(p + h_(t-1) Wh)      n = act(p + (r * h_(t-1)) Wh)
+    reset_after (Keras' default, cuDNN, PyTorch; ONNX' linear_before_reset=1), with two biases:
+        p = x_t Wx + b      q = h_(t-1) Wh + c      z, r = gate(p + q)      n = act(p + r * q)
+    reset before (Cho et al. 2014; ONNX' default), with one:
+        p = x_t Wx + b      z, r = gate(p + h_(t-1) Wh)                     n = act(p + (r * h_(t-1)) Wh)
     both:  h_t = z * h_(t-1) + (1 - z) * n
 
-    dz = dh * (h_(t-1) - n)     dn = dh * (1 - z)     dL/dh_(t-1) gains dh * z, and what comes through p and q
+    dz = dh * (h_(t-1) - n)      dn = dh * (1 - z)      dL/dh_(t-1) gains dh * z, and what comes through the products
+    after:   dr = dn_a * q_n, dq = (dz_a, dr_a, dn_a * r), dL/dh_(t-1) += dq Wh^T
+    before:  m = dn_a Wh_n^T, dr = m * h_(t-1), dL/dh_(t-1) += m * r + (dz_a, dr_a) Wh_zr^T
 
-Source: Cho et al., arXiv:1406.1078, eq. 5-8 (there z and 1 - z change places); reset_after: NVIDIA's cuDNN. Weight
-gradients leave the time loop: dWx = sum x^T dp, dWh = sum h^T dq, and in the form `before` the candidate's part of dWh is
-sum (r * h)^T dp. Each third of the columns is a matrix of its own there, so Wh comes in two parts, Wg (z, r) and Wn.
+Source: Cho et al., arXiv:1406.1078, eq. 5-8; reset_after: NVIDIA's cuDNN. Weight gradients leave the time loop:
+dWx = sum x^T da, and dWh = sum h^T dq; reset before, the candidate's third of it is sum (r * h)^T da_n.
 
 Letters: T steps, B samples, D features, H units; K is T where every step feeds the loss, 1 where the last one does.
 h[0] is the initial state, h[t + 1] the state after step t; without `initial` it is zero.
@@ -22,45 +23,58 @@ from .gemm import affine, back_product, clear, copy, multiply
 
 
 @inlined
-def mix(h, before, z, n):
-    """h = z * before + (1 - z) * n for one row."""
-    one = h.dtype.type(1)
-    for j in range(h.size):
-        h[j] = z[j] * before[j] + (one - z[j]) * n[j]
+def mix(now, before, g, H):
+    """h_t = z * h_(t-1) + (1 - z) * n."""
+    one = now.dtype.type(1)
+    for k in range(now.shape[0]):
+        out, h, z, n = now[k], before[k], g[k, :H], g[k, 2 * H :]
+        for j in range(H):
+            out[j] = z[j] * h[j] + (one - z[j]) * n[j]
 
 
 @inlined
-def unmix(dh, before, z, n, dz, dn, through):
-    """The gradient of `mix`: dz, dn, and what goes straight to the state before."""
+def unmix(da, through, dh, before, g, H):
+    """Take dh back through `mix`: dz and dn into da's thirds, and what goes straight to the state before."""
     one = dh.dtype.type(1)
-    for j in range(dh.size):
-        dz[j] = dh[j] * (before[j] - n[j])
-    for j in range(dh.size):
-        dn[j] = dh[j] * (one - z[j])
-    for j in range(dh.size):
-        through[j] = dh[j] * z[j]
+    for k in range(dh.shape[0]):
+        d, h, z, n = dh[k], before[k], g[k, :H], g[k, 2 * H :]
+        dz, dn, straight = da[k, :H], da[k, 2 * H :], through[k]
+        for j in range(H):
+            dz[j] = d[j] * (h[j] - n[j])
+        for j in range(H):
+            dn[j] = d[j] * (one - z[j])
+        for j in range(H):
+            straight[j] = d[j] * z[j]
+
+
+@inlined
+def add(into, V):
+    """Add a matrix to another."""
+    for k in range(into.shape[0]):
+        for j in range(into.shape[1]):
+            into[k, j] += V[k, j]
+
+
+FLOPS = {"flops": lambda d: d["T"] * d["B"] * d["H"] * (6 * (d.get("D", 0) + d["H"]) + 10)}
 
 
 @kernel(
-    "x[T,B,D] Wx[D,3H] Wh[H,3H] b[2,3H]? activation:int gate:int initial:int"
-    " -> !h[T+1,B,H] g[T,B,3H] q[T,B,3H] a[T,B,3H]?",
-    flops=lambda d: d["T"] * d["B"] * d["H"] * (6 * (d["D"] + d["H"]) + 8),
+    "x[T,B,D] Wx[D,3H] Wh[H,3H] b[3H]? c[3H]? activation:int gate:int -> !h[T+1,B,H] g[T,B,3H] q[T,B,3H] a[T,B,3H]?",
+    **FLOPS,
 )
-def gru_after_forward(x, Wx, Wh, b, activation, gate, initial, h, g, q, a):
-    """Run the layer, reset after the product; g keeps z, r, n, q what comes from the state, `a` the pre-activations."""
-    T, B, H3 = g.shape
-    H = H3 // 3
-    if not initial:
-        clear(h[0])
-    input_bias, state_bias = (b[0], b[1]) if b.size else (b[0, :0], b[0, :0])
+def gru_after_forward(x, Wx, Wh, b, c, activation, gate, h, g, q, a):
+    """Run the layer, reset after the product; g keeps z, r, n and q the state's product."""
+    T, B, H = g.shape[0], g.shape[1], Wh.shape[0]
     for t in range(T):
-        affine(g[t], x[t], Wx, x[t], 0, Wx, input_bias)
-        affine(q[t], h[t], Wh, h[t], 0, Wh, state_bias)
+        affine(g[t], x[t], Wx, x[t], 0, Wx, b)
+        affine(q[t], h[t], Wh, h[t], 0, Wh, c)
         for k in range(B):
             gates, part = g[t, k], q[t, k]
             for j in range(2 * H):
                 gates[j] += part[j]
-        activate(g[t], 0, 2 * H, gate) if not a.size else _keep_gates(g[t], a[t], H, gate)
+        if a.size:
+            copy(a[t], g[t])
+        activate(g[t], 0, 2 * H, gate)
         for k in range(B):
             r, n, part = g[t, k, H : 2 * H], g[t, k, 2 * H :], q[t, k, 2 * H :]
             for j in range(H):
@@ -70,12 +84,139 @@ def gru_after_forward(x, Wx, Wh, b, activation, gate, initial, h, g, q, a):
                 for j in range(2 * H, 3 * H):
                     a[t, k, j] = g[t, k, j]
         activate(g[t], 2 * H, 3 * H, activation)
+        mix(h[t + 1], h[t], g[t], H)
+
+
+@kernel(
+    "Wh[H,3H] WhT[3H,H]? h[T+1,B,H] g[T,B,3H] q[T,B,3H] activation:int gate:int"
+    " -> !dh[K,B,H] through[B,H] da[T,B,3H] dq[T,B,3H] dh0[B,H]?",
+    **FLOPS,
+)
+def gru_after_backward(Wh, WhT, h, g, q, activation, gate, dh, through, da, dq, dh0):
+    """Backpropagation through time, reset after the product."""
+    T, B, H = g.shape[0], g.shape[1], Wh.shape[0]
+    every = dh.shape[0] == T
+    for t in range(T - 1, -1, -1):
+        now = dh[t] if every else dh[0]
+        unmix(da[t], through, now, h[t], g[t], H)
+        descend(da[t], da[t], g[t], 2 * H, 3 * H, activation)
         for k in range(B):
-            mix(h[t + 1, k], h[t, k], g[t, k, :H], g[t, k, 2 * H :])
+            r, part, dn = g[t, k, H : 2 * H], q[t, k, 2 * H :], da[t, k, 2 * H :]
+            dr, dqn = da[t, k, H : 2 * H], dq[t, k, 2 * H :]
+            for j in range(H):
+                dr[j] = dn[j] * part[j]
+            for j in range(H):
+                dqn[j] = dn[j] * r[j]
+        descend(da[t], da[t], g[t], 0, 2 * H, gate)
+        for k in range(B):
+            for j in range(2 * H):
+                dq[t, k, j] = da[t, k, j]
+        if t > 0:
+            before = dh[t - 1] if every else now
+            back_product(before, dq[t], Wh, WhT, every)
+            add(before, through)
+        elif dh0.size:
+            back_product(dh0, dq[0], Wh, WhT, False)
+            add(dh0, through)
 
 
-@inlined
-def _keep_gates(g, a, H, gate):
-    """Keep the pre-activations of z and r before they are squashed."""
-    copy(a, g)
-    activate(g, 0, 2 * H, gate)
+@kernel(
+    "x[T,B,D] Wx[D,3H] Wg[H,2H] Wn[H,H] b[3H]? activation:int gate:int"
+    " -> !h[T+1,B,H] g[T,B,3H] u[T,B,2H] m[T,B,H] v[T,B,H] a[T,B,3H]?",
+    **FLOPS,
+)
+def gru_before_forward(x, Wx, Wg, Wn, b, activation, gate, h, g, u, m, v, a):
+    """Run the layer, reset before the product; g keeps z, r, n and m = r * h_(t-1); u, v are the state's products."""
+    T, B, H = g.shape[0], g.shape[1], Wn.shape[0]
+    for t in range(T):
+        affine(g[t], x[t], Wx, x[t], 0, Wx, b)
+        multiply(u[t], h[t], Wg, False)
+        for k in range(B):
+            gates, part = g[t, k], u[t, k]
+            for j in range(2 * H):
+                gates[j] += part[j]
+        if a.size:
+            copy(a[t], g[t])
+        activate(g[t], 0, 2 * H, gate)
+        for k in range(B):
+            r, before, reset = g[t, k, H : 2 * H], h[t, k], m[t, k]
+            for j in range(H):
+                reset[j] = r[j] * before[j]
+        multiply(v[t], m[t], Wn, False)
+        for k in range(B):
+            n, part = g[t, k, 2 * H :], v[t, k]
+            for j in range(H):
+                n[j] += part[j]
+        if a.size:
+            for k in range(B):
+                for j in range(2 * H, 3 * H):
+                    a[t, k, j] = g[t, k, j]
+        activate(g[t], 2 * H, 3 * H, activation)
+        mix(h[t + 1], h[t], g[t], H)
+
+
+@kernel(
+    "Wg[H,2H] WgT[2H,H]? Wn[H,H] WnT[H,H]? h[T+1,B,H] g[T,B,3H] activation:int gate:int"
+    " -> !dh[K,B,H] through[B,H] dm[B,H] da[T,B,3H] dg[T,B,2H] dn[T,B,H] dh0[B,H]?",
+    **FLOPS,
+)
+def gru_before_backward(Wg, WgT, Wn, WnT, h, g, activation, gate, dh, through, dm, da, dg, dn, dh0):
+    """Backpropagation through time, reset before the product; dg and dn are da's parts, as matrices of their own."""
+    T, B, H = g.shape[0], g.shape[1], Wn.shape[0]
+    every = dh.shape[0] == T
+    for t in range(T - 1, -1, -1):
+        now = dh[t] if every else dh[0]
+        unmix(da[t], through, now, h[t], g[t], H)
+        descend(da[t], da[t], g[t], 2 * H, 3 * H, activation)
+        for k in range(B):
+            for j in range(H):
+                dn[t, k, j] = da[t, k, 2 * H + j]
+        back_product(dm, dn[t], Wn, WnT, False)
+        for k in range(B):
+            r, before, part, dr, straight = g[t, k, H : 2 * H], h[t, k], dm[k], da[t, k, H : 2 * H], through[k]
+            for j in range(H):
+                dr[j] = part[j] * before[j]
+            for j in range(H):
+                straight[j] += part[j] * r[j]
+        descend(da[t], da[t], g[t], 0, 2 * H, gate)
+        for k in range(B):
+            for j in range(2 * H):
+                dg[t, k, j] = da[t, k, j]
+        if t > 0:
+            before = dh[t - 1] if every else now
+            back_product(before, dg[t], Wg, WgT, every)
+            add(before, through)
+        elif dh0.size:
+            back_product(dh0, dg[0], Wg, WgT, False)
+            add(dh0, through)
+
+
+@kernel("initial:int -> !h[S,B,H]")
+def begin(initial, h):
+    """Set the first state to zero, unless it is given."""
+    if not initial:
+        clear(h[0])
+
+
+@kernel("W[H,G] first:int -> part[H,P]")
+def take_columns(W, first, part):
+    """Copy columns of a matrix into a matrix of their own."""
+    for k in range(part.shape[0]):
+        for j in range(part.shape[1]):
+            part[k, j] = W[k, first + j]
+
+
+@kernel("part[H,P] first:int -> !W[H,G]")
+def put_columns(part, first, W):
+    """Copy a matrix into columns of another."""
+    for k in range(part.shape[0]):
+        for j in range(part.shape[1]):
+            W[k, first + j] = part[k, j]
+
+
+@kernel("x[T,B,D] -> y[T,B,D]")
+def reverse(x, y):
+    """Turn a sequence round in time."""
+    T = x.shape[0]
+    for t in range(T):
+        copy(y[t], x[T - 1 - t])
