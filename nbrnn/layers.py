@@ -274,7 +274,9 @@ def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -
 
 
 def transposed(p: Program, W: Buffer) -> Buffer | None:
-    """Return a transposed copy of a wide matrix, made in this program; a small one is read as it stands."""
+    """Return W transposed: a row or a column in place, a wide matrix as a copy; a small one is read as it stands."""
+    if 1 in W.shape:
+        return W.reshape(W.shape[1], W.shape[0])
     if W.size <= 64:
         return None
     WT = p.buffer(f"{W.name}T", W.shape[1], W.shape[0])
