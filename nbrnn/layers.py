@@ -56,6 +56,7 @@ class Layer:
         self.name = name
         self.input_shape = None if input_shape is None else checked_shape(input_shape)
         self.views: dict[str, np.ndarray] | None = None  # into the model's block of parameters
+        self.owned = False  # by a model
 
     def weights(self, shape: Shape) -> list[Weight]:
         """Return the layer's weights for an input shape, in Keras' order."""

@@ -71,6 +71,10 @@ class Sequential(Stack):
         self.history = History()
         self.epochs = self.steps = 0  # finished so far, over all fits
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what holds addresses."""
+        return self.__dict__ | {"_executors": OrderedDict()}
+
     def build(self, input_shape: Shape) -> None:
         """Make the parameters for an input shape; an optimizer begins anew.
 
@@ -121,8 +125,12 @@ class Sequential(Stack):
 
     @property
     def metrics_names(self) -> list[str]:
-        """Names of what evaluate() returns: the loss, then the metrics."""
-        return ["loss", *(m.name for m in self.metrics)]
+        """Names of what evaluate() returns: the loss, then the metrics; one that comes again has a number."""
+        names = ["loss"]
+        for metric in self.metrics:
+            again = sum(name.partition(" ")[0] == metric.name for name in names)
+            names.append(f"{metric.name} {again + 1}" if again else metric.name)
+        return names
 
     def figures_of(self, sums: np.ndarray, samples: int) -> dict[str, float]:
         """Return the means over samples from the sums of a log."""
