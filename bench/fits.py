@@ -110,7 +110,8 @@ def main() -> None:
             player.process.kill()
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps({"machine": platform.processor(), "results": results}, indent=1) + "\n")
+        machine = platform.processor() or platform.machine()
+        options.out.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

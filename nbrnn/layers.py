@@ -57,6 +57,7 @@ class Layer:
         self.name = name
         self.input_shape = None if input_shape is None else checked_shape(input_shape)
         self.views: dict[str, np.ndarray] | None = None  # into the model's block of parameters
+        self.owned = False  # by a model
 
     def weights(self, shape: Shape) -> list[Weight]:
         """Return the layer's weights for an input shape, in Keras' order."""
@@ -275,7 +276,9 @@ def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -
 
 
 def transposed(p: Program, W: Buffer) -> Buffer | None:
-    """Return a transposed copy of a wide matrix, made in this program; a small one is read as it stands."""
+    """Return W transposed: a row or a column in place, a wide matrix as a copy; a small one is read as it stands."""
+    if 1 in W.shape:
+        return W.reshape(W.shape[1], W.shape[0])
     if W.size <= 64:
         return None
     WT = p.buffer(f"{W.name}T", W.shape[1], W.shape[0])

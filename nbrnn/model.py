@@ -71,6 +71,10 @@ class Sequential(Stack):
         self.history = History()
         self.epochs = self.steps = 0  # finished so far, over all fits
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what holds addresses."""
+        return self.__dict__ | {"_executors": OrderedDict()}
+
     def build(self, input_shape: Shape) -> None:
         """Make the parameters for an input shape; an optimizer begins anew.
 
@@ -121,15 +125,19 @@ class Sequential(Stack):
 
     @property
     def metrics_names(self) -> list[str]:
-        """Names of what evaluate() returns: the loss, then the metrics."""
-        return ["loss", *(m.name for m in self.metrics)]
+        """Names of what evaluate() returns: the loss, then the metrics; one that comes again has a number."""
+        names = ["loss"]
+        for metric in self.metrics:
+            again = sum(name.partition(" ")[0] == metric.name for name in names)
+            names.append(f"{metric.name} {again + 1}" if again else metric.name)
+        return names
 
-    def figures_of(self, log: np.ndarray, samples: int) -> dict[str, float]:
-        """Return the means over all samples from a log of batches."""
-        sums = log.sum(axis=0)
+    def figures_of(self, sums: np.ndarray, samples: int) -> dict[str, float]:
+        """Return the means over samples from the sums of a log."""
+        means = (sums / samples).tolist()
         return {
-            name: figure.finish(float(total) / samples)
-            for name, figure, total in zip(self.metrics_names, self.figures, sums, strict=True)
+            name: figure.finish(mean)
+            for name, figure, mean in zip(self.metrics_names, self.figures, means, strict=True)
         }
 
     def fit(
@@ -267,7 +275,7 @@ class Sequential(Stack):
         return self.predict(x)
 
     def _evaluate(self, x: np.ndarray, y: np.ndarray, batch: int) -> dict[str, float]:
-        return self.figures_of(self._run_once(self._executor(EVALUATE, x, y, batch)), len(x))
+        return self.figures_of(self._run_once(self._executor(EVALUATE, x, y, batch)).sum(axis=0), len(x))
 
     def _run_once(self, executor: cpu.Executor) -> np.ndarray:
         """Run all batches in order, in slices, and return their log; a figure that is not finite stops nothing."""

@@ -253,6 +253,13 @@ def aligned(shape: int | tuple[int, ...], dtype: np.dtype | type | str) -> np.nd
     return raw[start : start + size * dtype.itemsize].view(dtype).reshape(shape)
 
 
+def aligned_copy(array: np.ndarray) -> np.ndarray:
+    """Return a copy that begins at a cache line."""
+    copy = aligned(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
 @dataclass(frozen=True)
 class Plan:
     """Programs for the shards of a batch, and how samples fall into batches and shards.

@@ -10,9 +10,9 @@ import numpy as np
 from .arrays import native
 from .checks import one_of, whole_number
 from .initializers import initialize
-from .layers import Layer, Shape, assign, checked_shape
+from .layers import Layer, Shape, Weight, assign, checked_shape
 from .lowering import parameter_layout
-from .program import Layout, aligned
+from .program import Layout, aligned, aligned_copy
 from .recurrent import Recurrent
 from .targets import cpu
 
@@ -52,50 +52,75 @@ class Stack:
             raise ValueError(f"a model takes layers such as nbrnn.Dense(1), not {layer!r}.")
         if self.compiled:
             raise ValueError("layers must be added before compile().")
-        if layer.views is not None or layer in self.layers:
-            raise ValueError(f"layer {layer.name} stands in a model already; make a new one.")
+        if layer.owned:
+            raise ValueError(f"layer {layer.name or layer.kind} stands in a model already; make a new one.")
         taken = {other.name for other in self.layers}
-        if layer.name is None:
-            number = sum(other.kind == layer.kind for other in self.layers)
-            layer.name = layer.kind if layer.kind not in taken and not number else f"{layer.kind}_{number}"
-        if layer.name in taken:
-            raise ValueError(f"two layers have the name {layer.name!r}; names must differ.")
-        if layer.input_shape is not None:
-            if self.layers:
-                raise ValueError(f"layer {layer.name}: input_shape belongs to the first layer only.")
-            self.input_shape = layer.input_shape
+        number = sum(other.kind == layer.kind for other in self.layers)
+        name = layer.name or (f"{layer.kind}_{number}" if number else layer.kind)
+        while layer.name is None and name in taken:
+            number += 1
+            name = f"{layer.kind}_{number}"
+        if name in taken:
+            raise ValueError(f"two layers have the name {name!r}; names must differ.")
+        if layer.input_shape is not None and self.layers:
+            raise ValueError(f"layer {name}: input_shape belongs to the first layer only.")
+        given, shape = layer.name, layer.input_shape or self.input_shape
+        layer.name = name
         self.layers.append(layer)
-        self.built = False
-        if self.input_shape is not None:
-            self.build(self.input_shape)
+        try:
+            if shape is not None:
+                self.build(shape)
+            else:
+                self.built = False
+        except ValueError:  # the model stays as it was
+            self.layers.pop()
+            layer.name = given
+            raise
+        layer.owned = True
 
     def build(self, input_shape: Shape) -> None:
-        """Make the parameters for an input shape.
+        """Make the parameters for an input shape; weights that are there already and fit are kept.
 
         Raises
         ------
         ValueError
             If a layer cannot take what the one below it gives.
         """
-        self.input_shape = shape = checked_shape(input_shape)
-        self.input_shapes: list[Shape] = []
+        first = shape = checked_shape(input_shape)
+        shapes: list[Shape] = []
         for layer in self.layers:
-            self.input_shapes.append(shape)
+            shapes.append(shape)
             shape = layer.output_shape(shape)
-        self.output_shape = shape
+        self.input_shape, self.input_shapes, self.output_shape = first, shapes, shape
         self.layout: Layout = parameter_layout(self)
         self.params = aligned(self.layout.sizes["params"], self.dtype)
-        for k, (layer, shape) in enumerate(zip(self.layers, self.input_shapes, strict=True)):
+        for k, (layer, before) in enumerate(zip(self.layers, shapes, strict=True)):
+            kept = layer.views or {}
             layer.views = {}
-            for j, weight in enumerate(layer.weights(shape)):
-                at = self.layout.buffers[f"{layer.name}/{weight.name}"].offset
-                size = int(np.prod(weight.shape))
-                view = self.params[at : at + size].reshape(weight.shape)
-                view[...] = initialize(weight.initializer, weight.shape, (self.seed, k, j))
-                if weight.ones is not None:
-                    view[weight.ones] = 1
+            for j, weight in enumerate(layer.weights(before)):
+                view = self._view(layer, weight)
+                old = kept.get(weight.name)
+                if old is not None and old.shape == view.shape:
+                    view[...] = old
+                else:
+                    view[...] = initialize(weight.initializer, weight.shape, (self.seed, k, j))
+                    if weight.ones is not None:
+                        view[weight.ones] = 1
                 layer.views[weight.name] = view
         self.built = True
+
+    def _view(self, layer: Layer, weight: Weight) -> np.ndarray:
+        """Return a weight's place in the block of parameters."""
+        buffer = self.layout.buffers[f"{layer.name}/{weight.name}"]
+        return self.params[buffer.offset : buffer.offset + buffer.size].reshape(buffer.shape)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become a copy (copy.deepcopy, pickle): the layers' weights are parts of the copy's own block again."""
+        self.__dict__.update(state)
+        if self.built:
+            self.params = aligned_copy(self.params)
+            for layer, shape in zip(self.layers, self.input_shapes, strict=True):
+                layer.views = {weight.name: self._view(layer, weight) for weight in layer.weights(shape)}
 
     def _built(self) -> None:
         if not self.layers:

@@ -114,19 +114,20 @@ def train(
             log = np.concatenate([log, rows[: reached - done]])
             pace = max((time.perf_counter() - started) / (stop - done), 1e-8)
             done, model.steps = reached, step0 + reached
-            while len(log) >= batches:
+            whole = len(log) // batches
+            for sums in log[: whole * batches].reshape(whole, batches, log.shape[1]).sum(axis=1):
                 finished = len(history.epoch)
-                figures = model.figures_of(log[:batches], executor.plan.samples)
-                log = log[batches:]
+                figures = model.figures_of(sums, executor.plan.samples)
                 if validate is not None:
                     figures |= {f"val_{name}": value for name, value in validate().items()}
                 history.add(finished, figures)
                 progress.epoch_end(finished, figures)
+            log = log[whole * batches :]
             if reached < stop:
                 _diverged(executor, reached, batches, rows[-1, 0])
             if len(log):
                 seen = min(len(log) * executor.plan.batch, executor.plan.samples)
-                progress.update(done // batches, len(log), model.figures_of(log, seen))
+                progress.update(done // batches, len(log), model.figures_of(log.sum(axis=0), seen))
     finally:
         interrupt.restore()
         model.epochs += len(history.epoch)

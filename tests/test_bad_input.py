@@ -250,6 +250,12 @@ def test_a_model_that_cannot_be_is_refused(call, words):
     refused(call, *words)
 
 
+def test_a_layer_cannot_stand_in_two_models():
+    layer = Dense(1)
+    Sequential([layer])
+    refused(lambda: Sequential([layer]), "stands in a model already")
+
+
 def test_complex_models_are_for_gradient_checks():
     made = Sequential([Dense(1)], input_shape=(2,), dtype="complex128")
     made.compile("sgd", "mse")

@@ -4,9 +4,11 @@ import cmath
 import subprocess
 import sys
 
+import cases_gated
 import numpy as np
 import pytest
 import reference
+import reference_gated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import BATCH, POSITION, SHARDS, STATUS
@@ -20,7 +22,8 @@ from nbrnn.targets import cpu
 STEP = 1e-20  # size of imaginary parts: products of two of them vanish, as in a complex step
 TOLERANCES = {"float32": 2e-5, "float64": 1e-12, "complex128": 1e-12}
 FORWARD = {  # what a complex model needs: it is never trained
-    "simple_rnn_forward", "dense_forward", "flatten", "gather", "scatter", "mse", "mae", "huber", "projection",
+    "simple_rnn_forward", "lstm_forward", "gru_after_forward", "gru_before_forward", "begin", "take_columns", "reverse",
+    "dense_forward", "flatten", "gather", "scatter", "mse", "mae", "huber", "projection",
 }  # fmt: skip
 permute, philox = from_python(chance.permute), from_python(chance.philox)
 CODES = range(len(reference.ACTIVATIONS))
@@ -196,7 +199,7 @@ def scatter(draw):
     return dict(y=draw.array(T, B, D), order=draw.rng.permutation(N), control=control, output=draw.array(N, T, D))
 
 
-CASES = {"mse": loss, "mae": loss, "projection": loss} | {
+CASES = cases_gated.CASES | {"mse": loss, "mae": loss, "projection": loss} | {
     f.__name__: f
     for f in (
         simple_rnn_forward, simple_rnn_backward, dense_forward, activation_backward, weight_gradient, input_gradient,
@@ -205,9 +208,14 @@ CASES = {"mse": loss, "mae": loss, "projection": loss} | {
 }  # fmt: skip
 
 
+def twin(name):
+    """Return a kernel's naive twin."""
+    return getattr(reference, name, None) or getattr(reference_gated, name)
+
+
 def test_every_kernel_has_a_twin_and_a_case():
     assert set(CASES) == set(KERNELS)
-    assert all(callable(getattr(reference, name)) for name in KERNELS)
+    assert all(callable(twin(name)) for name in KERNELS)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +228,7 @@ def test_kernel_equals_its_twin(name, dtype, data):
     wide = "complex128" if dtype == "complex128" else "float64"
     exact = {k: v.astype(wide) if getattr(v, "dtype", None) == dtype else v for k, v in arguments.items()}
     with np.errstate(all="ignore"):
-        expected = getattr(reference, name)(**exact)
+        expected = twin(name)(**exact)
         actual = call_kernel(name, dtype, arguments)
     for key, value in expected.items():
         if key in actual:

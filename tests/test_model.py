@@ -1,6 +1,8 @@
 """The model: shapes and counts of the lessons, weights and how they begin, predictions, figures, arrays of any kind."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -110,6 +112,29 @@ def test_a_seed_decides_all_weights_and_no_two_alike():
     assert (again.get_weights()[0] == drawn[0].get_weights()[0]).all()
 
 
+def test_adding_a_layer_keeps_the_weights_of_those_below():
+    model = random_model([SimpleRNN(3)], (4, 2), seed=1)
+    before = model.get_weights()
+    model.add(Dense(1))
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=False))
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"]
+)
+def test_a_copy_stands_on_its_own(copied):
+    model = random_model([SimpleRNN(3), Dense(1)], (4, 2), seed=1)
+    model.compile("adam", "mse")
+    x, y = random_data(model, 9, 2)
+    model.fit(x, y, verbose=0)
+    before, twin = model.predict(x), copied(model)
+    assert (twin.predict(x) == before).all()
+    twin.fit(x, y, epochs=3, verbose=0)
+    assert (model.predict(x) == before).all() and (twin.predict(x) != before).any()
+    twin.set_weights([w + 1 for w in model.get_weights()])
+    assert_close(twin.predict(x), reference.Trainer(twin).forward(x)[0], 1e-12)
+
+
 # ---------------------------------------------------------------- initialisers
 
 
@@ -198,6 +223,15 @@ def test_evaluate_gives_the_figures_by_hand(model, samples, batch, seed):
     assert model.evaluate(x, y) == pytest.approx(list(by_hand.values()), rel=1e-12)
     model.compile("sgd", "mean_absolute_error")
     assert model.evaluate(x, y) == pytest.approx(by_hand["mae"], rel=1e-12)
+
+
+def test_every_metric_is_reported_even_twice():
+    model = random_model([Dense(2)], (3,))
+    model.compile("sgd", "mse", ["mae", "mse", "mean_absolute_error"])
+    x, y = random_data(model, 9, 1)
+    figures = model.evaluate(x, y)
+    assert len(figures) == len(model.metrics_names) == 4 and figures[1] == figures[3]
+    assert model.train_on_batch(x, y) == pytest.approx(figures)
 
 
 def test_evaluate_prints_only_if_asked(capsys):

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -245,7 +246,8 @@ def test_the_same_bits_in_one_process_for_any_number_of_threads(dtype):
 # ---------------------------------------------------------------- Ctrl-C
 
 LONG = """
-import numpy as np, nbrnn
+import signal, numpy as np, nbrnn
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(20, 5, 2)), rng.normal(size=(20, 1))
 def fresh():
@@ -277,6 +279,8 @@ print("went on", flush=True)
 def test_ctrl_c_stops_a_long_fit_and_keeps_the_weights(environment):
     command = [sys.executable, "-c", LONG]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        watch = threading.Timer(120, run.kill)  # if it never stops
+        watch.start()
         try:
             assert run.stdout.readline() == "ready\n"
             time.sleep(1.0)
@@ -284,8 +288,9 @@ def test_ctrl_c_stops_a_long_fit_and_keeps_the_weights(environment):
             started = time.perf_counter()
             assert run.stdout.readline() == "stopped\n"
             assert time.perf_counter() - started < 2
-            out, err = run.communicate(timeout=30)
+            out, err = run.communicate(timeout=60)
         finally:
+            watch.cancel()
             run.kill()
     assert out == "went on\n", err
 

@@ -170,10 +170,17 @@ def weight_gradient(x, da, dW, db):
         return
     for j in range(db.size):
         db[j] = zero
-    for n in range(da.shape[0]):
-        row = da[n]
+    n, N = 0, da.shape[0]
+    while n + 4 <= N:  # four rows at a time: each pass waits for what the one before stored
+        d0, d1, d2, d3 = da[n], da[n + 1], da[n + 2], da[n + 3]
         for j in range(db.size):
-            db[j] += row[j]
+            db[j] += (d0[j] + d1[j]) + (d2[j] + d3[j])
+        n += 4
+    while n < N:
+        d0 = da[n]
+        for j in range(db.size):
+            db[j] += d0[j]
+        n += 1
 
 
 @kernel("da[N,O] W[F,O] WT[O,F]? -> dx[N,F]", flops=lambda d: 2 * d["N"] * d["F"] * d["O"])

@@ -1,0 +1,116 @@
+"""Random arguments for the LSTM's and the GRU's kernels; test_kernels.py compares them with their twins."""
+
+import numpy as np
+from hypothesis import strategies as st
+from support import few, sizes
+
+from nbrnn.kernels.activations import ACTIVATIONS
+
+BOUNDED = tuple(ACTIVATIONS.index(name) for name in ("tanh", "sigmoid", "softsign", "hard_sigmoid"))
+
+
+def gate_code(draw):
+    """Draw a gate's activation: with gates that have no bounds a state grows beyond float32 within a few steps."""
+    return draw(st.sampled_from(BOUNDED), "gate")
+
+
+def shapes(draw):
+    return draw(few, "T"), draw(few, "B"), draw(sizes, "D"), draw(sizes, "H")
+
+
+def turned(draw, W):
+    return np.ascontiguousarray(W.T) if draw(st.booleans(), "transposed copy") else None
+
+
+def lstm_forward(draw):
+    T, B, D, H = shapes(draw)
+    return dict(
+        x=draw.array(T, B, D), Wx=draw.array(D, 4 * H, scale=D**-0.5), Wh=draw.array(H, 4 * H, scale=H**-0.5),
+        b=draw.maybe(4 * H), activation=draw.code(), gate=gate_code(draw), initial=draw(st.integers(0, 1)),
+        h=draw.array(T + 1, B, H), c=draw.array(T + 1, B, H), g=draw.array(T, B, 4 * H), s=draw.array(T, B, H),
+        a=draw.maybe(T, B, 4 * H),
+    )  # fmt: skip
+
+
+def gates(draw, T, B, H, order, codes):
+    return np.concatenate([draw.activated(codes[k], T, B, H) for k in order], 2)
+
+
+def lstm_backward(draw):
+    T, B, _, H = shapes(draw)
+    Wh, gate, activation = draw.array(H, 4 * H, scale=H**-0.5), draw.code(), draw.code()
+    return dict(
+        Wh=Wh, WhT=turned(draw, Wh), c=draw.array(T + 1, B, H),
+        g=gates(draw, T, B, H, (0, 0, 1, 0), (gate, activation)),
+        s=draw.activated(activation, T, B, H), activation=activation, gate=gate,
+        dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), dc=draw.array(B, H), ds=draw.array(B, H),
+        da=draw.array(T, B, 4 * H), dh0=draw.maybe(B, H),
+    )  # fmt: skip
+
+
+def gru_after_forward(draw):
+    T, B, D, H = shapes(draw)
+    return dict(
+        x=draw.array(T, B, D), Wx=draw.array(D, 3 * H, scale=D**-0.5), Wh=draw.array(H, 3 * H, scale=H**-0.5),
+        b=draw.maybe(3 * H), c=draw.maybe(3 * H), activation=draw.code(), gate=gate_code(draw),
+        h=draw.array(T + 1, B, H), g=draw.array(T, B, 3 * H), q=draw.array(T, B, 3 * H), a=draw.maybe(T, B, 3 * H),
+    )  # fmt: skip
+
+
+def gru_after_backward(draw):
+    T, B, _, H = shapes(draw)
+    Wh, gate, activation = draw.array(H, 3 * H, scale=H**-0.5), draw.code(), draw.code()
+    return dict(
+        Wh=Wh, WhT=turned(draw, Wh), h=draw.array(T + 1, B, H), g=gates(draw, T, B, H, (0, 0, 1), (gate, activation)),
+        q=draw.array(T, B, 3 * H), activation=activation, gate=gate,
+        dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), through=draw.array(B, H),
+        da=draw.array(T, B, 3 * H), dq=draw.array(T, B, 3 * H), dh0=draw.maybe(B, H),
+    )  # fmt: skip
+
+
+def gru_before_forward(draw):
+    T, B, D, H = shapes(draw)
+    return dict(
+        x=draw.array(T, B, D), Wx=draw.array(D, 3 * H, scale=D**-0.5), Wg=draw.array(H, 2 * H, scale=H**-0.5),
+        Wn=draw.array(H, H, scale=H**-0.5), b=draw.maybe(3 * H), activation=draw.code(), gate=gate_code(draw),
+        h=draw.array(T + 1, B, H), g=draw.array(T, B, 3 * H), u=draw.array(T, B, 2 * H), m=draw.array(T, B, H),
+        v=draw.array(T, B, H), a=draw.maybe(T, B, 3 * H),
+    )  # fmt: skip
+
+
+def gru_before_backward(draw):
+    T, B, _, H = shapes(draw)
+    Wg, Wn = draw.array(H, 2 * H, scale=H**-0.5), draw.array(H, H, scale=H**-0.5)
+    gate, activation = draw.code(), draw.code()
+    return dict(
+        Wg=Wg, WgT=turned(draw, Wg), Wn=Wn, WnT=turned(draw, Wn), h=draw.array(T + 1, B, H),
+        g=gates(draw, T, B, H, (0, 0, 1), (gate, activation)), activation=activation, gate=gate,
+        dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), through=draw.array(B, H), dm=draw.array(B, H),
+        da=draw.array(T, B, 3 * H), dg=draw.array(T, B, 2 * H), dn=draw.array(T, B, H), dh0=draw.maybe(B, H),
+    )  # fmt: skip
+
+
+def begin(draw):
+    T, B, _, H = shapes(draw)
+    return dict(initial=draw(st.integers(0, 1)), h=draw.array(T, B, H))
+
+
+def columns(draw):
+    H, G = draw(sizes, "H"), draw(sizes, "G")
+    first = draw(st.integers(0, G - 1))
+    part = draw.array(H, draw(st.integers(1, G - first)))
+    return dict(W=draw.array(H, G), first=first, part=part)
+
+
+def reverse(draw):
+    T, B, D, _ = shapes(draw)
+    return dict(x=draw.array(T, B, D), y=draw.array(T, B, D))
+
+
+CASES = {"take_columns": columns, "put_columns": columns} | {
+    f.__name__: f
+    for f in (
+        lstm_forward, lstm_backward, gru_after_forward, gru_after_backward, gru_before_forward, gru_before_backward,
+        begin, reverse,
+    )
+}  # fmt: skip
