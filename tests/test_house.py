@@ -19,7 +19,7 @@ LADDER = [
     {"targets", "losses", "optimizers"},
     {"layers", "recurrent"},
     {"lowering", "stack"},
-    {"model", "stack", "training", "saving"},
+    {"model", "training", "saving"},
     set(),  # whatever is not named here: gradcheck, data, datasets, forecasting, plots ...
     {"cli", "__main__", "__init__"},
 ]

@@ -3,11 +3,7 @@
 import hashlib
 import io
 import re
-import signal
-import subprocess
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -241,58 +237,6 @@ def test_the_same_bits_in_one_process_for_any_number_of_threads(dtype):
         found.add(bits(model))
     nbrnn.set_num_threads(before)
     assert len(found) == 1
-
-
-# ---------------------------------------------------------------- Ctrl-C
-
-LONG = """
-import signal, numpy as np, nbrnn
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-rng = np.random.default_rng(0)
-x, y = rng.normal(size=(20, 5, 2)), rng.normal(size=(20, 1))
-def fresh():
-    model = nbrnn.Sequential([nbrnn.SimpleRNN(8), nbrnn.Dense(1)], input_shape=(5, 2), seed=1)
-    model.compile("adam", "mse")
-    model.fit(x, y, verbose=0)
-    return model
-model = fresh()
-print("ready", flush=True)
-try:
-    model.fit(x, y, epochs=10**7, verbose=0)
-except KeyboardInterrupt:
-    print("stopped", flush=True)
-assert all(np.isfinite(w).all() for w in model.get_weights())
-losses = model.history.history.get("loss", [])
-assert len(losses) == model.epochs - 1 and np.isfinite(losses).all(), (len(losses), model.epochs)
-if nbrnn.targets.cpu.JIT:  # plain Python may be stopped in the middle of a batch
-    assert model.steps == model.epochs > 1, (model.steps, model.epochs)  # one batch an epoch
-    other = fresh()
-    other.fit(x, y, epochs=len(losses), verbose=0)
-    same = all((a == b).all() for a, b in zip(model.get_weights(), other.get_weights()))
-    assert same, "the weights are not those of the epochs that were counted"
-model.fit(x, y, verbose=0)
-print("went on", flush=True)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to another process")
-def test_ctrl_c_stops_a_long_fit_and_keeps_the_weights(environment):
-    command = [sys.executable, "-c", LONG]
-    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        watch = threading.Timer(120, run.kill)  # if it never stops
-        watch.start()
-        try:
-            assert run.stdout.readline() == "ready\n"
-            time.sleep(1.0)
-            run.send_signal(signal.SIGINT)
-            started = time.perf_counter()
-            assert run.stdout.readline() == "stopped\n"
-            assert time.perf_counter() - started < 2
-            out, err = run.communicate(timeout=60)
-        finally:
-            watch.cancel()
-            run.kill()
-    assert out == "went on\n", err
 
 
 # ---------------------------------------------------------------- divergence
