@@ -19,7 +19,7 @@ from .optimizers import Optimizer
 from .program import Program, aligned
 from .stack import Stack
 from .targets import cpu
-from .training import History, train
+from .training import History, run_once, train
 
 PREDICT_BATCH = 256
 KEPT_EXECUTORS = 8
@@ -219,8 +219,10 @@ class Sequential(Stack):
         executor = self._executor(TRAIN, x, y, len(x))
         executor.order[:] = np.arange(len(x))
         history, epochs = self.history, self.epochs
-        figures = train(self, executor, 1, shuffle=False, verbose=0, validate=None).history
-        self.history, self.epochs = history, epochs
+        try:
+            figures = train(self, executor, 1, shuffle=False, verbose=0, validate=None).history
+        finally:
+            self.history, self.epochs = history, epochs
         values = [figures[name][0] for name in self.metrics_names]
         return values if self.metrics else values[0]
 
@@ -260,7 +262,7 @@ class Sequential(Stack):
         x = self._samples(x)
         batch = whole_number("batch_size", batch_size)
         executor = self._executor(PREDICT, x, None, batch)
-        self._run_once(executor)
+        run_once(executor)
         steps = x.shape[1] if len(self.output_shape) == 2 else 1
         size = len(x) * steps * known(self.output_shape[-1])
         outputs = executor.arrays["output"][:size].reshape(len(x), steps, -1)
@@ -275,18 +277,7 @@ class Sequential(Stack):
         return self.predict(x)
 
     def _evaluate(self, x: np.ndarray, y: np.ndarray, batch: int) -> dict[str, float]:
-        return self.figures_of(self._run_once(self._executor(EVALUATE, x, y, batch)).sum(axis=0), len(x))
-
-    def _run_once(self, executor: cpu.Executor) -> np.ndarray:
-        """Run all batches in order, in slices, and return their log; a figure that is not finite stops nothing."""
-        plan = executor.plan
-        executor.order[:] = np.arange(plan.samples)
-        rows, done, batches = [], 0, -(-plan.samples // plan.batch)
-        while done < batches:
-            reached, log = executor.run(done, batches, shuffle=False, seed=0, epoch=0, step=0)
-            done = max(reached, done + len(log))
-            rows.append(log)
-        return np.concatenate(rows)
+        return self.figures_of(run_once(self._executor(EVALUATE, x, y, batch)).sum(axis=0), len(x))
 
     # ------------------------------------------------------------------ programs
 

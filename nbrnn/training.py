@@ -133,7 +133,23 @@ def train(
         model.epochs += len(history.epoch)
         if done < total:
             progress.stop()
+    if interrupt.came:  # in the last native call: the fit is whole, but Ctrl-C must not be lost
+        raise KeyboardInterrupt
     return history
+
+
+def run_once(executor: Executor) -> np.ndarray:
+    """Run all batches in order, in slices, and return their log; a figure that is not finite stops nothing."""
+    plan, rows, done, pace = executor.plan, [], 0, _first_guess(executor)
+    executor.order[:] = np.arange(plan.samples)
+    batches = -(-plan.samples // plan.batch)
+    while done < batches:
+        stop, started = min(batches, done + max(1, int(SLICE / pace))), time.perf_counter()
+        log = executor.run(done, stop, shuffle=False, seed=0, epoch=0, step=0)[1]
+        pace = max((time.perf_counter() - started) / len(log), 1e-8)
+        done += len(log)
+        rows.append(log)
+    return np.concatenate(rows)
 
 
 def _first_guess(executor: Executor) -> float:

@@ -53,9 +53,9 @@ def test_the_name_follows_every_source_that_machine_code_depends_on(run_python, 
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # not told by the time stamp
         assert key_of(run_python, tmp_path) != original, name
         file.write_text(text)
-    (tmp_path / "nbrnn" / "kernels" / "gru.py").write_text('"""A new cell."""\n')
+    (tmp_path / "nbrnn" / "kernels" / "new.py").write_text('"""A new cell."""\n')
     assert key_of(run_python, tmp_path) != original
-    (tmp_path / "nbrnn" / "kernels" / "gru.py").unlink()
+    (tmp_path / "nbrnn" / "kernels" / "new.py").unlink()
     (tmp_path / "nbrnn" / "model.py").write_text("# compiles nothing\n")
     assert key_of(run_python, tmp_path) == original
 

@@ -40,7 +40,7 @@ def small_model():
     seed=seeds,
 )
 def test_a_model_comes_back_exactly(tmp_path, activation, units, bias, dtype, optimizer, steps, seed):
-    layers = [SimpleRNN(units, activation, bias, True), Dense(2, activation, bias)]
+    layers = [SimpleRNN(units, activation, bias, return_sequences=True), Dense(2, activation, bias)]
     model = random_model(layers, (steps, 2), seed, dtype)
     model.compile(optimizer, nbrnn.Huber(0.4), ["mse", "rmse"])
     model.save(tmp_path / "m.safetensors")
@@ -186,7 +186,7 @@ CHANGES = {
     "tensor of another shape": (lambda c, t: t.update({"top/kernel": np.ones((3, 3), "f4")}), ["top/kernel", "(3, 3)"]),
     "tensor that is not finite": (lambda c, t: t["simple_rnn/bias"].fill(np.nan), ["simple_rnn/bias", "not finite"]),
     "missing tensor": (lambda c, t: t.pop("simple_rnn/bias"), ["simple_rnn/bias"]),
-    "unknown layer": (lambda c, t: c["model"]["layers"][0].update({"class": "GRU"}), ["GRU"]),
+    "unknown layer": (lambda c, t: c["model"]["layers"][0].update({"class": "Conv1D"}), ["Conv1D"]),
     "unknown argument": (lambda c, t: c["model"]["layers"][0]["config"].update({"gates": 3}), ["gates"]),
     "unknown activation": (lambda c, t: c["model"]["layers"][2]["config"].update({"activation": "gelu"}), ["gelu"]),
     "negative units": (lambda c, t: c["model"]["layers"][0]["config"].update({"units": -3}), ["units", "-3"]),

@@ -23,8 +23,23 @@ from .gemm import affine, back_product, clear, copy, multiply
 
 
 @inlined
-def mix(now, before, g, H):
-    """h_t = z * h_(t-1) + (1 - z) * n."""
+def open_gates(g, part, a, H, gate):
+    """z, r = gate(p + part), with p standing in g; `a`, unless it is empty, keeps the pre-activations."""
+    for k in range(g.shape[0]):
+        for j in range(2 * H):
+            g[k, j] += part[k, j]
+    if a.size:
+        copy(a, g)
+    activate(g, 0, 2 * H, gate)
+
+
+@inlined
+def close_step(now, before, g, a, H, activation):
+    """n = act(its pre-activation, which stands in g), h_t = z * h_(t-1) + (1 - z) * n."""
+    for k in range(a.shape[0]):
+        for j in range(2 * H, 3 * H):
+            a[k, j] = g[k, j]
+    activate(g, 2 * H, 3 * H, activation)
     one = now.dtype.type(1)
     for k in range(now.shape[0]):
         out, h, z, n = now[k], before[k], g[k, :H], g[k, 2 * H :]
@@ -34,7 +49,7 @@ def mix(now, before, g, H):
 
 @inlined
 def unmix(da, through, dh, before, g, H):
-    """Take dh back through `mix`: dz and dn into da's thirds, and what goes straight to the state before."""
+    """Take dh back through the mixture: dz and dn into da's thirds, and what goes straight to the state before."""
     one = dh.dtype.type(1)
     for k in range(dh.shape[0]):
         d, h, z, n = dh[k], before[k], g[k, :H], g[k, 2 * H :]
@@ -68,23 +83,12 @@ def gru_after_forward(x, Wx, Wh, b, c, activation, gate, h, g, q, a):
     for t in range(T):
         affine(g[t], x[t], Wx, x[t], 0, Wx, b)
         affine(q[t], h[t], Wh, h[t], 0, Wh, c)
-        for k in range(B):
-            gates, part = g[t, k], q[t, k]
-            for j in range(2 * H):
-                gates[j] += part[j]
-        if a.size:
-            copy(a[t], g[t])
-        activate(g[t], 0, 2 * H, gate)
+        open_gates(g[t], q[t], a[t] if a.size else g[t][:0], H, gate)
         for k in range(B):
             r, n, part = g[t, k, H : 2 * H], g[t, k, 2 * H :], q[t, k, 2 * H :]
             for j in range(H):
                 n[j] += r[j] * part[j]
-        if a.size:
-            for k in range(B):
-                for j in range(2 * H, 3 * H):
-                    a[t, k, j] = g[t, k, j]
-        activate(g[t], 2 * H, 3 * H, activation)
-        mix(h[t + 1], h[t], g[t], H)
+        close_step(h[t + 1], h[t], g[t], a[t] if a.size else g[t][:0], H, activation)
 
 
 @kernel(
@@ -131,13 +135,7 @@ def gru_before_forward(x, Wx, Wg, Wn, b, activation, gate, h, g, u, m, v, a):
     for t in range(T):
         affine(g[t], x[t], Wx, x[t], 0, Wx, b)
         multiply(u[t], h[t], Wg, False)
-        for k in range(B):
-            gates, part = g[t, k], u[t, k]
-            for j in range(2 * H):
-                gates[j] += part[j]
-        if a.size:
-            copy(a[t], g[t])
-        activate(g[t], 0, 2 * H, gate)
+        open_gates(g[t], u[t], a[t] if a.size else g[t][:0], H, gate)
         for k in range(B):
             r, before, reset = g[t, k, H : 2 * H], h[t, k], m[t, k]
             for j in range(H):
@@ -147,12 +145,7 @@ def gru_before_forward(x, Wx, Wg, Wn, b, activation, gate, h, g, u, m, v, a):
             n, part = g[t, k, 2 * H :], v[t, k]
             for j in range(H):
                 n[j] += part[j]
-        if a.size:
-            for k in range(B):
-                for j in range(2 * H, 3 * H):
-                    a[t, k, j] = g[t, k, j]
-        activate(g[t], 2 * H, 3 * H, activation)
-        mix(h[t + 1], h[t], g[t], H)
+        close_step(h[t + 1], h[t], g[t], a[t] if a.size else g[t][:0], H, activation)
 
 
 @kernel(
