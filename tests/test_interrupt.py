@@ -67,7 +67,8 @@ def interrupt(environment, work, check=""):
             assert run.stdout.readline() == "stopped\n"
             assert time.perf_counter() - started < 2
             watch.cancel()
-            out, err = run.communicate(timeout=60)
+            out, err = run.stdout.read(), run.stderr.read()  # communicate() forgets what readline() read ahead
+            run.wait(timeout=60)
         finally:
             run.kill()
     assert out == "went on\n", (run.returncode, err)
