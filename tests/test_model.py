@@ -207,6 +207,15 @@ def test_the_batch_size_does_not_change_a_prediction(samples, batch):
     assert (model(x) == whole).all()
 
 
+def test_a_prediction_stays_as_it_is_when_the_next_is_made():
+    model = random_model([SimpleRNN(3), Dense(2)], (4, 2), seed=1)
+    x, _ = random_data(model, 9, 2)
+    first = model.predict(x)
+    kept = first.copy()
+    model.predict(2 * x)
+    assert (first == kept).all() and first.flags.writeable
+
+
 @given(model=models(), samples=st.integers(1, 40), batch=st.integers(1, 40), seed=seeds)
 def test_evaluate_gives_the_figures_by_hand(model, samples, batch, seed):
     x, y = random_data(model, samples, seed)

@@ -129,6 +129,16 @@ def test_one_batch_is_one_step():
     assert isinstance(other.train_on_batch(x, y), float)
 
 
+def test_the_control_words_say_where_a_shard_stands():
+    model = compiled("sgd")
+    x, y = random_data(model, 91, 5)
+    for _ in range(2):
+        model.fit(x, y, batch_size=50, epochs=3, verbose=0)
+    (executor,) = model._executors.values()
+    shards = executor.control[:3]  # of the last batch: 41 samples
+    assert shards[:, :6].tolist() == [[50 + 16 * s, 41, 3, 11, 5, model.seed] for s in range(3)]
+
+
 def test_training_learns_a_sum():
     x = np.random.default_rng(1).normal(size=(300, 5, 1))
     model = nbrnn.Sequential([SimpleRNN(8), Dense(1)], input_shape=(5, 1), seed=0)
