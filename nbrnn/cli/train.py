@@ -1,68 +1,25 @@
-"""The command line: options, what a person reads, files. The work is done by the modules that the commands import.
-
-Nothing but click and the standard library is imported before a command runs, so that `nbrnn --help` answers at once.
-"""
+"""`nbrnn train`: a network for a series, its scores beside baselines, pictures."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import __version__
+from .common import STOPPED, UserError, one_sentence, writable, writing
 
 if TYPE_CHECKING:
-    from .forecasting import Comparison
-    from .problems import Problem
-    from .training import History
+    from ..forecasting import Comparison
+    from ..problems import Problem
+    from ..training import History
 
-STOPPED = 130  # what a shell reports for a program that Ctrl-C ended
 FIXED = ("target", "features", "window", "units", "epochs", "batch_size", "learning_rate", "split", "season")
 
 
-class UserError(click.ClickException):
-    """Something that the user got wrong: one sentence, exit code 2."""
-
-    exit_code = 2
-
-
-class Commands(click.Group):
-    """The group of all commands; Ctrl-C ends any of them with exit code 130."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("\nStopped.", err=True)
-            ctx.exit(STOPPED)
-
-
-@contextlib.contextmanager
-def one_sentence() -> Iterator[None]:
-    """Turn the errors that name a user's mistake into a UserError."""
-    try:
-        yield
-    except (ValueError, FileNotFoundError) as error:
-        raise UserError(str(error)) from error
-
-
-@click.group(
-    cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    epilog="Begin with:  nbrnn train sunspots",
-)
-@click.version_option(__version__, prog_name="nbrnn")
-def main() -> None:
-    """Learn, run and measure recurrent neural networks."""
-
-
-@main.command(
+@click.command(
     epilog="""\b
 Examples:
   nbrnn train sunspots
@@ -93,11 +50,11 @@ def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, less
     trained on, the last are only predicted, each from the true rows before it. Ctrl-C stops the training and keeps
     what was learned.
     """
-    from .catalogue import WIDTH
-    from .checks import whole_number
-    from .lesson import BATCH_SIZE, EPOCHS, lesson_model, lesson_problem, lesson_remarks, lesson_scores
-    from .problems import make_model, make_problem
-    from .targets import cpu
+    from ..catalogue import WIDTH
+    from ..checks import whole_number
+    from ..lesson import BATCH_SIZE, EPOCHS, lesson_model, lesson_problem, lesson_remarks, lesson_scores
+    from ..problems import make_model, make_problem
+    from ..targets import cpu
 
     cpu.announce = click.echo
     seed = options.pop("seed")
@@ -114,7 +71,7 @@ def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, less
             model = make_model(problem, options["units"], options["learning_rate"], seed)
         description = str(problem)
         forecaster = problem.forecaster(model)
-    folder = _writable(Path(out or Path("nbrnn-out") / (problem.table.name + "-lesson" * lesson)))
+    folder = writable(Path(out or Path("nbrnn-out") / (problem.table.name + "-lesson" * lesson)))
 
     click.echo(description + "\n")
     model.summary(print_fn=click.echo)
@@ -136,7 +93,7 @@ def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, less
     if lesson and not stopped:
         click.echo("\n" + lesson_remarks(problem, forecaster, comparison, lesson_scores(problem, range(20))))
     notes = {**problem.notes(), "lesson": lesson, "stopped": stopped}
-    with _writing(folder):
+    with writing(folder):
         if not no_plots:
             _draw(problem, comparison, folder / "predictions.png")
         forecaster.save(folder / "model.safetensors", **notes)
@@ -151,32 +108,6 @@ def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, less
         ctx.exit(STOPPED)
 
 
-@main.command(epilog="Example:  nbrnn data sunspots")
-@click.argument("name", required=False)
-def data(name: str | None) -> None:
-    """List the packaged series, or show one: origin, licence, statistics."""
-    from .catalogue import describe_series, list_series
-
-    with one_sentence():
-        click.echo(describe_series(name) if name else list_series())
-
-
-@main.command(epilog="Example:  nbrnn info")
-def info() -> None:
-    """Show versions, threads, the JIT and the cache of compiled kernels."""
-    import platform
-    from importlib.metadata import version
-
-    from .targets import cpu
-
-    facts = {"nbrnn": __version__, "Python": platform.python_version()}
-    facts |= {name: version(name) for name in ("numba", "llvmlite", "numpy", "matplotlib", "safetensors")}
-    with one_sentence():
-        facts |= cpu.describe()
-    for label, text in facts.items():
-        click.echo(f"{label:<17}{text}")
-
-
 def _refuse_with_lesson(ctx: click.Context, series: str) -> None:
     """Refuse what the lesson decides itself."""
     if series != "sunspots":
@@ -187,31 +118,10 @@ def _refuse_with_lesson(ctx: click.Context, series: str) -> None:
         raise UserError(f"--lesson decides {names} itself; leave that out.")
 
 
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or folder
-        raise UserError(f"the folder {folder} cannot be written: {error.strerror} ({where}).") from error
-
-
-def _writable(folder: Path) -> Path:
-    """Make a folder and try to write into it."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file, so nothing can be written into it; name a folder with --out.")
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
-    return folder
-
-
 def _draw(problem: Problem, comparison: Comparison, path: Path) -> None:
     """Draw the picture of both parts' predictions."""
-    from .plots import plot_predictions
-    from .saving import write_whole
+    from ..plots import plot_predictions
+    from ..saving import write_whole
 
     rows, actual, predicted = comparison.joined()
     figure = plot_predictions(
@@ -230,14 +140,10 @@ def _draw(problem: Problem, comparison: Comparison, path: Path) -> None:
 
 def _write_history(history: History, path: Path) -> None:
     """Write a row an epoch, counted from 1."""
-    from .saving import write_whole
+    from ..saving import write_whole
 
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["epoch", *history.history])
     rows.writerows(zip((epoch + 1 for epoch in history.epoch), *history.history.values(), strict=True))
     write_whole(path, text.getvalue().encode())
-
-
-if __name__ == "__main__":
-    main()

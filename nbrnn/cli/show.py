@@ -1,0 +1,34 @@
+"""`nbrnn data` and `nbrnn info`: what is packaged, and what this machine has."""
+
+from __future__ import annotations
+
+import click
+
+from .. import __version__
+from .common import one_sentence
+
+
+@click.command(epilog="Example:  nbrnn data sunspots")
+@click.argument("name", required=False)
+def data(name: str | None) -> None:
+    """List the packaged series, or show one: origin, licence, statistics."""
+    from ..catalogue import describe_series, list_series
+
+    with one_sentence():
+        click.echo(describe_series(name) if name else list_series())
+
+
+@click.command(epilog="Example:  nbrnn info")
+def info() -> None:
+    """Show versions, threads, the JIT and the cache of compiled kernels."""
+    import platform
+    from importlib.metadata import version
+
+    from ..targets import cpu
+
+    facts = {"nbrnn": __version__, "Python": platform.python_version()}
+    facts |= {name: version(name) for name in ("numba", "llvmlite", "numpy", "matplotlib", "safetensors")}
+    with one_sentence():
+        facts |= cpu.describe()
+    for label, text in facts.items():
+        click.echo(f"{label:<17}{text}")
