@@ -14,7 +14,8 @@ _HOMES = {
     "losses": ("Huber",),
     "model": ("Sequential",),
     "optimizers": ("SGD", "Adam", "RMSprop"),
-    "recurrent": ("GRU", "LSTM", "SimpleRNN"),
+    "gated": ("GRU", "LSTM"),
+    "recurrent": ("SimpleRNN",),
     "saving": ("load_model",),
     "training": ("DivergedError", "History"),
     "targets.cpu": ("get_num_threads", "set_num_threads"),
@@ -56,12 +57,13 @@ if TYPE_CHECKING:
     from .csvfile import Table, read_csv
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
+    from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .layers import Dense, Flatten
     from .losses import Huber
     from .model import Sequential
     from .optimizers import SGD, Adam, RMSprop
-    from .recurrent import GRU, LSTM, SimpleRNN
+    from .recurrent import SimpleRNN
     from .saving import load_model
     from .targets.cpu import get_num_threads, set_num_threads
     from .training import DivergedError, History

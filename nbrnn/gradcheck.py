@@ -1,4 +1,4 @@
-"""Is the backward pass the derivative of the forward pass? A proof by numbers, for every parameter and the input.
+"""Is the backward pass the derivative of the forward pass? A proof by numbers, for every parameter, input and state.
 
 Complex step (Squire & Trapp, SIAM Review 40, 1998): dL/dp = Im L(p + i s) / s, with s = 1e-30. Nothing is subtracted,
 so nothing cancels; the forward kernels run in complex128 for it, and their real part must be the float64 loss.
@@ -7,16 +7,19 @@ Central differences stand beside it: (L(p + s) - L(p - s)) / 2s, where half of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .checks import one_of, real_number
+from .layers import known
 from .losses import Loss
 from .lowering import EVALUATE, TRAIN, Feed, make_plan
-from .program import Plan
+from .program import Options
+from .recurrent import Recurrent
 from .saving import copy_model
+from .states import state_views
 from .targets import cpu
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ class GradientReport:
         The float64 loss at which the gradients were taken.
     rows : list of GradientRow
     gradients : dict of str to numpy.ndarray
-        The float64 gradients by backpropagation, by name; "x" is the input's.
+        The float64 gradients by backpropagation, by name; "x" is the input's, "lstm/h0" a first state's.
     """
 
     rows: list[GradientRow]
@@ -94,11 +97,12 @@ def check_gradients(
     x: Any,
     y: Any = None,
     *,
+    initial_state: Any = None,
     method: str = "complex",
     tolerance: float | None = None,
     seed: int = 0,
 ) -> GradientReport:
-    """Compare backpropagation with numeric gradients, for every parameter and the input, in float64.
+    """Compare backpropagation with numeric gradients, for every parameter, the input and the first states, in float64.
 
     Parameters
     ----------
@@ -107,15 +111,18 @@ def check_gradients(
     x : array (samples, time steps, features) or (samples, features)
         A few short samples: every number of the model and of x costs a forward pass.
     y : array, optional
-        Targets for the model's loss. Without them, or without a loss, the outputs are projected on random directions,
-        which shows every output's gradient.
+        Targets for the model's loss. Without them, or without a loss, all outputs and last states are projected on
+        random directions, which shows the gradient of each.
+    initial_state : dict or list of arrays (samples, units), optional
+        The recurrent layers' first states, as for `Sequential.predict`. If not given: zeros with targets, random
+        numbers without.
     method : {"complex", "central"}
         The complex step, or central differences.
     tolerance : float, optional
         Largest relative error that passes: 1e-12 for the complex step, 1e-6 for central differences. Where activations
         saturate, a slope such as 1 - h^2 has cancelled and 1e-12 asks too much.
     seed : int
-        Of the random directions.
+        Of what is drawn at random.
 
     Returns
     -------
@@ -130,34 +137,83 @@ def check_gradients(
     """
     one_of("method", method, TOLERANCES)
     limit = TOLERANCES[method] if tolerance is None else real_number("tolerance", tolerance, open_low=True)
-    real = copy_model(model, "float64")
-    if y is None or real.loss is None:
-        real.loss, real.metrics = PROJECTION, []
-        outputs = real.predict(x)
-        y = np.random.default_rng(seed).normal(size=outputs.shape)
-    x, y = real._pair(x, y)
-    loss, backward = _backward(real, x, y)
-    numeric = _complex_step(real, x, y, loss) if method == "complex" else _central(real, x, y)
-    rows = [_compare(name, backward[name], numeric[name], limit) for name in backward]
-    return GradientReport(rows, limit, method, loss, backward)
+    real = _plain_copy(model, "float64")
+    case = _case(real, x, y, initial_state, seed)
+    loss, backward = _backward(real, case)
+    numeric = _complex_step(real, case, loss) if method == "complex" else _central(real, case)
+    rows = {name: _compare(name, backward[name], numeric[name], limit) for name in backward}
+    if case.states is not None:  # training begins at zero states without reading them: a path of its own
+        zeros = replace(case, states=np.zeros_like(case.states))
+        plain, zero = (_backward(real, c)[1] for c in (replace(case, states=None), zeros))
+        for name, gradient in plain.items():
+            row = _compare(name, gradient, zero[name], limit)
+            rows[name] = max(rows[name], row, key=lambda r: r.relative_error)
+    return GradientReport(list(rows.values()), limit, method, loss, backward)
 
 
-def _executor(model: Sequential, plan: Plan, x: np.ndarray, y: np.ndarray) -> cpu.Executor:
-    arrays = {"params": model.params, "order": np.arange(len(x)), "x": x.reshape(-1), "y": y.reshape(-1)}
-    return cpu.Executor(plan, arrays)
+@dataclass(frozen=True)
+class _Case:
+    """What a model is checked at: C-contiguous arrays and blocks of states."""
+
+    x: np.ndarray
+    y: np.ndarray
+    states: np.ndarray | None  # the first ones; None: zeros that are not read
+    directions: np.ndarray | None  # of the last states, where outputs are projected
+
+    def executor(self, model: Sequential, mode: str) -> cpu.Executor:
+        """Return the program of this case, bound to its arrays as they stand."""
+        options = Options(input_gradient=True, given=self.states is not None, projected=self.directions is not None)
+        plan = make_plan(model, mode, Feed.of(self.x), Feed.of(self.y), len(self.x), options)
+        plan = replace(plan, update=None)
+        arrays = {"params": model.params, "order": np.arange(len(self.x))}
+        arrays |= {"x": self.x.reshape(-1), "y": self.y.reshape(-1)}
+        states = {"initial": self.states, "directions": self.directions}
+        return cpu.Executor(plan, arrays | {name: block for name, block in states.items() if block is not None})
+
+    def complex(self) -> _Case:
+        """Return the case in complex128, as arrays of its own."""
+        arrays = (self.x, self.y, self.states, self.directions)
+        return _Case(*(None if a is None else a.astype(np.complex128) for a in arrays))  # type: ignore[arg-type]
 
 
-def _plan(model: Sequential, mode: str, x: np.ndarray, y: np.ndarray) -> Plan:
-    plan = make_plan(model, mode, Feed.of(x), Feed.of(y), len(x), input_gradient=True)
-    return Plan(plan.programs, None, plan.samples, plan.batch, plan.shard)
+def _plain_copy(model: Sequential, dtype: str) -> Sequential:
+    """Return a copy whose states come from the case alone."""
+    twin = copy_model(model, dtype)
+    for layer in twin.layers:
+        if isinstance(layer, Recurrent):
+            layer.stateful = layer.return_state = False
+    return twin
 
 
-def _backward(model: Sequential, x: np.ndarray, y: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
+def _case(model: Sequential, x: Any, y: Any, initial_state: Any, seed: int) -> _Case:
+    """Return the arrays of a check; without targets for a loss, random directions for all outputs and last states."""
+    rng = np.random.default_rng(seed)
+    x = model._samples(x)
+    units = model._units()
+    projected = y is None or model.loss is None
+    if projected:
+        model.loss, model.metrics = PROJECTION, []
+        steps = x.shape[1:2] if len(model.output_shape) == 2 else ()
+        y = rng.normal(size=(len(x), *steps, known(model.output_shape[-1])))
+    x, y = model._pair(x, y)
+
+    def drawn() -> np.ndarray:
+        return model._given({name: rng.normal(size=(len(x), n)) for name, n in units.items()}, len(x))
+
+    states = None
+    if initial_state is not None:
+        states = model._given(initial_state, len(x))
+    elif units:
+        states = drawn()
+        if not projected:
+            states[:] = 0
+    return _Case(np.array(x), np.array(y), states, drawn() if projected and units else None)
+
+
+def _backward(model: Sequential, case: _Case) -> tuple[float, dict[str, np.ndarray]]:
     """Run forward and backward once; the gradients of the shards are summed."""
-    x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
-    plan = _plan(model, TRAIN, x, y)
-    executor = _executor(model, plan, x, y)
-    log = executor.run(0, 1, shuffle=False, seed=0, epoch=0, step=0)[1]
+    executor = case.executor(model, TRAIN)
+    loss = _loss(executor)
     gradients: dict[str, np.ndarray] = {}
     for layer in model.layers:
         for name, view in layer._views().items():
@@ -165,26 +221,34 @@ def _backward(model: Sequential, x: np.ndarray, y: np.ndarray) -> tuple[float, d
             at = model.layout.buffers[full].offset
             parts = executor.private["grads"][:, at : at + view.size]
             gradients[full] = parts.sum(axis=0).reshape(view.shape)
-    dx = []
-    for s in range(plan.shards):
-        program = plan.programs[min(plan.shard, len(x) - s * plan.shard)]
-        part = executor.view(program["x gradient"], s)
-        dx.append(part.swapaxes(0, 1) if x.ndim == 3 else part)
-    gradients["x"] = np.concatenate(dx)
-    return float(log[0, 0]) / len(x), gradients
+
+    def collected(name: str, axis: int) -> np.ndarray:
+        plan, parts = executor.plan, []
+        for s in range(plan.shards):
+            program = plan.programs[min(plan.shard, len(case.x) - s * plan.shard)]
+            parts.append(executor.view(program[name], s))
+        return np.concatenate(parts, axis)
+
+    gradients["x"] = collected("x gradient", 1).swapaxes(0, 1) if case.x.ndim == 3 else collected("x gradient", 0)
+    if case.states is not None:
+        for state in model._units():
+            layer_name, _, name = state.rpartition("/")
+            gradients[f"{state}0"] = collected(f"{layer_name}/d{name}0", 0)
+    return float(loss.real), gradients
 
 
-def _complex_step(model: Sequential, x: np.ndarray, y: np.ndarray, loss: float) -> dict[str, np.ndarray]:
-    twin = copy_model(model, "complex128")
-    twin.loss = model.loss
-    x, y = np.ascontiguousarray(x, np.complex128), np.ascontiguousarray(y, np.complex128)
-    executor = _executor(twin, _plan(twin, EVALUATE, x, y), x, y)
+def _loss(executor: cpu.Executor) -> complex:
+    """Run the program once and return the loss of the batch; a complex one is logged as pairs."""
+    row = executor.run(0, 1, shuffle=False, seed=0, epoch=0, step=0)[1][0]
+    total = row.view(np.complex128) if executor.private["stats"].dtype.kind == "c" else row
+    return complex(total.sum()) / executor.plan.samples
 
-    def value() -> complex:
-        log = executor.run(0, 1, shuffle=False, seed=0, epoch=0, step=0)[1]
-        return complex(log[0, 0], log[0, 1]) / len(x)
 
-    here = value()
+def _complex_step(model: Sequential, case: _Case, loss: float) -> dict[str, np.ndarray]:
+    twin, case = _plain_copy(model, "complex128"), case.complex()
+    twin.loss, twin.metrics = model.loss, []
+    executor = case.executor(twin, EVALUATE)
+    here = _loss(executor)
     if abs(here.real - loss) > 1e-12 * max(1.0, abs(loss)):
         raise ArithmeticError(
             f"the complex forward pass gives the loss {here.real!r}, the float64 one {loss!r}: "
@@ -194,32 +258,34 @@ def _complex_step(model: Sequential, x: np.ndarray, y: np.ndarray, loss: float) 
     def entry(array: np.ndarray, k: tuple[int, ...]) -> float:
         kept = array[k]
         array[k] = kept + 1j * COMPLEX_STEP
-        slope = value().imag / COMPLEX_STEP
+        slope = _loss(executor).imag / COMPLEX_STEP
         array[k] = kept
         return slope
 
-    return _each(twin, x, entry)
+    return _each(twin, case, entry)
 
 
-def _central(model: Sequential, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-    x, y = np.array(x), np.ascontiguousarray(y)
-    executor = _executor(model, _plan(model, EVALUATE, x, y), x, y)
+def _central(model: Sequential, case: _Case) -> dict[str, np.ndarray]:
+    executor = case.executor(model, EVALUATE)
 
     def entry(array: np.ndarray, k: tuple[int, ...]) -> float:
         kept, step = array[k], CENTRAL_STEP * max(1.0, abs(array[k]))
         values = []
         for sign in (1, -1):
             array[k] = kept + sign * step
-            values.append(executor.run(0, 1, shuffle=False, seed=0, epoch=0, step=0)[1][0, 0])
+            values.append(_loss(executor).real)
         array[k] = kept
-        return float(values[0] - values[1]) / (2 * step * len(x))
+        return (values[0] - values[1]) / (2 * step)
 
-    return _each(model, x, entry)
+    return _each(model, case, entry)
 
 
-def _each(model: Sequential, x: np.ndarray, entry: Any) -> dict[str, np.ndarray]:
-    """Take the numeric gradient of every entry of every parameter and of the input."""
-    arrays = dict(pair for layer in model.layers for pair in layer._named()) | {"x": x}
+def _each(model: Sequential, case: _Case, entry: Any) -> dict[str, np.ndarray]:
+    """Take the numeric gradient of every entry of every parameter, of the input and of the first states."""
+    arrays = dict(pair for layer in model.layers for pair in layer._named()) | {"x": case.x}
+    if case.states is not None:
+        views = state_views(model._units(), len(case.x), case.states)
+        arrays |= {f"{name}0": view for name, view in views.items()}
     return {
         name: np.array([entry(array, k) for k in np.ndindex(array.shape)]).reshape(array.shape)
         for name, array in arrays.items()

@@ -77,6 +77,10 @@ class Layer:
         """Add the calls of the forward pass; return the output and what adds those of the backward pass."""
         raise NotImplementedError
 
+    def state_names(self) -> list[str]:
+        """Return the names of the states that the layer carries from step to step."""
+        return []
+
     def config(self) -> dict[str, Any]:
         """Return the arguments that make this layer again."""
         config: dict[str, Any] = {"name": self.name}
@@ -182,7 +186,7 @@ class Dense(Layer):
         flat = x.reshape(-1, x.shape[-1])
         rows = flat.shape[0]
         y = p.buffer(f"{self.name}/y", rows, self.units)
-        a = p.buffer(f"{self.name}/a", rows, self.units) if p.tape else None
+        a = p.buffer(f"{self.name}/a", rows, self.units) if p.options.tape else None
         p.call("dense_forward", x=flat, W=W, b=b, activation=code, y=y, a=a)
 
         def backward(dy: Buffer, wanted: bool) -> Buffer | None:

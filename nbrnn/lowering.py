@@ -10,8 +10,9 @@ import numpy as np
 from .kernels.abi import CONTROL_WORDS
 from .kernels.optimizers import LANES
 from .layers import gradient
+from .losses import Loss
 from .optimizers import Optimizer
-from .program import Buffer, Layout, Plan, Program, sample_counts, shard_size
+from .program import Buffer, Layout, Options, Plan, Program, sample_counts, shard_size
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -99,22 +100,19 @@ def shard_program(
     samples: int,
     x: Feed,
     y: Feed | None,
-    *,
-    tape: bool = False,
-    input_gradient: bool = False,
+    batch: int,
+    options: Options = Options(),  # noqa: B008
 ) -> Program:
-    """Lower a model for a shard of so many samples.
-
-    With `tape` every intermediate number is kept; with `input_gradient` the buffer "x gradient" is dL/dx.
-    """
-    title = f"{model.name}: {mode}"
-    p = Program(model.dtype, samples, model.layout, title, tape)
+    """Lower a model for a shard of so many samples of a batch."""
+    p = Program(model.dtype, samples, model.layout, f"{model.name}: {mode}", batch, options)
     control = p.buffer("control", CONTROL_WORDS, block="control")
     order = p.buffer("order", x.samples, block="order")
-    p.buffer("stats", max(1, len(model.figures)), block="stats")
+    projections = sum(len(layer.state_names()) for layer in model.layers) if options.projected else 0
+    p.buffer("stats", max(1, len(model.figures) + projections), block="stats")
     value = x.lower(p, "x", "x")
     backwards = []
     for layer in model.layers:
+        p.aliases[f"into {layer.name}"] = value
         value, backward = layer.lower(p, value)
         backwards.append(backward)
     if mode == PREDICT:
@@ -128,18 +126,31 @@ def shard_program(
     outputs = value.size // samples
     for slot, figure in enumerate(model.figures):
         figure.lower(p, value, target, outputs, slot, dy if slot == 0 else None)
+    if options.projected:
+        project_states(p, len(model.figures), mode == TRAIN)
     if dy is not None:
         flow: Buffer | None = dy
         for k in range(len(model.layers) - 1, -1, -1):
             assert flow is not None
+            p.aliases[f"back to {model.layers[k].name}"] = flow
             trained = any(layer.weights(model.input_shapes[j]) for j, layer in enumerate(model.layers[:k]))
-            below = trained or input_gradient
+            below = trained or options.input_gradient
             flow = backwards[k](flow, below)
             if not below:
                 break
-        if input_gradient and flow is not None:
-            p.layout.buffers["x gradient"] = flow
+        if options.input_gradient and flow is not None:
+            p.aliases["x gradient"] = flow
     return p
+
+
+def project_states(p: Program, slot: int, train: bool) -> None:
+    """Add the calls that project every last state on a direction of its own: a check then sees its gradient."""
+    for k, (name, state) in enumerate(p.last.items()):
+        source = p.buffer(f"{name} in directions", p["order"].shape[0], state.shape[1], block="directions")
+        target = p.buffer(f"direction of {name}", *state.shape)
+        p.call("load_state", source=source, order=p["order"], control=p["control"], carried=0, state=target)
+        d = p.from_last[name] = p.buffer(f"loss to {name}", *state.shape)
+        Loss("projection", "projection").lower(p, state, target, state.shape[1], slot + k, d if train else None)
 
 
 def update_program(model: Sequential, optimizer: Optimizer, shards: int) -> Program:
@@ -153,13 +164,18 @@ def update_program(model: Sequential, optimizer: Optimizer, shards: int) -> Prog
 
 
 def make_plan(
-    model: Sequential, mode: str, x: Feed, y: Feed | None, batch: int, *, input_gradient: bool = False
+    model: Sequential,
+    mode: str,
+    x: Feed,
+    y: Feed | None,
+    batch: int,
+    options: Options = Options(),  # noqa: B008
 ) -> Plan:
     """Lower a model for all shards that batches of this size meet."""
     batch = min(batch, x.samples)
     shard = shard_size(batch)
     sizes = sorted(sample_counts(x.samples, batch, shard))
-    programs = {n: shard_program(model, mode, n, x, y, input_gradient=input_gradient) for n in sizes}
+    programs = {n: shard_program(model, mode, n, x, y, batch, options) for n in sizes}
     update = None
     if mode == TRAIN and model.optimizer is not None:
         update = update_program(model, model.optimizer, -(-batch // shard))

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from . import losses, optimizers
-from .arrays import flat_view, native
+from .arrays import flat_view
 from .checks import one_of, real_number, whole_number
 from .layers import Layer, Shape, known
 from .losses import Loss
 from .lowering import EVALUATE, PREDICT, TRAIN, Feed, add_optimizer, make_plan, parameter_layout, shard_program
 from .optimizers import Optimizer
-from .program import Program, aligned
-from .stack import Stack
+from .program import Options, Program, aligned
+from .states import Stateful
 from .targets import cpu
 from .training import History, run_once, train
 
@@ -25,7 +25,7 @@ PREDICT_BATCH = 256
 KEPT_EXECUTORS = 8
 
 
-class Sequential(Stack):
+class Sequential(Stateful):
     """A chain of layers.
 
     Parameters
@@ -65,7 +65,6 @@ class Sequential(Stack):
         self._executors: OrderedDict[Any, cpu.Executor] = OrderedDict()
         self._slots: dict[str, np.ndarray] | None = None
         super().__init__(layers, input_shape, seed, dtype, name)
-        self.loss: Loss | None = None
         self.optimizer: Optimizer | None = None
         self.metrics: list[Loss] = []
         self.history = History()
@@ -203,7 +202,9 @@ class Sequential(Stack):
         validate = None
         if held is not None:
             held_x, held_y = held
-            validate = lambda: self._evaluate(held_x, held_y, PREDICT_BATCH)  # noqa: E731
+            validate = lambda: self._validate(held_x, held_y, batch_size)  # noqa: E731
+        if self.stateful and shuffle:
+            raise ValueError("a stateful layer goes on from batch to batch, so fit needs shuffle=False.")
         before = cpu.announce
         cpu.announce = before or (print if verbose else None)
         try:
@@ -248,8 +249,11 @@ class Sequential(Stack):
             return figures
         return list(figures.values()) if self.metrics else figures["loss"]
 
-    def predict(self, x: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0) -> np.ndarray:
+    def predict(self, x: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0, *, initial_state: Any = None) -> Any:
         """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).
+
+        Where layers have return_state=True it is a list: the outputs, then each such layer's last state, (samples,
+        units), of an LSTM h and c.
 
         Parameters
         ----------
@@ -258,23 +262,45 @@ class Sequential(Stack):
             How many samples are worked on at a time; it changes the memory used, not the numbers.
         verbose : int
             Taken for Keras' sake; nothing is shown.
+        initial_state : dict of name to array (samples, units), or a list, optional
+            The first states of the recurrent layers: {"lstm/h": h, "lstm/c": c}, zeros where a name is missing, or
+            all of them in the layers' order. A stateful layer goes on from its own instead, see `set_states`.
         """
         x = self._samples(x)
         batch = whole_number("batch_size", batch_size)
-        executor = self._executor(PREDICT, x, None, batch)
+        given = None
+        if initial_state is not None:
+            if self.stateful:
+                raise ValueError("initial_state is for layers that are not stateful; here call set_states first.")
+            given = self._given(initial_state, len(x))
+        returned = bool(self._units("return_state"))
+        executor = self._executor(PREDICT, x, None, batch, Options(given=given is not None, kept=returned), given)
         run_once(executor)
         steps = x.shape[1] if len(self.output_shape) == 2 else 1
         size = len(x) * steps * known(self.output_shape[-1])
         outputs = executor.arrays["output"][:size].reshape(len(x), steps, -1)
-        return (outputs if len(self.output_shape) == 2 else outputs[:, 0]).copy()
+        outputs = (outputs if len(self.output_shape) == 2 else outputs[:, 0]).copy()
+        if returned:
+            return [outputs, *self._last(executor.arrays["final"], len(x), "return_state").values()]
+        return outputs
 
-    def predict_on_batch(self, x: Any) -> np.ndarray:
-        """Return the model's outputs for these samples as one batch."""
+    def predict_on_batch(self, x: Any) -> Any:
+        """Return what `predict` returns, for these samples as one batch."""
         return self.predict(x, batch_size=max(1, len(x)))
 
-    def __call__(self, x: Any) -> np.ndarray:
-        """Return the model's outputs, as `predict` does."""
-        return self.predict(x)
+    def __call__(self, x: Any, *, initial_state: Any = None) -> Any:
+        """Return what `predict` returns."""
+        return self.predict(x, initial_state=initial_state)
+
+    def _validate(self, x: np.ndarray, y: np.ndarray, batch: int) -> dict[str, float]:
+        """Evaluate within a fit; a stateful layer goes on from the training's last states, which are kept."""
+        if not self.stateful:
+            return self._evaluate(x, y, PREDICT_BATCH)
+        kept = self.states
+        try:
+            return self._evaluate(x, y, batch)
+        finally:
+            self.set_states(kept)
 
     def _evaluate(self, x: np.ndarray, y: np.ndarray, batch: int) -> dict[str, float]:
         return self.figures_of(run_once(self._executor(EVALUATE, x, y, batch)).sum(axis=0), len(x))
@@ -304,21 +330,35 @@ class Sequential(Stack):
             shapes.append(tuple(int(n or 0) for n in shape))
         batch = whole_number("batch_size", batch_size)
         x, y = (Feed.contiguous(batch, shape) for shape in shapes)
-        return shard_program(self, mode, batch, x, None if mode == PREDICT else y)
+        options = Options(kept=mode == PREDICT and bool(self._units("return_state")))
+        return shard_program(self, mode, batch, x, None if mode == PREDICT else y, batch, options)
 
-    def _executor(self, mode: str, x: np.ndarray, y: np.ndarray | None, batch: int) -> cpu.Executor:
+    def _executor(
+        self,
+        mode: str,
+        x: np.ndarray,
+        y: np.ndarray | None,
+        batch: int,
+        options: Options = Options(),  # noqa: B008
+        given: np.ndarray | None = None,
+    ) -> cpu.Executor:
         """Return the plan for arrays of this kind, bound to memory; made once and pointed at the arrays after that."""
         if mode == TRAIN and self._slots is None:
             self._start_optimizer()
         x_feed, y_feed = Feed.of(x), None if y is None else Feed.of(y)
-        key = (mode, x_feed, y_feed, min(batch, len(x)))
-        executor = self._executors.get(key)
+        key = (mode, x_feed, y_feed, min(batch, len(x)), options)
         foreign = {"x": flat_view(x)} | ({} if y is None else {"y": flat_view(y)})
+        if given is not None:
+            foreign["initial"] = given
+        if self.stateful:
+            foreign["carried"] = self._carry(len(x), batch)
+        executor = self._executors.get(key)
         if executor is None:
-            plan = make_plan(self, mode, x_feed, y_feed, batch)
+            plan = make_plan(self, mode, x_feed, y_feed, batch, options)
             arrays = {"params": self.params, "order": np.arange(len(x)), **(self._slots or {}), **foreign}
-            if mode == PREDICT:
-                arrays["output"] = aligned(plan.sizes["output"], self.dtype)
+            for block in ("output", "final"):
+                if block in plan.sizes:
+                    arrays[block] = aligned(plan.sizes[block], self.dtype)
             executor = self._executors[key] = cpu.Executor(plan, arrays)
             while len(self._executors) > KEPT_EXECUTORS:
                 self._executors.popitem(last=False)
@@ -342,21 +382,6 @@ class Sequential(Stack):
         start = len(self.optimizer.hyper())
         hyper[start : start + self.optimizer.powers] = 1.0
         self._slots = {"slots": aligned(self.layout.sizes.get("slots", 1), self.dtype), "hyper": hyper}
-
-    def _pair(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs and targets, checked against the model and each other."""
-        if self.loss is None:
-            raise ValueError("the model has no loss yet: call compile() first.")
-        x, y = self._samples(x), native("y", y, self.dtype)
-        if len(y) != len(x):
-            raise ValueError(f"x has {len(x)} samples, but y has {len(y)}; they must be as many.")
-        if y.ndim == 1:
-            y = y[:, None]  # never broadcast against the outputs
-        steps = (x.shape[1],) if len(self.output_shape) == 2 else ()
-        wanted = (len(x), *steps, self.output_shape[-1])
-        if y.shape != wanted:
-            raise ValueError(f"y has shape {y.shape}, but the model's output has shape {wanted}.")
-        return x, y
 
     # ------------------------------------------------------------------ files
 

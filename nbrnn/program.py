@@ -29,6 +29,10 @@ BLOCKS = {
     "hyper": ("f8", SHARED),
     "control": ("i8", PRIVATE),
     "order": ("i8", FOREIGN),
+    "initial": ("model", FOREIGN),
+    "final": ("model", FOREIGN),
+    "carried": ("model", FOREIGN),
+    "directions": ("model", FOREIGN),
     "x": ("model", FOREIGN),
     "y": ("model", FOREIGN),
     "output": ("model", FOREIGN),
@@ -137,6 +141,17 @@ class Layout:
         return buffer
 
 
+@dataclass(frozen=True)
+class Options:
+    """What a program does beyond its mode. Recurrent states are named layer/h and layer/c."""
+
+    tape: bool = False  # keep every intermediate number
+    input_gradient: bool = False  # dL/dx in the buffer "x gradient", dL/dh_0 in layer/dh0
+    given: bool = False  # the first states come from the block "initial", a row a sample
+    kept: bool = False  # the last states go to the block "final", a row a sample
+    projected: bool = False  # the last states join the loss, projected on the block "directions"
+
+
 class Program:
     """A list of buffers and calls for one shard of a batch.
 
@@ -150,12 +165,25 @@ class Program:
         The buffers that exist already: parameters, gradients, slots.
     title : str
         What it does, for the printed table.
-    tape : bool
-        Whether every intermediate number is kept (for a trace).
+    batch : int
+        Number of samples of a whole batch; that of the shard if it is not given.
+    options : Options
     """
 
-    def __init__(self, dtype: np.dtype, samples: int, layout: Layout, title: str, tape: bool = False) -> None:
-        self.dtype, self.samples, self.title, self.tape = np.dtype(dtype), samples, title, tape
+    def __init__(
+        self,
+        dtype: np.dtype,
+        samples: int,
+        layout: Layout,
+        title: str,
+        batch: int | None = None,
+        options: Options = Options(),
+    ) -> None:
+        self.dtype, self.samples, self.title = np.dtype(dtype), samples, title
+        self.batch, self.options = samples if batch is None else batch, options
+        self.aliases: dict[str, Buffer] = {}  # second names
+        self.last: dict[str, Buffer] = {}  # the recurrent layers' last states, by name
+        self.from_last: dict[str, Buffer] = {}  # and what reaches their gradients from the loss itself
         self.layout = Layout(self.dtype.itemsize, dict(layout.buffers), dict(layout.sizes))
         self.calls: list[Call] = []
 
@@ -164,7 +192,7 @@ class Program:
         return self.layout.add(name, shape, block)
 
     def __getitem__(self, name: str) -> Buffer:
-        return self.layout.buffers[name]
+        return self.layout.buffers.get(name) or self.aliases[name]
 
     def call(self, kernel: str, **arguments: Buffer | int | float | None) -> None:
         """Add a call; its arguments are checked against the kernel's specification.

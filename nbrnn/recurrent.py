@@ -1,4 +1,4 @@
-"""Recurrent layers: how they lower themselves. Their equations stand in the kernels' files."""
+"""Recurrent layers: their frame, and SimpleRNN. The equations stand in the kernels' files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from . import initializers
 from .checks import one_of, whole_number
 from .kernels.activations import ACTIVATIONS
-from .layers import Backward, Layer, Shape, Weight, gradient, input_gradient, known, transposed, weight_gradient
+from .layers import Backward, Layer, Shape, Weight, input_gradient, known, transposed, weight_gradient
 from .program import Buffer, Program
 
 
@@ -15,6 +15,7 @@ class Recurrent(Layer):
     """What recurrent layers share: options, weights and the frame of their lowering."""
 
     gates = 1  # blocks of columns in the kernels
+    states: tuple[str, ...] = ("h",)
 
     def __init__(
         self,
@@ -22,16 +23,15 @@ class Recurrent(Layer):
         activation: str | None,
         use_bias: bool,
         initial: tuple[str, str, str],
-        return_sequences: bool,
-        go_backwards: bool,
+        flags: tuple[bool, bool, bool, bool],
         input_shape: Shape | None,
         name: str | None,
     ) -> None:
         super().__init__(input_shape=input_shape, name=name)
         self.units = whole_number("units", units)
         self.activation = one_of("activation", "linear" if activation is None else activation, ACTIVATIONS)
-        self.use_bias, self.return_sequences = bool(use_bias), bool(return_sequences)
-        self.go_backwards = bool(go_backwards)
+        self.use_bias = bool(use_bias)
+        self.return_sequences, self.return_state, self.go_backwards, self.stateful = map(bool, flags)
         names = ("kernel_initializer", "recurrent_initializer", "bias_initializer")
         checked = (initializers.check(n, value) for n, value in zip(names, initial, strict=True))
         self.kernel_initializer, self.recurrent_initializer, self.bias_initializer = checked
@@ -65,23 +65,58 @@ class Recurrent(Layer):
             "recurrent_initializer": self.recurrent_initializer,
             "bias_initializer": self.bias_initializer,
             "return_sequences": self.return_sequences,
+            "return_state": self.return_state,
             "go_backwards": self.go_backwards,
+            "stateful": self.stateful,
         }
+
+    def state_names(self) -> list[str]:
+        """Return the names of the layer's states: layer/h and, of an LSTM, layer/c."""
+        return [f"{self.name}/{state}" for state in self.states]
 
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
         steps, samples, _ = x.shape
         inner = self.turned(p, x, "x_reversed") if self.go_backwards else x
-        h = p.buffer(f"{self.name}/h", steps + 1, samples, self.units)
-        cell_backward = self.cell(p, inner, h)
+        states = [p.buffer(name, steps + 1, samples, self.units) for name in self.state_names()]
+        given = self.stateful or p.options.given
+        if given:
+            for s in states:
+                self.move(p, "load_state", "carried" if self.stateful else "initial", s.name, state=s[0])
+        cell_backward = self.cell(p, inner, given, *states)
+        for s in states:
+            p.last[s.name] = s[steps]
+            if self.stateful:
+                self.move(p, "store_state", "carried", s.name, state=s[steps])
+            if p.options.kept:
+                self.move(p, "store_state", "final", s.name, state=s[steps])
 
         def backward(dy: Buffer, wanted: bool) -> Buffer | None:
-            dx = cell_backward(dy.reshape(-1, samples, self.units), wanted)
+            dh = dy.reshape(-1, samples, self.units)
+            if p.options.tape:  # the kernel adds what comes from the future in place
+                dh, dy = self.buffer(p, "dh", steps, samples, self.units), dh
+                p.call("spread", dy=dy, dh=dh)
+            if f"{self.name}/h" in p.from_last:
+                p.call("accumulate", v=p.from_last[f"{self.name}/h"], into=dh[-1])
+            dx = cell_backward(dh, wanted)
             return self.turned(p, dx, "dx_reversed") if dx is not None and self.go_backwards else dx
 
-        return (h[1:] if self.return_sequences else h[steps]), backward
+        return (states[0][1:] if self.return_sequences else states[0][steps]), backward
 
-    def cell(self, p: Program, x: Buffer, h: Buffer) -> Backward:
-        """Add the calls of the forward pass over x into h, and return what adds those of the backward pass."""
+    def move(self, p: Program, kernel: str, block: str, name: str, **state: Buffer) -> None:
+        """Add the call that fetches a state from a block or stores it there."""
+        carried = block == "carried"
+        key = f"{name} in {block}"
+        rows = p.batch if carried else p["order"].shape[0]
+        outside = p.layout.buffers.get(key) or p.buffer(key, rows, self.units, block=block)
+        other = {"source" if kernel == "load_state" else "target": outside}
+        p.call(kernel, order=p["order"], control=p["control"], carried=int(carried), **other, **state)
+
+    def first_gradient(self, p: Program, given: bool, samples: int) -> Buffer | None:
+        """Return the buffer of dL/dh_0, where it is wanted."""
+        return self.buffer(p, "dh0", samples, self.units) if given and p.options.input_gradient else None
+
+    def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
+        """Add the calls of the forward pass into the states; return what adds those of the backward pass."""
         raise NotImplementedError
 
     def turned(self, p: Program, x: Buffer, name: str) -> Buffer:
@@ -98,10 +133,11 @@ class Recurrent(Layer):
         """Return the bias, if there is one."""
         return self._buffer(p, "bias") if self.use_bias else None
 
-    def gradients(self, p: Program, x: Buffer, da: Buffer, before: Buffer, dq: Buffer) -> None:
-        """Add the calls of the weight gradients, from the inputs, the states before, and what reached them."""
+    def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool) -> None:
+        """Add the calls of the weight gradients, from the inputs, the states and dL/da."""
         weight_gradient(p, x, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
-        weight_gradient(p, before, dq, f"{self.name}/recurrent_kernel", None)
+        first = 0 if given else 1  # h[0] is zero then, and adds nothing
+        weight_gradient(p, h[first : da.shape[0]], da[first:], f"{self.name}/recurrent_kernel", None)
 
 
 class SimpleRNN(Recurrent):
@@ -119,8 +155,12 @@ class SimpleRNN(Recurrent):
         How Wx, Wh and b begin; see `nbrnn.initializers`.
     return_sequences : bool, default False
         Whether the output is every state, (T, H), or the last one, (H,).
+    return_state : bool, default False
+        Whether `predict` returns the last state after the outputs.
     go_backwards : bool, default False
         Whether the sequence is read from its end; states come in the order in which they are computed.
+    stateful : bool, default False
+        Whether sample i of a batch goes on from sample i of the batch before; see `Sequential.reset_states`.
     input_shape, name
         As for every layer.
 
@@ -145,252 +185,34 @@ class SimpleRNN(Recurrent):
         recurrent_initializer: str = "orthogonal",
         bias_initializer: str = "zeros",
         return_sequences: bool = False,
+        return_state: bool = False,
         go_backwards: bool = False,
+        stateful: bool = False,
         *,
         input_shape: Shape | None = None,
         name: str | None = None,
     ) -> None:
         initial = (kernel_initializer, recurrent_initializer, bias_initializer)
-        super().__init__(units, activation, use_bias, initial, return_sequences, go_backwards, input_shape, name)
+        flags = (return_sequences, return_state, go_backwards, stateful)
+        super().__init__(units, activation, use_bias, initial, flags, input_shape, name)
 
-    def cell(self, p: Program, x: Buffer, h: Buffer) -> Backward:
+    def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
+        (h,) = states
         steps, samples, _ = x.shape
         Wx, Wh, code = (
             self._buffer(p, "kernel"),
             self._buffer(p, "recurrent_kernel"),
             ACTIVATIONS.index(self.activation),
         )
-        a = self.buffer(p, "a", steps, samples, self.units) if p.tape else None
-        p.call("simple_rnn_forward", x=x, Wx=Wx, Wh=Wh, b=self.bias(p), activation=code, initial=0, h=h, a=a)
+        a = self.buffer(p, "a", steps, samples, self.units) if p.options.tape else None
+        p.call("simple_rnn_forward", x=x, Wx=Wx, Wh=Wh, b=self.bias(p), activation=code, initial=int(given), h=h, a=a)
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da = self.buffer(p, "da", steps, samples, self.units)
-            WhT = transposed(p, Wh) if steps > 1 else None
-            p.call("simple_rnn_backward", Wh=Wh, WhT=WhT, h=h, activation=code, dh=dh, da=da)
-            self.gradients(p, x, da, h[1:steps], da[1:])  # h[0] is zero and adds nothing
-            return input_gradient(p, da, Wx, x, self.name) if wanted else None
-
-        return backward
-
-
-class Gated(Recurrent):
-    """A recurrent layer with gates: what LSTM and GRU share."""
-
-    def __init__(self, recurrent_activation: str | None, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        gate = "linear" if recurrent_activation is None else recurrent_activation
-        self.recurrent_activation = one_of("recurrent_activation", gate, ACTIVATIONS)
-
-    def config(self) -> dict[str, Any]:
-        return super().config() | {"recurrent_activation": self.recurrent_activation}
-
-    def codes(self) -> dict[str, int]:
-        """Return the codes of the candidate's and the gates' activations."""
-        return {
-            "activation": ACTIVATIONS.index(self.activation),
-            "gate": ACTIVATIONS.index(self.recurrent_activation),
-        }
-
-
-class LSTM(Gated):
-    """The LSTM layer: i, f, o = gate(...), n = act(...), c_t = f c_(t-1) + i n, h_t = o act(c_t).
-
-    Parameters
-    ----------
-    units : int
-        Number of hidden units H.
-    activation : str, default "tanh"
-        Of the candidate and of the cell state; names as for SimpleRNN.
-    recurrent_activation : str, default "sigmoid"
-        Of the gates.
-    use_bias : bool, default True
-        Whether b is there.
-    kernel_initializer, recurrent_initializer, bias_initializer : str
-        How Wx, Wh and b begin.
-    unit_forget_bias : bool, default True
-        Whether the forget gate's bias begins at 1 (Jozefowicz et al. 2015).
-    return_sequences : bool, default False
-        Whether the output is every state, (T, H), or the last one, (H,).
-    go_backwards : bool, default False
-        Whether the sequence is read from its end.
-    input_shape, name
-        As for every layer.
-
-    Raises
-    ------
-    ValueError
-        If `units` is not a positive whole number, or a name is unknown.
-
-    Notes
-    -----
-    Weights, in order: kernel (D, 4H), recurrent_kernel (H, 4H), bias (4H,); columns i, f, candidate, o.
-    Source: Hochreiter & Schmidhuber 1997, Gers et al. 2000.
-    """
-
-    kind, gates = "lstm", 4
-
-    def __init__(
-        self,
-        units: int,
-        activation: str | None = "tanh",
-        recurrent_activation: str | None = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform",
-        recurrent_initializer: str = "orthogonal",
-        bias_initializer: str = "zeros",
-        unit_forget_bias: bool = True,
-        return_sequences: bool = False,
-        go_backwards: bool = False,
-        *,
-        input_shape: Shape | None = None,
-        name: str | None = None,
-    ) -> None:
-        initial = (kernel_initializer, recurrent_initializer, bias_initializer)
-        own = (units, activation, use_bias, initial, return_sequences, go_backwards, input_shape, name)
-        super().__init__(recurrent_activation, *own)
-        self.unit_forget_bias = bool(unit_forget_bias)
-
-    def bias_weight(self, columns: int) -> Weight:
-        forget = slice(self.units, 2 * self.units) if self.unit_forget_bias else None
-        return Weight("bias", (columns,), self.bias_initializer, forget)
-
-    def config(self) -> dict[str, Any]:
-        return super().config() | {"unit_forget_bias": self.unit_forget_bias}
-
-    def cell(self, p: Program, x: Buffer, h: Buffer) -> Backward:
-        steps, samples, _ = x.shape
-        shape, gates = (steps, samples, self.units), (steps, samples, 4 * self.units)
-        Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
-        c, g, s = self.buffer(p, "c", *h.shape), self.buffer(p, "gates", *gates), self.buffer(p, "act_c", *shape)
-        a = self.buffer(p, "a", *gates) if p.tape else None
-        p.call("lstm_forward", x=x, Wx=Wx, Wh=Wh, b=self.bias(p), initial=0, h=h, c=c, g=g, s=s, a=a, **self.codes())
-
-        def backward(dh: Buffer, wanted: bool) -> Buffer | None:
-            da = self.buffer(p, "da", *gates)
-            dc, ds = (self.buffer(p, name, samples, self.units) for name in ("dc", "dact_c"))
-            WhT = transposed(p, Wh) if steps > 1 else None
-            p.call("lstm_backward", Wh=Wh, WhT=WhT, c=c, g=g, s=s, dh=dh, dc=dc, ds=ds, da=da, **self.codes())
-            self.gradients(p, x, da, h[1:steps], da[1:])  # h[0] is zero and adds nothing
-            return input_gradient(p, da, Wx, x, self.name) if wanted else None
-
-        return backward
-
-
-class GRU(Gated):
-    """The GRU layer: z, r = gate(...), n = act(...), h_t = z h_(t-1) + (1 - z) n.
-
-    Parameters
-    ----------
-    units : int
-        Number of hidden units H.
-    activation : str, default "tanh"
-        Of the candidate; names as for SimpleRNN.
-    recurrent_activation : str, default "sigmoid"
-        Of the gates.
-    use_bias : bool, default True
-        Whether biases are there.
-    kernel_initializer, recurrent_initializer, bias_initializer : str
-        How Wx, Wh and the biases begin.
-    return_sequences : bool, default False
-        Whether the output is every state, (T, H), or the last one, (H,).
-    go_backwards : bool, default False
-        Whether the sequence is read from its end.
-    reset_after : bool, default True
-        Whether the reset gate acts after the product with Wh (Keras' default, cuDNN, PyTorch) or before it (Cho).
-    input_shape, name
-        As for every layer.
-
-    Raises
-    ------
-    ValueError
-        If `units` is not a positive whole number, or a name is unknown.
-
-    Notes
-    -----
-    Weights, in order: kernel (D, 3H), recurrent_kernel (H, 3H), bias (2, 3H) with reset_after, the input's and the
-    state's, else (3H,); columns z, r, candidate. Source: Cho et al. 2014.
-    """
-
-    kind, gates = "gru", 3
-
-    def __init__(
-        self,
-        units: int,
-        activation: str | None = "tanh",
-        recurrent_activation: str | None = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform",
-        recurrent_initializer: str = "orthogonal",
-        bias_initializer: str = "zeros",
-        return_sequences: bool = False,
-        go_backwards: bool = False,
-        reset_after: bool = True,
-        *,
-        input_shape: Shape | None = None,
-        name: str | None = None,
-    ) -> None:
-        initial = (kernel_initializer, recurrent_initializer, bias_initializer)
-        own = (units, activation, use_bias, initial, return_sequences, go_backwards, input_shape, name)
-        super().__init__(recurrent_activation, *own)
-        self.reset_after = bool(reset_after)
-
-    def bias_weight(self, columns: int) -> Weight:
-        return Weight("bias", (2, columns) if self.reset_after else (columns,), self.bias_initializer)
-
-    def config(self) -> dict[str, Any]:
-        return super().config() | {"reset_after": self.reset_after}
-
-    def cell(self, p: Program, x: Buffer, h: Buffer) -> Backward:
-        p.call("begin", initial=0, h=h)
-        return self._after(p, x, h) if self.reset_after else self._before(p, x, h)
-
-    def _after(self, p: Program, x: Buffer, h: Buffer) -> Backward:
-        steps, samples, _ = x.shape
-        gates = (steps, samples, 3 * self.units)
-        Wx, Wh, b = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel"), self.bias(p)
-        g, q = self.buffer(p, "gates", *gates), self.buffer(p, "hWh", *gates)
-        a = self.buffer(p, "a", *gates) if p.tape else None
-        both = {"b": b[0], "c": b[1]} if b else {}
-        p.call("gru_after_forward", x=x, Wx=Wx, Wh=Wh, h=h, g=g, q=q, a=a, **both, **self.codes())
-
-        def backward(dh: Buffer, wanted: bool) -> Buffer | None:
-            da, dq = self.buffer(p, "da", *gates), self.buffer(p, "dhWh", *gates)
-            through, WhT = self.buffer(p, "dh_through", samples, self.units), transposed(p, Wh)
-            own = {"through": through, "da": da, "dq": dq} | self.codes()
-            p.call("gru_after_backward", Wh=Wh, WhT=WhT, h=h, g=g, q=q, dh=dh, **own)
-            db = p[gradient(f"{self.name}/bias")] if b else None
-            weight_gradient(p, x, da, f"{self.name}/kernel", db[0] if db else None)
-            weight_gradient(p, h[:steps], dq, f"{self.name}/recurrent_kernel", db[1] if db else None)
-            return input_gradient(p, da, Wx, x, self.name) if wanted else None
-
-        return backward
-
-    def _before(self, p: Program, x: Buffer, h: Buffer) -> Backward:
-        steps, samples, _ = x.shape
-        H = self.units
-        shape, gates, two = (steps, samples, H), (steps, samples, 3 * H), (steps, samples, 2 * H)
-        Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
-        Wg, Wn = self.buffer(p, "Wzr", H, 2 * H), self.buffer(p, "Wn", H, H)
-        p.call("take_columns", W=Wh, first=0, part=Wg)
-        p.call("take_columns", W=Wh, first=2 * H, part=Wn)
-        g, u = self.buffer(p, "gates", *gates), self.buffer(p, "hWzr", *two)
-        m, v = self.buffer(p, "rh", *shape), self.buffer(p, "rhWn", *shape)
-        a = self.buffer(p, "a", *gates) if p.tape else None
-        weights = {"Wx": Wx, "Wg": Wg, "Wn": Wn, "b": self.bias(p)}
-        p.call("gru_before_forward", x=x, h=h, g=g, u=u, m=m, v=v, a=a, **weights, **self.codes())
-
-        def backward(dh: Buffer, wanted: bool) -> Buffer | None:
-            da, dg, dn = self.buffer(p, "da", *gates), self.buffer(p, "dzr", *two), self.buffer(p, "dn", *shape)
-            through, dm = (self.buffer(p, name, samples, H) for name in ("dh_through", "drh"))
-            own = {"through": through, "dm": dm, "da": da, "dg": dg, "dn": dn} | self.codes()
-            both = {"Wg": Wg, "WgT": transposed(p, Wg), "Wn": Wn, "WnT": transposed(p, Wn)}
-            p.call("gru_before_backward", h=h, g=g, dh=dh, **both, **own)
-            weight_gradient(p, x, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
-            dWh = p[gradient(f"{self.name}/recurrent_kernel")]
-            for first, states, d in ((0, h[:steps], dg), (2 * H, m, dn)):
-                part = self.buffer(p, f"dWh_{first}", H, d.shape[-1])
-                weight_gradient(p, states, d, part, None)
-                p.call("put_columns", part=part, first=first, W=dWh)
+            dh0 = self.first_gradient(p, given, samples)
+            WhT = transposed(p, Wh) if steps > 1 or dh0 else None
+            p.call("simple_rnn_backward", Wh=Wh, WhT=WhT, h=h, activation=code, dh=dh, da=da, dh0=dh0)
+            self.gradients(p, x, da, h, given)
             return input_gradient(p, da, Wx, x, self.name) if wanted else None
 
         return backward

@@ -11,6 +11,7 @@ from .arrays import native
 from .checks import one_of, whole_number
 from .initializers import initialize
 from .layers import Layer, Shape, Weight, assign, checked_shape
+from .losses import Loss
 from .lowering import parameter_layout
 from .program import Layout, aligned, aligned_copy
 from .recurrent import Recurrent
@@ -21,6 +22,7 @@ class Stack:
     """Layers in a row with their parameters; `Sequential` trains it."""
 
     compiled = False
+    loss: Loss | None = None
 
     def __init__(
         self,
@@ -190,3 +192,18 @@ class Stack:
         if len(shape) == 2 and shape[0] not in (None, x.shape[1]):
             raise ValueError(f"{name} has {x.shape[1]} time steps, but the model was built for {shape[0]}.")
         return x
+
+    def _pair(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs and targets, checked against the model and each other."""
+        if self.loss is None:
+            raise ValueError("the model has no loss yet: call compile() first.")
+        x, y = self._samples(x), native("y", y, self.dtype)
+        if len(y) != len(x):
+            raise ValueError(f"x has {len(x)} samples, but y has {len(y)}; they must be as many.")
+        if y.ndim == 1:
+            y = y[:, None]  # never broadcast against the outputs
+        steps = (x.shape[1],) if len(self.output_shape) == 2 else ()
+        wanted = (len(x), *steps, self.output_shape[-1])
+        if y.shape != wanted:
+            raise ValueError(f"y has shape {y.shape}, but the model's output has shape {wanted}.")
+        return x, y

@@ -43,6 +43,7 @@ def lstm_backward(draw):
         Wh=Wh, WhT=turned(draw, Wh), c=draw.array(T + 1, B, H),
         g=gates(draw, T, B, H, (0, 0, 1, 0), (gate, activation)),
         s=draw.activated(activation, T, B, H), activation=activation, gate=gate,
+        final=draw(st.integers(0, 1), "final"),
         dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), dc=draw.array(B, H), ds=draw.array(B, H),
         da=draw.array(T, B, 4 * H), dh0=draw.maybe(B, H),
     )  # fmt: skip
@@ -107,10 +108,44 @@ def reverse(draw):
     return dict(x=draw.array(T, B, D), y=draw.array(T, B, D))
 
 
+def state(draw):
+    """Draw samples at a place of the order, or of a batch."""
+    _, B, _, H = shapes(draw)
+    more = draw(few, "samples elsewhere")
+    batch, carried = B + more, draw(st.integers(0, 1), "carried")
+    position = draw(st.integers(0, more), "position")  # of the shard; one never wraps round its batch
+    if carried:
+        position += batch * draw(few)
+    order = draw.rng.permutation(position + B + more)
+    control = draw.control(position=position, batch=batch)
+    rows = batch if carried else len(order)
+    return dict(order=order, control=control, carried=carried), draw.array(rows, H), draw.array(B, H)
+
+
+def load_state(draw):
+    where, rows, few_rows = state(draw)
+    return dict(source=rows, state=few_rows, **where)
+
+
+def store_state(draw):
+    where, rows, few_rows = state(draw)
+    return dict(state=few_rows, target=rows, **where)
+
+
+def accumulate(draw):
+    _, B, _, H = shapes(draw)
+    return dict(v=draw.array(B, H), into=draw.array(B, H))
+
+
+def spread(draw):
+    T, B, _, H = shapes(draw)
+    return dict(dy=draw.array(draw(st.integers(1, T), "K"), B, H), dh=draw.array(T, B, H))
+
+
 CASES = {"take_columns": columns, "put_columns": columns} | {
     f.__name__: f
     for f in (
         lstm_forward, lstm_backward, gru_after_forward, gru_after_backward, gru_before_forward, gru_before_backward,
-        begin, reverse,
+        begin, reverse, load_state, store_state, accumulate, spread,
     )
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Naive twins of the LSTM's and the GRU's kernels: one sample and one number at a time, as the equations stand."""
 
 import numpy as np
-from reference import act, slope, zeros
+from reference import BATCH, POSITION, act, slope, zeros
 
 
 def product(v, W, first, size):
@@ -32,9 +32,9 @@ def lstm_forward(x, Wx, Wh, b, activation, gate, initial, h, c, g, s, a):
     return {"h": new_h, "c": new_c, "g": new_g, "s": new_s, "a": new_a}
 
 
-def lstm_backward(Wh, WhT, c, g, s, activation, gate, dh, dc, ds, da, dh0):
+def lstm_backward(Wh, WhT, c, g, s, activation, gate, final, dh, dc, ds, da, dh0):
     (T, B, H), K = s.shape, len(dh)
-    new_da, total, cell = zeros((T, B, 4 * H)), zeros((T, B, H)), zeros((B, H))
+    new_da, total, cell = zeros((T, B, 4 * H)), zeros((T, B, H)), dc.copy() if final else zeros((B, H))
     before = zeros((B, H))
     for t in reversed(range(T)):
         for n in range(B):
@@ -150,3 +150,27 @@ def put_columns(part, first, W):
 
 def reverse(x, y):
     return {"y": x[::-1]}
+
+
+def row(control, order, i, carried):
+    at = control[POSITION] + i
+    return at % control[BATCH] if carried else order[at]
+
+
+def load_state(source, order, control, carried, state):
+    return {"state": np.array([source[row(control, order, i, carried)] for i in range(len(state))])}
+
+
+def store_state(state, order, control, carried, target):
+    new = target.copy()
+    for i, numbers in enumerate(state):
+        new[row(control, order, i, carried)] = numbers
+    return {"target": new}
+
+
+def accumulate(v, into):
+    return {"into": into + v}
+
+
+def spread(dy, dh):
+    return {"dh": np.concatenate([np.zeros((len(dh) - len(dy), *dy.shape[1:])), dy])}

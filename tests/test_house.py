@@ -17,8 +17,8 @@ LADDER = [
     {"kernels", "checks"},
     {"program", "arrays", "initializers", "progress", "series"},
     {"targets", "losses", "optimizers"},
-    {"layers", "recurrent"},
-    {"lowering", "stack"},
+    {"layers", "recurrent", "gated"},
+    {"lowering", "stack", "states"},
     {"model", "training", "saving"},
     set(),  # whatever is not named here: gradcheck, data, datasets, forecasting, plots ...
     {"cli", "__main__", "__init__"},

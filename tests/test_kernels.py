@@ -23,7 +23,7 @@ STEP = 1e-20  # size of imaginary parts: products of two of them vanish, as in a
 TOLERANCES = {"float32": 2e-5, "float64": 1e-12, "complex128": 1e-12}
 FORWARD = {  # what a complex model needs: it is never trained
     "simple_rnn_forward", "lstm_forward", "gru_after_forward", "gru_before_forward", "begin", "take_columns", "reverse",
-    "dense_forward", "flatten", "gather", "scatter", "mse", "mae", "huber", "projection",
+    "dense_forward", "flatten", "gather", "scatter", "load_state", "store_state", "mse", "mae", "huber", "projection",
 }  # fmt: skip
 permute, philox = from_python(chance.permute), from_python(chance.philox)
 CODES = range(len(reference.ACTIVATIONS))

@@ -50,15 +50,16 @@ def lstm_forward(x, Wx, Wh, b, activation, gate, initial, h, c, g, s, a):
 
 
 @kernel(
-    "Wh[H,4H] WhT[4H,H]? c[T+1,B,H] g[T,B,4H] s[T,B,H] activation:int gate:int"
-    " -> !dh[K,B,H] dc[B,H] ds[B,H] da[T,B,4H] dh0[B,H]?",
+    "Wh[H,4H] WhT[4H,H]? c[T+1,B,H] g[T,B,4H] s[T,B,H] activation:int gate:int final:int"
+    " -> !dh[K,B,H] !dc[B,H] ds[B,H] da[T,B,4H] dh0[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * d["H"] + 20),
 )
-def lstm_backward(Wh, WhT, c, g, s, activation, gate, dh, dc, ds, da, dh0):
-    """Backpropagation through time; dc, zero after the last step, ends as the gradient of the initial cell state."""
+def lstm_backward(Wh, WhT, c, g, s, activation, gate, final, dh, dc, ds, da, dh0):
+    """Backpropagation through time; dc goes from dL/dc_T (zero unless `final`) to dL/dc_0."""
     T, B, H = s.shape
     every = dh.shape[0] == T
-    clear(dc)
+    if not final:
+        clear(dc)
     for t in range(T - 1, -1, -1):
         now = dh[t] if every else dh[0]
         for k in range(B):  # h = o * s

@@ -1,10 +1,11 @@
 """What only moves numbers: samples into a shard, outputs out of it, and time-major steps into flat rows.
 
 Inside a program sequences stand time-major, (T, B, D), so that one step of all samples is one contiguous matrix; users'
-arrays are (N, T, D). Letters: E elements of a user's array, N samples, T steps, B samples of the shard, D features.
+arrays are (N, T, D). Letters: E elements of a user's array, N samples, T steps, B samples of the shard, D features,
+H units, K the last steps.
 """
 
-from .abi import POSITION, kernel
+from .abi import BATCH, POSITION, kernel
 
 
 @kernel("source[E] order[N]:i8 control[C]:i8 per_sample:int per_step:int per_feature:int -> x[T,B,D]")
@@ -28,6 +29,45 @@ def scatter(y, order, control, output):
         for t in range(T):
             for d in range(D):
                 output[sample, t, d] = y[t, i, d]
+
+
+@kernel("source[N,H] order[M]:i8 control[C]:i8 carried:int -> state[B,H]")
+def load_state(source, order, control, carried, state):
+    """Fetch the samples' rows; of what is carried from batch to batch a row belongs to a place in the batch."""
+    for i in range(state.shape[0]):
+        at = control[POSITION] + i
+        row = at % control[BATCH] if carried else order[at]
+        for j in range(state.shape[1]):
+            state[i, j] = source[row, j]
+
+
+@kernel("state[B,H] order[M]:i8 control[C]:i8 carried:int -> target[N,H]")
+def store_state(state, order, control, carried, target):
+    """Store what `load_state` fetches."""
+    for i in range(state.shape[0]):
+        at = control[POSITION] + i
+        row = at % control[BATCH] if carried else order[at]
+        for j in range(state.shape[1]):
+            target[row, j] = state[i, j]
+
+
+@kernel("v[B,H] -> !into[B,H]")
+def accumulate(v, into):
+    """Add a matrix to another."""
+    for i in range(v.shape[0]):
+        for j in range(v.shape[1]):
+            into[i, j] += v[i, j]
+
+
+@kernel("dy[K,B,H] -> dh[T,B,H]")
+def spread(dy, dh):
+    """Put the gradients of the last K steps among zeros for all T."""
+    T, B, H = dh.shape
+    first = T - dy.shape[0]
+    for t in range(T):
+        for i in range(B):
+            for j in range(H):
+                dh[t, i, j] = dy[t - first, i, j] if t >= first else dh.dtype.type(0)
 
 
 @kernel("x[T,B,D] -> y[B,W]")

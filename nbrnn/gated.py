@@ -1,0 +1,257 @@
+"""Recurrent layers with gates, LSTM and GRU: how they lower themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .checks import one_of
+from .kernels.activations import ACTIVATIONS
+from .layers import Backward, Shape, Weight, gradient, input_gradient, transposed, weight_gradient
+from .program import Buffer, Program
+from .recurrent import Recurrent
+
+
+class Gated(Recurrent):
+    """A recurrent layer with gates: what LSTM and GRU share."""
+
+    def __init__(self, recurrent_activation: str | None, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        gate = "linear" if recurrent_activation is None else recurrent_activation
+        self.recurrent_activation = one_of("recurrent_activation", gate, ACTIVATIONS)
+
+    def config(self) -> dict[str, Any]:
+        return super().config() | {"recurrent_activation": self.recurrent_activation}
+
+    def codes(self) -> dict[str, int]:
+        """Return the codes of the candidate's and the gates' activations."""
+        return {
+            "activation": ACTIVATIONS.index(self.activation),
+            "gate": ACTIVATIONS.index(self.recurrent_activation),
+        }
+
+
+class LSTM(Gated):
+    """The LSTM layer: i, f, o = gate(...), n = act(...), c_t = f c_(t-1) + i n, h_t = o act(c_t).
+
+    Parameters
+    ----------
+    units : int
+        Number of hidden units H.
+    activation : str, default "tanh"
+        Of the candidate and of the cell state; names as for SimpleRNN.
+    recurrent_activation : str, default "sigmoid"
+        Of the gates.
+    use_bias : bool, default True
+        Whether b is there.
+    kernel_initializer, recurrent_initializer, bias_initializer : str
+        How Wx, Wh and b begin.
+    unit_forget_bias : bool, default True
+        Whether the forget gate's bias begins at 1 (Jozefowicz et al. 2015).
+    return_sequences : bool, default False
+        Whether the output is every state, (T, H), or the last one, (H,).
+    return_state : bool, default False
+        Whether `predict` returns the last states h and c after the outputs.
+    go_backwards : bool, default False
+        Whether the sequence is read from its end.
+    stateful : bool, default False
+        As for SimpleRNN.
+    input_shape, name
+        As for every layer.
+
+    Raises
+    ------
+    ValueError
+        If `units` is not a positive whole number, or a name is unknown.
+
+    Notes
+    -----
+    Weights, in order: kernel (D, 4H), recurrent_kernel (H, 4H), bias (4H,); columns i, f, candidate, o.
+    Source: Hochreiter & Schmidhuber 1997, Gers et al. 2000.
+    """
+
+    kind, gates, states = "lstm", 4, ("h", "c")
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        recurrent_activation: str | None = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        recurrent_initializer: str = "orthogonal",
+        bias_initializer: str = "zeros",
+        unit_forget_bias: bool = True,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        *,
+        input_shape: Shape | None = None,
+        name: str | None = None,
+    ) -> None:
+        initial = (kernel_initializer, recurrent_initializer, bias_initializer)
+        flags = (return_sequences, return_state, go_backwards, stateful)
+        own = (units, activation, use_bias, initial, flags, input_shape, name)
+        super().__init__(recurrent_activation, *own)
+        self.unit_forget_bias = bool(unit_forget_bias)
+
+    def bias_weight(self, columns: int) -> Weight:
+        forget = slice(self.units, 2 * self.units) if self.unit_forget_bias else None
+        return Weight("bias", (columns,), self.bias_initializer, forget)
+
+    def config(self) -> dict[str, Any]:
+        return super().config() | {"unit_forget_bias": self.unit_forget_bias}
+
+    def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
+        steps, samples, _ = x.shape
+        h, c = states
+        shape, gates = (steps, samples, self.units), (steps, samples, 4 * self.units)
+        Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
+        g, s = self.buffer(p, "gates", *gates), self.buffer(p, "act_c", *shape)
+        a = self.buffer(p, "a", *gates) if p.options.tape else None
+        weights = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)}
+        p.call("lstm_forward", x=x, **weights, initial=int(given), h=h, c=c, g=g, s=s, a=a, **self.codes())
+
+        def backward(dh: Buffer, wanted: bool) -> Buffer | None:
+            da, dh0 = self.buffer(p, "da", *gates), self.first_gradient(p, given, samples)
+            last = p.from_last.get(c.name)  # becomes dL/dc_0 in place
+            dc, ds = last or self.buffer(p, "dc", samples, self.units), self.buffer(p, "dact_c", samples, self.units)
+            p.aliases[f"{self.name}/dc0"] = dc
+            WhT = transposed(p, Wh) if steps > 1 or dh0 else None
+            own = {"dh0": dh0, "dc": dc, "ds": ds, "da": da}
+            final = int(bool(last))
+            p.call("lstm_backward", Wh=Wh, WhT=WhT, c=c, g=g, s=s, final=final, dh=dh, **own, **self.codes())
+            self.gradients(p, x, da, h, given)
+            return input_gradient(p, da, Wx, x, self.name) if wanted else None
+
+        return backward
+
+
+class GRU(Gated):
+    """The GRU layer: z, r = gate(...), n = act(...), h_t = z h_(t-1) + (1 - z) n.
+
+    Parameters
+    ----------
+    units : int
+        Number of hidden units H.
+    activation : str, default "tanh"
+        Of the candidate; names as for SimpleRNN.
+    recurrent_activation : str, default "sigmoid"
+        Of the gates.
+    use_bias : bool, default True
+        Whether biases are there.
+    kernel_initializer, recurrent_initializer, bias_initializer : str
+        How Wx, Wh and the biases begin.
+    return_sequences : bool, default False
+        Whether the output is every state, (T, H), or the last one, (H,).
+    return_state : bool, default False
+        Whether `predict` returns the last state after the outputs.
+    go_backwards : bool, default False
+        Whether the sequence is read from its end.
+    stateful : bool, default False
+        As for SimpleRNN.
+    reset_after : bool, default True
+        Whether the reset gate acts after the product with Wh (Keras' default, cuDNN, PyTorch) or before it (Cho).
+    input_shape, name
+        As for every layer.
+
+    Raises
+    ------
+    ValueError
+        If `units` is not a positive whole number, or a name is unknown.
+
+    Notes
+    -----
+    Weights, in order: kernel (D, 3H), recurrent_kernel (H, 3H), bias (2, 3H) with reset_after, the input's and the
+    state's, else (3H,); columns z, r, candidate. Source: Cho et al. 2014.
+    """
+
+    kind, gates = "gru", 3
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = "tanh",
+        recurrent_activation: str | None = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: str = "glorot_uniform",
+        recurrent_initializer: str = "orthogonal",
+        bias_initializer: str = "zeros",
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        reset_after: bool = True,
+        *,
+        input_shape: Shape | None = None,
+        name: str | None = None,
+    ) -> None:
+        initial = (kernel_initializer, recurrent_initializer, bias_initializer)
+        flags = (return_sequences, return_state, go_backwards, stateful)
+        own = (units, activation, use_bias, initial, flags, input_shape, name)
+        super().__init__(recurrent_activation, *own)
+        self.reset_after = bool(reset_after)
+
+    def bias_weight(self, columns: int) -> Weight:
+        return Weight("bias", (2, columns) if self.reset_after else (columns,), self.bias_initializer)
+
+    def config(self) -> dict[str, Any]:
+        return super().config() | {"reset_after": self.reset_after}
+
+    def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
+        (h,) = states
+        p.call("begin", initial=int(given), h=h)
+        return (self._after if self.reset_after else self._before)(p, x, given, h)
+
+    def _after(self, p: Program, x: Buffer, given: bool, h: Buffer) -> Backward:
+        steps, samples, _ = x.shape
+        gates = (steps, samples, 3 * self.units)
+        Wx, Wh, b = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel"), self.bias(p)
+        g, q = self.buffer(p, "gates", *gates), self.buffer(p, "hWh", *gates)
+        a = self.buffer(p, "a", *gates) if p.options.tape else None
+        both = {"b": b[0], "c": b[1]} if b else {}
+        p.call("gru_after_forward", x=x, Wx=Wx, Wh=Wh, h=h, g=g, q=q, a=a, **both, **self.codes())
+
+        def backward(dh: Buffer, wanted: bool) -> Buffer | None:
+            da, dq = self.buffer(p, "da", *gates), self.buffer(p, "dhWh", *gates)
+            through, WhT = self.buffer(p, "dh_through", samples, self.units), transposed(p, Wh)
+            dh0 = self.first_gradient(p, given, samples)
+            own = {"through": through, "da": da, "dq": dq, "dh0": dh0} | self.codes()
+            p.call("gru_after_backward", Wh=Wh, WhT=WhT, h=h, g=g, q=q, dh=dh, **own)
+            db = p[gradient(f"{self.name}/bias")] if b else None
+            weight_gradient(p, x, da, f"{self.name}/kernel", db[0] if db else None)
+            weight_gradient(p, h[:steps], dq, f"{self.name}/recurrent_kernel", db[1] if db else None)
+            return input_gradient(p, da, Wx, x, self.name) if wanted else None
+
+        return backward
+
+    def _before(self, p: Program, x: Buffer, given: bool, h: Buffer) -> Backward:
+        steps, samples, _ = x.shape
+        H = self.units
+        shape, gates, two = (steps, samples, H), (steps, samples, 3 * H), (steps, samples, 2 * H)
+        Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
+        Wg, Wn = self.buffer(p, "Wzr", H, 2 * H), self.buffer(p, "Wn", H, H)
+        p.call("take_columns", W=Wh, first=0, part=Wg)
+        p.call("take_columns", W=Wh, first=2 * H, part=Wn)
+        g, u = self.buffer(p, "gates", *gates), self.buffer(p, "hWzr", *two)
+        m, v = self.buffer(p, "rh", *shape), self.buffer(p, "rhWn", *shape)
+        a = self.buffer(p, "a", *gates) if p.options.tape else None
+        weights = {"Wx": Wx, "Wg": Wg, "Wn": Wn, "b": self.bias(p)}
+        p.call("gru_before_forward", x=x, h=h, g=g, u=u, m=m, v=v, a=a, **weights, **self.codes())
+
+        def backward(dh: Buffer, wanted: bool) -> Buffer | None:
+            da, dg, dn = self.buffer(p, "da", *gates), self.buffer(p, "dzr", *two), self.buffer(p, "dn", *shape)
+            through, dm = (self.buffer(p, name, samples, H) for name in ("dh_through", "drh"))
+            dh0 = self.first_gradient(p, given, samples)
+            own = {"through": through, "dm": dm, "da": da, "dg": dg, "dn": dn, "dh0": dh0} | self.codes()
+            both = {"Wg": Wg, "WgT": transposed(p, Wg), "Wn": Wn, "WnT": transposed(p, Wn)}
+            p.call("gru_before_backward", h=h, g=g, dh=dh, **both, **own)
+            weight_gradient(p, x, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
+            dWh = p[gradient(f"{self.name}/recurrent_kernel")]
+            for first, states, d in ((0, h[:steps], dg), (2 * H, m, dn)):
+                part = self.buffer(p, f"dWh_{first}", H, d.shape[-1])
+                weight_gradient(p, states, d, part, None)
+                p.call("put_columns", part=part, first=first, W=dWh)
+            return input_gradient(p, da, Wx, x, self.name) if wanted else None
+
+        return backward

@@ -1,0 +1,194 @@
+"""The states of a stack's recurrent layers: given by the user, returned, or carried from batch to batch.
+
+A state is named by its layer, "lstm/h" and "lstm/c", and has the shape (samples, units).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .arrays import contiguous_dtype
+from .program import Layout, aligned
+from .recurrent import Recurrent
+from .stack import Stack
+
+
+class Stateful(Stack):
+    """A stack that can be given first states, and that keeps the last ones of its stateful layers."""
+
+    _carried: np.ndarray | None = None  # the stateful layers' states, as the block that programs read and write
+    _rows = 0  # samples of a batch whose states are carried; 0: none yet
+
+    def build(self, input_shape: Any) -> None:
+        """Make the parameters for an input shape; carried states are dropped."""
+        super().build(input_shape)
+        self._carried, self._rows = None, 0
+
+    @property
+    def stateful(self) -> bool:
+        """Whether any layer carries its states from batch to batch."""
+        return bool(self._units("stateful"))
+
+    @property
+    def states(self) -> dict[str, np.ndarray]:
+        """Copies of the carried states by name, (samples of a batch, units); empty before the first batch."""
+        return {name: view.copy() for name, view in self._carried_views().items()}
+
+    def set_states(self, states: Any) -> None:
+        """Set the states that the stateful layers go on from.
+
+        Parameters
+        ----------
+        states : dict of name to array (samples, units), or a list in the order of `states`
+            A state that the dict leaves out begins at zero. The samples are those of one batch.
+
+        Raises
+        ------
+        ValueError
+            If no layer is stateful, or an array does not fit; nothing is changed then.
+        """
+        units = self._units("stateful")
+        if not units:
+            raise ValueError("no layer of the model is stateful; make one with stateful=True.")
+        arrays = named_states("states", states, units, None, self.dtype)
+        rows = len(next(iter(arrays.values())))
+        if rows != self._rows:  # else in place: a fit may be under way
+            self._start(rows)
+        for name, view in self._carried_views().items():
+            view[...] = arrays[name]
+
+    def reset_states(self, samples: Any = None) -> None:
+        """Set carried states back to zero.
+
+        Parameters
+        ----------
+        samples : indices, slice or boolean array, optional
+            Which samples of the batch begin anew; all of them if it is not given, and then the next batch may have
+            another size.
+
+        Raises
+        ------
+        ValueError
+            If `samples` names a sample that the batch does not have.
+        """
+        if samples is None:
+            self._carried, self._rows = None, 0
+            return
+        rows = np.arange(self._rows)
+        try:
+            chosen = rows[samples if isinstance(samples, slice) else np.asarray(samples)]
+        except (IndexError, TypeError) as error:
+            raise ValueError(f"samples must name some of the batch's {self._rows}, not {samples!r}.") from error
+        for view in self._carried_views().values():
+            view[chosen] = 0
+
+    # ------------------------------------------------------------------ for those who run programs
+
+    def _units(self, flag: str = "") -> dict[str, int]:
+        """Return the units of every state by name; those of layers with a flag, if it is given."""
+        layers = [layer for layer in self.layers if isinstance(layer, Recurrent) and (not flag or getattr(layer, flag))]
+        return {name: layer.units for layer in layers for name in layer.state_names()}
+
+    def _carried_views(self) -> dict[str, np.ndarray]:
+        if self._carried is None:
+            return {}
+        return state_views(self._units("stateful"), self._rows, self._carried)
+
+    def _start(self, rows: int) -> None:
+        """Make carried states of zeros for batches of so many samples."""
+        self._carried, self._rows = state_block(self._units("stateful"), rows, self.dtype), rows
+
+    def _carry(self, samples: int, batch: int) -> np.ndarray:
+        """Return the block of carried states for batches of this size."""
+        batch = min(batch, samples)
+        name = next(layer.name for layer in self.layers if getattr(layer, "stateful", False))
+        if samples % batch:
+            raise ValueError(
+                f"layer {name} is stateful, so all batches must be of one size: {samples} samples do not fall into "
+                f"batches of {batch}."
+            )
+        if self._rows and batch != self._rows:
+            raise ValueError(
+                f"layer {name} is stateful and keeps the states of {self._rows} samples, but a batch of {batch} came: "
+                f"give batches of {self._rows}, or call reset_states() first."
+            )
+        if not self._rows:
+            self._start(batch)
+        assert self._carried is not None
+        return self._carried
+
+    def _given(self, initial_state: Any, samples: int) -> np.ndarray:
+        """Return the block of first states, a row a sample."""
+        units = self._units()
+        if not units:
+            raise ValueError("initial_state was given, but no layer of the model is recurrent.")
+        arrays = named_states("initial_state", initial_state, units, samples, self.dtype)
+        block = state_block(units, samples, self.dtype)
+        for name, view in state_views(units, samples, block).items():
+            view[...] = arrays[name]
+        return block
+
+    def _last(self, block: np.ndarray, samples: int, flag: str = "") -> dict[str, np.ndarray]:
+        """Return copies of the last states that a run left in the block "final"."""
+        views = state_views(self._units(), samples, block)
+        return {name: views[name].copy() for name in self._units(flag)}
+
+
+def named_states(
+    argument: str, states: Any, units: dict[str, int], samples: int | None, dtype: np.dtype
+) -> dict[str, np.ndarray]:
+    """Return every state as an array (samples, units), zeros where none is given.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, there are too many or too few arrays, or one has another shape or is not finite.
+    """
+    known = ", ".join(f"{name} (samples, {n})" for name, n in units.items())
+    if isinstance(states, np.ndarray) and len(units) == 1:
+        states = [states]
+    if isinstance(states, Mapping):
+        unknown = [str(name) for name in states if name not in units]
+        if unknown or not states:
+            came = f"has no state {unknown[0]!r}" if unknown else "came as an empty dict"
+            raise ValueError(f"{argument}: the model {came}; its states are {known}.")
+    elif isinstance(states, (list, tuple)) and len(states) == len(units):
+        states = dict(zip(units, states, strict=True))
+    else:
+        came = f"{len(states)} of them" if isinstance(states, (list, tuple)) else type(states).__name__
+        raise ValueError(f"{argument} must be a dict or a list of {len(units)} arrays ({known}), not {came}.")
+    arrays = {}
+    for name, value in states.items():
+        array = contiguous_dtype(value, dtype, f"{argument} {name}")
+        samples = (len(array) if array.ndim else None) if samples is None else samples
+        if array.shape != (samples, units[name]):
+            raise ValueError(
+                f"{argument} {name} has shape {array.shape}, but must have (samples, units) = "
+                f"({samples}, {units[name]})."
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"{argument} {name} holds a number that is not finite in {dtype}.")
+        arrays[name] = array
+    return {name: arrays[name] if name in arrays else np.zeros((samples or 0, n), dtype) for name, n in units.items()}
+
+
+def _layout(units: dict[str, int], rows: int, itemsize: int) -> Layout:
+    """Place states in a block as a program does that meets the layers in their order."""
+    layout = Layout(itemsize)
+    for name, n in units.items():
+        layout.add(name, (rows, n), "initial")
+    return layout
+
+
+def state_block(units: dict[str, int], rows: int, dtype: np.dtype) -> np.ndarray:
+    """Return a block of zeros for states."""
+    return aligned(_layout(units, rows, dtype.itemsize).sizes["initial"], dtype)
+
+
+def state_views(units: dict[str, int], rows: int, block: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the parts of a block of states, (rows, units) each."""
+    buffers = _layout(units, rows, block.itemsize).buffers
+    return {name: block[b.offset : b.offset + b.size].reshape(b.shape) for name, b in buffers.items()}
