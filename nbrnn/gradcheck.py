@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .cases import Case, plain_copy, run_backward, run_loss
 from .checks import one_of, real_number
 from .layers import known
 from .losses import Loss
-from .lowering import EVALUATE, TRAIN, Feed, make_plan
-from .program import Options
-from .recurrent import Recurrent
-from .saving import copy_model
+from .lowering import EVALUATE
 from .states import state_views
-from .targets import cpu
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -137,55 +134,21 @@ def check_gradients(
     """
     one_of("method", method, TOLERANCES)
     limit = TOLERANCES[method] if tolerance is None else real_number("tolerance", tolerance, open_low=True)
-    real = _plain_copy(model, "float64")
+    real = plain_copy(model, "float64")
     case = _case(real, x, y, initial_state, seed)
-    loss, backward = _backward(real, case)
+    loss, backward = run_backward(real, case)
     numeric = _complex_step(real, case, loss) if method == "complex" else _central(real, case)
     rows = {name: _compare(name, backward[name], numeric[name], limit) for name in backward}
     if case.states is not None:  # training begins at zero states without reading them: a path of its own
         zeros = replace(case, states=np.zeros_like(case.states))
-        plain, zero = (_backward(real, c)[1] for c in (replace(case, states=None), zeros))
+        plain, zero = (run_backward(real, c)[1] for c in (replace(case, states=None), zeros))
         for name, gradient in plain.items():
             row = _compare(name, gradient, zero[name], limit)
             rows[name] = max(rows[name], row, key=lambda r: r.relative_error)
     return GradientReport(list(rows.values()), limit, method, loss, backward)
 
 
-@dataclass(frozen=True)
-class _Case:
-    """What a model is checked at: C-contiguous arrays and blocks of states."""
-
-    x: np.ndarray
-    y: np.ndarray
-    states: np.ndarray | None  # the first ones; None: zeros that are not read
-    directions: np.ndarray | None  # of the last states, where outputs are projected
-
-    def executor(self, model: Sequential, mode: str) -> cpu.Executor:
-        """Return the program of this case, bound to its arrays as they stand."""
-        options = Options(input_gradient=True, given=self.states is not None, projected=self.directions is not None)
-        plan = make_plan(model, mode, Feed.of(self.x), Feed.of(self.y), len(self.x), options)
-        plan = replace(plan, update=None)
-        arrays = {"params": model.params, "order": np.arange(len(self.x))}
-        arrays |= {"x": self.x.reshape(-1), "y": self.y.reshape(-1)}
-        states = {"initial": self.states, "directions": self.directions}
-        return cpu.Executor(plan, arrays | {name: block for name, block in states.items() if block is not None})
-
-    def complex(self) -> _Case:
-        """Return the case in complex128, as arrays of its own."""
-        arrays = (self.x, self.y, self.states, self.directions)
-        return _Case(*(None if a is None else a.astype(np.complex128) for a in arrays))  # type: ignore[arg-type]
-
-
-def _plain_copy(model: Sequential, dtype: str) -> Sequential:
-    """Return a copy whose states come from the case alone."""
-    twin = copy_model(model, dtype)
-    for layer in twin.layers:
-        if isinstance(layer, Recurrent):
-            layer.stateful = layer.return_state = False
-    return twin
-
-
-def _case(model: Sequential, x: Any, y: Any, initial_state: Any, seed: int) -> _Case:
+def _case(model: Sequential, x: Any, y: Any, initial_state: Any, seed: int) -> Case:
     """Return the arrays of a check; without targets for a loss, random directions for all outputs and last states."""
     rng = np.random.default_rng(seed)
     x = model._samples(x)
@@ -207,48 +170,14 @@ def _case(model: Sequential, x: Any, y: Any, initial_state: Any, seed: int) -> _
         states = drawn()
         if not projected:
             states[:] = 0
-    return _Case(np.array(x), np.array(y), states, drawn() if projected and units else None)
+    return Case(np.array(x), np.array(y), states, drawn() if projected and units else None)
 
 
-def _backward(model: Sequential, case: _Case) -> tuple[float, dict[str, np.ndarray]]:
-    """Run forward and backward once; the gradients of the shards are summed."""
-    executor = case.executor(model, TRAIN)
-    loss = _loss(executor)
-    gradients: dict[str, np.ndarray] = {}
-    for layer in model.layers:
-        for name, view in layer._views().items():
-            full = f"{layer.name}/{name}"
-            at = model.layout.buffers[full].offset
-            parts = executor.private["grads"][:, at : at + view.size]
-            gradients[full] = parts.sum(axis=0).reshape(view.shape)
-
-    def collected(name: str, axis: int) -> np.ndarray:
-        plan, parts = executor.plan, []
-        for s in range(plan.shards):
-            program = plan.programs[min(plan.shard, len(case.x) - s * plan.shard)]
-            parts.append(executor.view(program[name], s))
-        return np.concatenate(parts, axis)
-
-    gradients["x"] = collected("x gradient", 1).swapaxes(0, 1) if case.x.ndim == 3 else collected("x gradient", 0)
-    if case.states is not None:
-        for state in model._units():
-            layer_name, _, name = state.rpartition("/")
-            gradients[f"{state}0"] = collected(f"{layer_name}/d{name}0", 0)
-    return float(loss.real), gradients
-
-
-def _loss(executor: cpu.Executor) -> complex:
-    """Run the program once and return the loss of the batch; a complex one is logged as pairs."""
-    row = executor.run(0, 1, shuffle=False, seed=0, epoch=0, step=0)[1][0]
-    total = row.view(np.complex128) if executor.private["stats"].dtype.kind == "c" else row
-    return complex(total.sum()) / executor.plan.samples
-
-
-def _complex_step(model: Sequential, case: _Case, loss: float) -> dict[str, np.ndarray]:
-    twin, case = _plain_copy(model, "complex128"), case.complex()
+def _complex_step(model: Sequential, case: Case, loss: float) -> dict[str, np.ndarray]:
+    twin, case = plain_copy(model, "complex128"), case.complex()
     twin.loss, twin.metrics = model.loss, []
     executor = case.executor(twin, EVALUATE)
-    here = _loss(executor)
+    here = run_loss(executor)
     if abs(here.real - loss) > 1e-12 * max(1.0, abs(loss)):
         raise ArithmeticError(
             f"the complex forward pass gives the loss {here.real!r}, the float64 one {loss!r}: "
@@ -258,14 +187,14 @@ def _complex_step(model: Sequential, case: _Case, loss: float) -> dict[str, np.n
     def entry(array: np.ndarray, k: tuple[int, ...]) -> float:
         kept = array[k]
         array[k] = kept + 1j * COMPLEX_STEP
-        slope = _loss(executor).imag / COMPLEX_STEP
+        slope = run_loss(executor).imag / COMPLEX_STEP
         array[k] = kept
         return slope
 
     return _each(twin, case, entry)
 
 
-def _central(model: Sequential, case: _Case) -> dict[str, np.ndarray]:
+def _central(model: Sequential, case: Case) -> dict[str, np.ndarray]:
     executor = case.executor(model, EVALUATE)
 
     def entry(array: np.ndarray, k: tuple[int, ...]) -> float:
@@ -273,14 +202,14 @@ def _central(model: Sequential, case: _Case) -> dict[str, np.ndarray]:
         values = []
         for sign in (1, -1):
             array[k] = kept + sign * step
-            values.append(_loss(executor).real)
+            values.append(run_loss(executor).real)
         array[k] = kept
         return (values[0] - values[1]) / (2 * step)
 
     return _each(model, case, entry)
 
 
-def _each(model: Sequential, case: _Case, entry: Any) -> dict[str, np.ndarray]:
+def _each(model: Sequential, case: Case, entry: Any) -> dict[str, np.ndarray]:
     """Take the numeric gradient of every entry of every parameter, of the input and of the first states."""
     arrays = dict(pair for layer in model.layers for pair in layer._named()) | {"x": case.x}
     if case.states is not None:

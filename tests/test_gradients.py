@@ -155,14 +155,14 @@ def test_float32_gradients_are_near_the_float64_ones():
 def test_a_wrong_gradient_is_reported_with_a_hint(monkeypatch, damage, hint):
     model = random_model([SimpleRNN(3), Dense(1)], (4, 2), seed=6)
     x, _ = random_data(model, 3, 7)
-    name, honest = "simple_rnn/recurrent_kernel", gradcheck._backward
+    name, honest = "simple_rnn/recurrent_kernel", gradcheck.run_backward
     truth = nbrnn.check_gradients(model, x).gradients[name]
 
     def broken(*arguments):
         loss, gradients = honest(*arguments)
         return loss, gradients | {name: damage(gradients[name])}
 
-    monkeypatch.setattr(gradcheck, "_backward", broken)
+    monkeypatch.setattr(gradcheck, "run_backward", broken)
     report = nbrnn.check_gradients(model, x)
     row = next(row for row in report.rows if row.name == name)
     assert not report.passed and hint in row.hint and hint in str(report) and "FAILED" in str(report)
@@ -180,8 +180,8 @@ def test_a_wrong_gradient_is_reported_with_a_hint(monkeypatch, damage, hint):
 
 def test_a_loss_that_differs_between_real_and_complex_is_an_error(monkeypatch):
     model = random_model([SimpleRNN(3)], (4, 2), seed=6)
-    honest = gradcheck._backward
-    monkeypatch.setattr(gradcheck, "_backward", lambda *a: (honest(*a)[0] + 1e-9, honest(*a)[1]))
+    honest = gradcheck.run_backward
+    monkeypatch.setattr(gradcheck, "run_backward", lambda *a: (honest(*a)[0] + 1e-9, honest(*a)[1]))
     with pytest.raises(ArithmeticError, match="treats complex numbers wrongly"):
         nbrnn.check_gradients(model, random_data(model, 3, 7)[0])
 

@@ -75,7 +75,7 @@ def test_the_ladder_test_sees_imports_of_every_form(tmp_path):
     assert ["nbrnn", "kernels", "abi"] in list(imports(own))
     seen = list(imports(PACKAGE / "targets" / "cpu.py"))
     assert ["numba"] in seen and ["nbrnn", "program"] in seen and ["nbrnn", "targets"] in seen
-    assert ["nbrnn", "saving"] in list(imports(PACKAGE / "gradcheck.py"))
+    assert ["nbrnn", "saving"] in list(imports(PACKAGE / "cases.py"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: "/".join(module_of(p)))

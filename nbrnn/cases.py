@@ -1,0 +1,92 @@
+"""A model at one point: its program bound to given inputs, targets and states, run once. Checks and traces read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .lowering import TRAIN, Feed, make_plan
+from .program import Options
+from .recurrent import Recurrent
+from .saving import copy_model
+from .targets import cpu
+
+if TYPE_CHECKING:
+    from .model import Sequential
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a model is checked at: C-contiguous arrays and blocks of states."""
+
+    x: np.ndarray
+    y: np.ndarray | None = None
+    states: np.ndarray | None = None  # the first ones; None: zeros that are not read
+    directions: np.ndarray | None = None  # of the last states, where outputs are projected
+
+    def executor(self, model: Sequential, mode: str, *, tape: bool = False) -> cpu.Executor:
+        """Return the program of this case, bound to its arrays as they stand."""
+        flags = {"given": self.states is not None, "projected": self.directions is not None}
+        y = None if self.y is None else Feed.of(self.y)
+        plan = make_plan(model, mode, Feed.of(self.x), y, len(self.x), Options(tape, input_gradient=True, **flags))
+        arrays = {"params": model.params, "order": np.arange(len(self.x))}
+        own = {"x": self.x, "y": self.y, "initial": self.states, "directions": self.directions}
+        arrays |= {name: array.reshape(-1) for name, array in own.items() if array is not None}
+        if "output" in plan.sizes:
+            arrays["output"] = np.empty(plan.sizes["output"], model.dtype)
+        return cpu.Executor(plan, arrays)
+
+    def complex(self) -> Case:
+        """Return the case in complex128, as arrays of its own."""
+        arrays = (self.x, self.y, self.states, self.directions)
+        return Case(*(None if a is None else a.astype(np.complex128) for a in arrays))  # type: ignore[arg-type]
+
+
+def plain_copy(model: Sequential, dtype: str) -> Sequential:
+    """Return a copy whose states come from the case alone."""
+    twin = copy_model(model, dtype)
+    for layer in twin.layers:
+        if isinstance(layer, Recurrent):
+            layer.stateful = layer.return_state = False
+    return twin
+
+
+def run_loss(executor: cpu.Executor) -> complex:
+    """Run the program once and return the loss of the batch; a complex one is logged as pairs."""
+    row = executor.run(0, 1, shuffle=False, seed=0, epoch=0, step=0)[1][0]
+    total = row.view(np.complex128) if executor.private["stats"].dtype.kind == "c" else row
+    return complex(total.sum()) / executor.plan.samples
+
+
+def run_backward(model: Sequential, case: Case) -> tuple[float, dict[str, np.ndarray]]:
+    """Run forward and backward once; return the loss and the gradients, summed over the shards."""
+    executor = case.executor(model, TRAIN)
+    loss = run_loss(executor)
+    return float(loss.real), read_gradients(model, case, executor)
+
+
+def read_gradients(model: Sequential, case: Case, executor: cpu.Executor) -> dict[str, np.ndarray]:
+    """Return the gradients that a run has left, by name: every parameter's, "x" and those of the first states."""
+    gradients: dict[str, np.ndarray] = {}
+    for layer in model.layers:
+        for name, view in layer._views().items():
+            full = f"{layer.name}/{name}"
+            at = model.layout.buffers[full].offset
+            parts = executor.private["grads"][:, at : at + view.size]
+            gradients[full] = parts.sum(axis=0).reshape(view.shape)
+
+    def collected(name: str, axis: int) -> np.ndarray:
+        plan, parts = executor.plan, []
+        for s in range(plan.shards):
+            program = plan.programs[min(plan.shard, len(case.x) - s * plan.shard)]
+            parts.append(executor.view(program[name], s))
+        return np.concatenate(parts, axis)
+
+    gradients["x"] = collected("x gradient", 1).swapaxes(0, 1) if case.x.ndim == 3 else collected("x gradient", 0)
+    if case.states is not None:
+        for state in model._units():
+            layer_name, _, name = state.rpartition("/")
+            gradients[f"{state}0"] = collected(f"{layer_name}/d{name}0", 0)
+    return gradients
