@@ -11,6 +11,7 @@ import click
 
 from .. import __version__
 from .common import STOPPED
+from .gradcheck import gradcheck
 from .show import data, info
 from .train import train
 
@@ -36,5 +37,5 @@ def main() -> None:
     """Learn, run and measure recurrent neural networks."""
 
 
-for command in (train, data, info):
+for command in (train, gradcheck, data, info):
     main.add_command(command)

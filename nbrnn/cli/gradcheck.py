@@ -1,0 +1,142 @@
+"""`nbrnn gradcheck`: is the backward pass of a saved or a random model the derivative of its forward pass?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .common import UserError, one_sentence
+
+if TYPE_CHECKING:
+    from ..model import Sequential
+
+RANDOM = ("cell", "layers", "units", "features", "activation", "reset_before")  # what a saved model decides itself
+MOST = 1_000_000  # numbers of a check: hours, even where a forward pass takes some milliseconds
+WRONG = 1  # exit code
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  nbrnn gradcheck --cell lstm
+  nbrnn gradcheck --cell gru --reset-before --activation relu --layers 1
+  nbrnn gradcheck nbrnn-out/sunspots/model.safetensors
+"""
+)
+@click.argument("model", required=False, metavar="[MODEL]")
+@click.option("--cell", type=click.Choice(["simple_rnn", "lstm", "gru"]), default="simple_rnn", show_default=True)
+@click.option("--layers", default=2, show_default=True, help="Recurrent layers, under a Dense layer of one unit.")
+@click.option("--units", default=4, show_default=True, help="Units of each recurrent layer.")
+@click.option("--steps", type=int, help="Time steps.  [default: 5, or as many as MODEL was built for]")
+@click.option("--features", default=2, show_default=True, help="Features of a time step.")
+@click.option("--samples", default=3, show_default=True, help="Random sequences that the gradients are taken at.")
+@click.option("--activation", metavar="NAME", help="Activation of the recurrent layers.  [default: tanh]")
+@click.option("--reset-before", is_flag=True, help="The GRU whose reset gate acts before the product.")
+@click.option(
+    "--method",
+    type=click.Choice(["complex", "central"]),
+    default="complex",
+    show_default=True,
+    help="The complex step, or central differences.",
+)
+@click.option("--tolerance", type=float, help="Relative error that passes.  [default: 1e-10, or 1e-6 with central]")
+@click.option("--seed", default=0, show_default=True, help="Decides all that is random.")
+@click.pass_context
+def gradcheck(
+    ctx: click.Context,
+    model: str | None,
+    samples: int,
+    steps: int | None,
+    method: str,
+    tolerance: float | None,
+    seed: int,
+    **options: Any,
+) -> None:
+    """Compare backpropagation with numeric gradients.
+
+    MODEL is a file that `nbrnn train` or model.save() wrote; without it, a random model of a cell is checked. Every
+    weight, input and first state is varied, in float64. The exit code is 0 if all gradients are right, 1 if one is
+    wrong.
+    """
+    from ..checks import real_number, whole_number
+    from ..progress import duration
+    from ..targets import cpu
+    from ..testing import gradients
+
+    cpu.announce = click.echo
+    with one_sentence():
+        whole_number("seed", seed, 0), whole_number("samples", samples)
+        if tolerance is not None:
+            real_number("tolerance", tolerance, open_low=True)
+        network = _random(options, steps, seed) if model is None else _saved(ctx, model)
+        shape = gradients.sample_shape(network, steps)
+        numbers = gradients.check_size(network, samples, shape)
+        smaller = _smaller(model)
+        if numbers > MOST:
+            raise UserError(f"{numbers:,} numbers are too many to vary one by one (at most {MOST:,}); {smaller}.")
+        x = gradients.random_inputs(network, samples, steps, seed)
+        seconds = gradients.check_seconds(network, x, method)
+        if seconds > 1:
+            click.echo(f"varying {numbers:,} numbers, each at the price of a forward pass: about {duration(seconds)}")
+        if seconds > 60:
+            click.echo(f"For a shorter check {smaller}; Ctrl-C stops this one.", err=True)
+        try:
+            reports = gradients.gradient_reports(network, x, method=method, tolerance=tolerance, seed=seed)
+        except ArithmeticError as error:
+            click.echo(error, err=True)
+            ctx.exit(WRONG)
+    click.echo(_described(network, x.shape) + "\n\n" + gradients.reports_text(reports))
+    if not gradients.passed(reports):
+        ctx.exit(WRONG)
+
+
+def _saved(ctx: click.Context, path: str) -> Sequential:
+    """Read a model file; what it decides itself is refused."""
+    from ..saving import load_model
+
+    given = [name for name in RANDOM if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+    if given:
+        names = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise UserError(f"the model in {path} decides {names} itself; leave that out.")
+    return load_model(path)
+
+
+def _random(options: dict[str, Any], steps: int | None, seed: int) -> Sequential:
+    """Make a model with random weights, unless it is too large to check."""
+    from ..checks import whole_number
+    from ..layers import Dense
+    from ..testing.randoms import random_model
+    from ..testing.strategies import CELLS
+
+    layers, units, features = (whole_number(name, options[name]) for name in ("layers", "units", "features"))
+    cell, own = CELLS[options["cell"]], {}
+    if options["activation"] is not None:
+        own["activation"] = options["activation"]
+    if options["reset_before"]:
+        if options["cell"] != "gru":
+            raise UserError(f"--reset-before is for --cell gru, not {options['cell']}.")
+        own["reset_after"] = False
+    weights = cell.gates * units * (features + units + (layers - 1) * 2 * units)
+    if weights > MOST:  # before memory is asked for
+        raise UserError(f"a model of about {weights:,} weights is too large (at most {MOST:,}); {_smaller(None)}.")
+    stack = [cell(units, return_sequences=k < layers - 1, **own) for k in range(layers)]
+    shape = (None if steps is None else whole_number("steps", steps), features)
+    return random_model([*stack, Dense(1)], shape, seed=seed)
+
+
+def _smaller(path: str | None) -> str:
+    """Return what makes a check shorter."""
+    if path is None:
+        return "take fewer --units, --layers, --features, --steps or --samples"
+    return "take fewer --samples, or check the same cell with --cell and fewer --units"
+
+
+def _described(model: Sequential, shape: tuple[int, ...]) -> str:
+    """Return what is checked, in a few lines."""
+    from ..catalogue import WIDTH
+
+    layers = " -> ".join(f"{layer.name} ({type(layer).__name__})" for layer in model.layers)
+    names = ("samples", "time steps", "features") if len(shape) == 3 else ("samples", "features")
+    sizes = ", ".join(f"{n} {name}" for n, name in zip(shape, names, strict=True))
+    return click.wrap_text(f"{layers}; {model.count_params():,} weights", WIDTH) + f"\nat {sizes}, random"

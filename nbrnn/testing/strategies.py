@@ -1,0 +1,259 @@
+"""Hypothesis strategies for models, their inputs and masks.
+
+Hypothesis is imported when a strategy is asked for, and not before. Models and arrays are drawn as arguments of
+`random_model` and `random_array`, so that a failing example is printed as the call that makes it again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..checks import one_of, whole_number
+from ..gated import GRU, LSTM
+from ..kernels.activations import ACTIVATIONS
+from ..layers import Dense, Flatten, Layer
+from ..losses import Loss
+from ..model import Sequential
+from ..recurrent import Recurrent, SimpleRNN
+from .gradients import STEPS, sample_shape
+from .randoms import DTYPES, LAYOUTS, VALUES, random_array, random_model
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+CELLS = {cell.kind: cell for cell in (SimpleRNN, LSTM, GRU)}
+GATES = ("sigmoid", "hard_sigmoid", "tanh", "softsign")  # with gates that have no bounds a state explodes
+MOST_SEED = 2**32 - 1
+MASKS = {"all": 1, "right": 2, "left": 2, "holes": 3, "empty": 1}  # and the time steps that each needs
+
+
+def models(
+    cells: str | type[Recurrent] | Sequence[str | type[Recurrent]] | None = None,
+    *,
+    layers: int | tuple[int, int] = (1, 2),
+    units: int | tuple[int, int] = (1, 4),
+    features: int | tuple[int, int] = (1, 3),
+    steps: int | tuple[int, int] | None = (1, 5),
+    activations: str | Sequence[str] | None = None,
+    losses: str | Loss | Sequence[str | Loss | None] | None = (None, "mse", "mae", "huber"),
+    dtype: str = "float64",
+) -> SearchStrategy[Sequential]:
+    """Return a strategy for models made by `random_model`: recurrent layers, perhaps with Dense and Flatten on top.
+
+    It draws the layers' options too: activations, gates' activations, use_bias, go_backwards, return_sequences, and
+    both forms of the GRU's reset. Examples shrink to one unit, one step and one feature.
+
+    Parameters
+    ----------
+    cells : str, subclass of Recurrent or sequence of them, optional
+        Of the recurrent layers: "simple_rnn", "lstm", "gru", or a class of yours; the three, if it is not given.
+    layers : int or (least, most)
+        Number of recurrent layers; 0 gives models of Dense and Flatten.
+    units, features : int or (least, most)
+        Units of every layer; features of the input.
+    steps : int, (least, most) or None
+        Time steps that the model is built for; None leaves them open.
+    activations : str or sequence of str, optional
+        Of the layers; all of them, if it is not given.
+    losses : str, Loss, None or a sequence of them
+        None means a model that is not compiled.
+    dtype : {"float32", "float64"}
+
+    Returns
+    -------
+    hypothesis.strategies.SearchStrategy
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or a range is empty.
+    ModuleNotFoundError
+        If Hypothesis is not installed.
+    """
+    st = _import_hypothesis().strategies
+    kinds = [_cell(cell) for cell in ([cells] if isinstance(cells, (str, type)) else cells or CELLS)]
+    acts = _chosen("activations", ACTIVATIONS if activations is None else activations, ACTIVATIONS)
+    counts, widths, inputs = _range("layers", layers, 0), _range("units", units), _range("features", features)
+    lengths = None if steps is None else _range("steps", steps)
+    chosen_losses = list(losses) if isinstance(losses, (tuple, list)) else [losses]
+    one_of("dtype", dtype, DTYPES)
+    fixed = {} if dtype == "float64" else {"dtype": dtype}
+
+    def layer(draw: Any, cls: type[Layer], **options: Any) -> Layer:
+        """Draw a layer's options; those at their default are left out of what is printed."""
+        parameters = inspect.signature(cls).parameters
+        wanted = {"activation": acts, "recurrent_activation": GATES, "reset_after": (True, False)}
+        wanted |= {"use_bias": (True, False), "go_backwards": (False, True)}
+        options |= {name: draw(st.sampled_from(values)) for name, values in wanted.items() if name in parameters}
+        changed = {name: st.just(value) for name, value in options.items() if value != parameters[name].default}
+        return draw(st.builds(cls, st.integers(*widths), **changed))
+
+    @st.composite
+    def drawn_models(draw: Any) -> Sequential:
+        count = draw(st.integers(*counts))
+        sequences = draw(st.booleans()) or not count  # whether every state of the layers' top goes on
+        drawn = [draw(st.sampled_from(kinds)) for _ in range(count)]
+        stack = [layer(draw, cell, return_sequences=sequences or k < count - 1) for k, cell in enumerate(drawn)]
+        if not count or draw(st.booleans()):
+            stack.append(layer(draw, Dense))
+        if sequences and lengths is not None and draw(st.booleans()):
+            stack += [draw(st.builds(Flatten)), layer(draw, Dense)]
+        shape = (lengths and draw(st.integers(*lengths)), draw(st.integers(*inputs)))
+        loss = draw(st.sampled_from(chosen_losses))
+        compiled = {} if loss is None else {"loss": loss}
+        given = {name: st.just(value) for name, value in (fixed | compiled).items()}
+        return draw(st.builds(random_model, st.just(stack), st.just(shape), seed=st.integers(0, MOST_SEED), **given))
+
+    return drawn_models()
+
+
+def sequences(
+    model: Sequential | None = None,
+    *,
+    samples: int | tuple[int, int] = (1, 3),
+    steps: int | tuple[int, int] | None = None,
+    features: int | tuple[int, int] | None = None,
+    dtype: str | None = None,
+    values: str | Sequence[str] = "moderate",
+    layouts: str | Sequence[str] = "C",
+) -> SearchStrategy[np.ndarray]:
+    """Return a strategy for inputs (samples, time steps, features), made by `random_array`.
+
+    Parameters
+    ----------
+    model : Sequential, optional
+        A built model that the inputs shall fit; one of vectors gets (samples, features).
+    samples : int or (least, most)
+    steps : int or (least, most), optional
+        1 to 5, if neither it nor the model says.
+    features : int or (least, most), optional
+        1 to 3, if there is no model.
+    dtype : {"float32", "float64"}, optional
+        The model's, else float64.
+    values, layouts : str or sequence of str
+        As for `random_array`; the first is what examples shrink to.
+
+    Returns
+    -------
+    hypothesis.strategies.SearchStrategy
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a range is empty, or the model says otherwise.
+    ModuleNotFoundError
+        If Hypothesis is not installed.
+    """
+    hypothesis = _import_hypothesis()
+    st = hypothesis.strategies
+    lengths = [_range("samples", samples)]
+    if model is None:
+        lengths += [_range("steps", (1, STEPS) if steps is None else steps)]
+        lengths += [_range("features", (1, 3) if features is None else features)]
+    elif features is not None:
+        raise ValueError("features are the model's; leave them out where a model is given.")
+    else:
+        asked = (None, None) if steps is None else _range("steps", steps)
+        low, high = (sample_shape(model, n) for n in asked)
+        lengths += list(zip(low, high, strict=True))
+        if asked[0] is None and model.input_shape and model.input_shape[0] is None:
+            lengths[1] = (1, STEPS)
+    kinds, places = _chosen("values", values, VALUES), _chosen("layouts", layouts, LAYOUTS)
+    kind = one_of("dtype", dtype or (model.dtype.name if model else DTYPES[1]), DTYPES)
+
+    @st.composite
+    def drawn_sequences(draw: Any) -> np.ndarray:
+        shape = tuple(draw(st.integers(*length)) for length in lengths)
+        how = {"seed": draw(st.integers(0, MOST_SEED)), "dtype": kind}
+        how |= {"values": draw(st.sampled_from(kinds)), "layout": draw(st.sampled_from(places))}
+        # An array's repr says nothing of its layout, and leaves numbers out where there are many.
+        hypothesis.note(f"random_array({shape}, {', '.join(f'{name}={value!r}' for name, value in how.items())})")
+        return random_array(shape, **how)
+
+    return drawn_sequences()
+
+
+def masks(
+    samples: int | tuple[int, int] = (1, 3),
+    steps: int | tuple[int, int] = (1, 5),
+    *,
+    kinds: str | Sequence[str] = tuple(MASKS),
+) -> SearchStrategy[np.ndarray]:
+    """Return a strategy for boolean masks (samples, time steps), True where a step is kept, as in Keras.
+
+    Parameters
+    ----------
+    samples, steps : int or (least, most)
+    kinds : str or sequence of str
+        Of each row: "all" kept; padded on the "right" or the "left", with at least one step kept and one not; "holes"
+        between a first and a last step that are kept; "empty", no step kept. Rows of several kinds stand in one mask.
+
+    Returns
+    -------
+    hypothesis.strategies.SearchStrategy
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a range is empty, or no kind fits into so few steps.
+    ModuleNotFoundError
+        If Hypothesis is not installed.
+    """
+    st = _import_hypothesis().strategies
+    rows, (least, most), names = _range("samples", samples), _range("steps", steps), _chosen("kinds", kinds, MASKS)
+    needed = min(MASKS[name] for name in names)
+    if most < needed:
+        raise ValueError(f"steps must reach {needed} for rows of the kind {' or '.join(names)}, not {most}.")
+
+    @st.composite
+    def drawn_masks(draw: Any) -> np.ndarray:
+        n, T = draw(st.integers(*rows)), draw(st.integers(max(least, needed), most))
+        mask = np.ones((n, T), bool)
+        for row in mask:
+            kind = draw(st.sampled_from([name for name in names if MASKS[name] <= T]))
+            if kind in ("right", "left"):
+                row[draw(st.integers(1, T - 1)) :] = False
+            elif kind == "holes":
+                row[draw(st.lists(st.integers(1, T - 2), min_size=1, max_size=T - 2, unique=True))] = False
+            row[:] = {"left": row[::-1].copy(), "empty": False}.get(kind, row)
+        return mask
+
+    return drawn_masks()
+
+
+def _import_hypothesis() -> Any:
+    try:
+        return importlib.import_module("hypothesis")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "the strategies of nbrnn.testing need Hypothesis, which is not installed; type: pip install hypothesis"
+        ) from error
+
+
+def _cell(cell: Any) -> type[Recurrent]:
+    """Return a recurrent layer's class from its name, or as it came."""
+    return cell if isinstance(cell, type) and issubclass(cell, Recurrent) else CELLS[one_of("cells", cell, CELLS)]
+
+
+def _range(name: str, value: Any, least: int = 1) -> tuple[int, int]:
+    """Return (least, most) from a number or a pair."""
+    pair = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f"{name} must be a whole number or a pair (least, most), not {value!r}.")
+    low, high = (whole_number(name, n, least) for n in pair)
+    if low > high:
+        raise ValueError(f"{name} must be a whole number or a pair (least, most), but {low} is more than {high}.")
+    return low, high
+
+
+def _chosen(name: str, value: Any, options: Iterable[str]) -> list[str]:
+    """Return names from one or several."""
+    names = [one_of(name, n, options) for n in ([value] if isinstance(value, str) else value)]
+    if not names:
+        raise ValueError(f"{name} is empty; known are {', '.join(options)}.")
+    return names
