@@ -1,0 +1,212 @@
+"""Tests for a process in which Numba simulates CUDA; test_cuda_simulator.py starts it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import support
+import test_kernels
+from cuda_cases import BATCH, STACKS, numbers, outputs, ready
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import cuda
+from support import assert_close
+
+import nbrnn
+from nbrnn import LSTM, Dense, Flatten, SimpleRNN
+from nbrnn.kernels import KERNELS
+from nbrnn.kernels.abi import STATUS, carve
+from nbrnn.lowering import EVALUATE, TRAIN, Feed, make_plan
+from nbrnn.targets import cpu, cuda_kernels
+from nbrnn.targets.cuda import Executor
+from nbrnn.targets.cuda_kernels import FORMS
+from nbrnn.training import DivergedError, train
+
+pytestmark = pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+
+
+def simulated_call(name, dtype, blocks, row):
+    """Launch a kernel's CUDA form as support.native_call calls the CPU's kernel."""
+    device = [cuda.to_device(block) for block in blocks]
+    FORMS[name](*carve(device, row, KERNELS[name].spec))
+    for block, copy in zip(blocks, device, strict=True):
+        copy.copy_to_host(block)
+
+
+support.native_call = simulated_call  # call_kernel, with its guards round every array, then launches
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(FORMS))
+@settings(max_examples=5)
+@given(data=st.data())
+def test_cuda_form_equals_the_kernels_twin(name, dtype, data):
+    test_kernels.test_kernel_equals_its_twin.hypothesis.inner_test(name, dtype, data)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("full", [False, True])
+def test_the_recurrent_forms_take_and_leave_what_is_optional(full, every, dtype):
+    rng = np.random.default_rng(7)
+    T, B, D, H = 3, 5, 2, 9
+
+    def draw(*shape):
+        return rng.normal(0.0, 0.5, shape).astype(dtype)
+
+    wanted = lambda *shape: draw(*shape) if full else None
+    Wh = draw(H, H)
+    cases = {
+        "simple_rnn_forward": dict(
+            x=draw(T, B, D), Wx=draw(D, H), Wh=Wh, b=wanted(H), activation=1, initial=int(full), h=draw(T + 1, B, H),
+            a=wanted(T, B, H),
+        ),
+        "simple_rnn_backward": dict(
+            Wh=Wh, WhT=np.ascontiguousarray(Wh.T) if full else None, h=np.tanh(draw(T + 1, B, H)), activation=1,
+            dh=draw(T if every else 1, B, H), da=draw(T, B, H), dh0=wanted(B, H),
+        ),
+    }  # fmt: skip
+    for name, arguments in cases.items():
+        actual = support.call_kernel(name, dtype, arguments)
+        expected = test_kernels.twin(name)(**arguments)
+        for key in set(expected) & set(actual):
+            assert_close(actual[key], expected[key], test_kernels.TOLERANCES[dtype], key)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_step_that_overflows_leaves_the_parameters(dtype):
+    test_kernels.test_a_step_that_overflows_leaves_the_parameters("sgd", dtype)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_leaves_everything(value):
+    rng = np.random.default_rng(1)
+    grads, params, v = rng.normal(size=(3, 48))
+    grads[40] = value
+    arguments = dict(control=np.zeros(8, np.int64), grads=grads, params=params, v=v, hyper=np.array([0.1, 0.9]))
+    after = support.call_kernel("sgd", "float64", arguments | {"nesterov": 0})
+    assert after["control"][STATUS] == 1
+    for name in ("grads", "params", "v"):
+        np.testing.assert_array_equal(after[name], arguments[name])
+
+
+# ---------------------------------------------------------------- the executor
+
+
+def plan_of(model, x, y, batch=BATCH):
+    return make_plan(model, TRAIN, Feed.of(x), Feed.of(y), batch)
+
+
+def bits(found):
+    return {name: array.tobytes() for name, array in found.items()}
+
+
+def test_bits_repeat_and_do_not_depend_on_the_grid(monkeypatch):
+    first = bits(numbers(Executor, "two layers", "float32"))
+    monkeypatch.setattr(cuda_kernels, "GRID", (2, 3))
+    assert bits(numbers(Executor, "two layers", "float32")) == first
+
+
+def test_losses_metrics_and_flat_sequences_run_too():
+    logs = []
+    for executor_class in (cpu.Executor, Executor):
+        layers = [SimpleRNN(5, return_sequences=True), Flatten(), Dense(3, "softsign"), Dense(2, "elu")]
+        model, x, y, arrays = ready(layers, "float64", metrics=("huber", "mae", "rmse"), samples=20)
+        executor = executor_class(plan_of(model, x, y, 20), arrays)
+        history = train(model, executor, 2, shuffle=True, verbose=0, validate=None)
+        logs.append({**history.history, "params": arrays["params"]})
+    for name, expected in logs[0].items():
+        assert_close(logs[1][name], expected, 1e-12, name)
+
+
+def test_a_run_goes_on_where_another_stopped_and_sees_what_the_caller_changed():
+    def trained(stops, change):
+        model, x, y, arrays = ready(STACKS["tanh, last step"](), "float64")
+        executor, logs, done = Executor(plan_of(model, x, y), arrays), [], 0
+        for stop in stops:
+            reached, log = executor.run(done, stop, shuffle=True, seed=3, epoch=0, step=0)
+            assert reached == stop and len(log) == stop - done
+            logs, done = [*logs, *log.tolist()], stop
+            change(arrays, done)
+        return arrays["params"], logs
+
+    whole, in_parts = trained([4], lambda *_: None), trained([1, 2, 4], lambda *_: None)
+    assert in_parts[0].tobytes() == whole[0].tobytes() and in_parts[1] == whole[1]
+
+    def stand_still(arrays, done):
+        arrays["hyper"][:] = 0.0
+
+    def shift(arrays, done):
+        arrays["params"] += done == 2
+
+    stopped, short = trained([2, 4], stand_still), trained([2], lambda *_: None)
+    assert stopped[0].tobytes() == short[0].tobytes()
+    assert abs(trained([2, 4], shift)[0] - whole[0]).max() > 0.5
+
+
+def test_other_arrays_can_be_fed():
+    model, x, y, arrays = ready(STACKS["relu, every step"](), "float64")
+    executor = Executor(replace(plan_of(model, x, y), update=None), dict(arrays))
+    logs = [executor.run(0, 2, shuffle=False, seed=0, epoch=0, step=0)[1]]
+    executor.feed(x=np.ascontiguousarray(x[::-1]).reshape(-1), y=np.ascontiguousarray(y[::-1]).reshape(-1))
+    executor.order[:] = np.arange(len(x))[::-1]
+    logs.append(executor.run(0, 2, shuffle=False, seed=0, epoch=0, step=0)[1])
+    np.testing.assert_array_equal(*logs)
+    executor.order[:] = np.arange(len(x))
+    assert abs(executor.run(0, 2, shuffle=False, seed=0, epoch=0, step=0)[1] - logs[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("x_scale", "y_scale", "rate", "what"),
+    [(1.0, 1e20, 0.1, "the loss"), (1e25, 1e15, 0.1, "a gradient"), (1.0, 50.0, 3e38, "the optimizer's step")],
+)
+def test_a_fit_that_diverges_keeps_its_weights_and_says_what_the_cpu_says(x_scale, y_scale, rate, what):
+    said = []
+    for executor_class in (cpu.Executor, Executor):
+        model, x, y, arrays = ready([Dense(1)], optimizer=nbrnn.SGD(rate), samples=12)
+        arrays["params"][:] = 0.0
+        x *= np.float32(x_scale)
+        y *= np.float32(y_scale)
+        executor = executor_class(plan_of(model, x, y), arrays)
+        with pytest.raises(DivergedError, match=rf"^{what} is not finite in epoch 1, batch 1") as error:
+            train(model, executor, 3, shuffle=False, verbose=0, validate=None)
+        assert not arrays["params"].any()
+        said.append(str(error.value))
+    assert said[0] == said[1]
+
+
+def test_predictions_do_not_touch_the_parameters():
+    model, x, _, arrays = ready([SimpleRNN(3), Dense(1)], "float64")
+    before = arrays["params"].tobytes()
+    found = outputs(Executor, model, x, arrays)[: len(x)]
+    assert_close(found[:, None], model.predict(x), 1e-12)
+    assert arrays["params"].tobytes() == before
+
+
+@pytest.mark.parametrize(
+    ("layer", "settings", "words"),
+    [
+        (LSTM(3, name="memory"), {}, "kernel lstm_forward of layer memory has no CUDA form; those that have one are"),
+        (SimpleRNN(3), {"optimizer": "adam"}, "kernel adam of sequential: step of Adam has no CUDA form"),
+        (
+            SimpleRNN(3),
+            {"optimizer": nbrnn.SGD(0.1, global_clipnorm=1.0)},
+            "kernel clip_global_norm of sequential: step of SGD has no CUDA form",
+        ),
+        (SimpleRNN(3, go_backwards=True), {}, "kernel reverse of layer simple_rnn has no CUDA form"),
+    ],
+)
+def test_what_has_no_cuda_form_is_refused_when_the_executor_is_made(layer, settings, words):
+    model, x, y, arrays = ready([layer, Dense(1)])
+    model.compile(settings.get("optimizer", "sgd"), "mse")
+    model._start_optimizer()
+    with pytest.raises(ValueError, match=words):
+        Executor(plan_of(model, x, y), arrays | model._slots)
+
+
+def test_a_complex_model_is_refused():
+    model = support.random_model([SimpleRNN(3), Dense(1)], (3, 2), dtype="complex128")
+    model.compile("sgd", "mse")
+    x, y = Feed.contiguous(4, (3, 2)), Feed.contiguous(4, (1,))
+    with pytest.raises(ValueError, match="runs models in float32 and float64, not complex128"):
+        Executor(make_plan(model, EVALUATE, x, y, 4), {})
