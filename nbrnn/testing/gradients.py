@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -160,8 +160,8 @@ def check_seconds(model: Sequential, x: np.ndarray, method: str) -> float:
     twin.predict(x)  # compiles the kernels
     times = []
     for _ in range(3):
-        started = time.perf_counter()
+        started = perf_counter()
         twin.predict(x)
-        times.append(time.perf_counter() - started)
+        times.append(perf_counter() - started)
     passes = (1 if method == "complex" else 2) * (1 if model.loss is None else 2)
     return passes * check_size(model, len(x), x.shape[1:]) * min(times)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..checks import one_of, whole_number
 from ..gated import GRU, LSTM
 from ..kernels.activations import ACTIVATIONS
 from ..layers import Dense, Flatten, Layer
-from ..losses import Loss
+from ..losses import Loss, get_loss
 from ..model import Sequential
 from ..recurrent import Recurrent, SimpleRNN
 from .gradients import STEPS, sample_shape
@@ -76,11 +76,11 @@ def models(
         If Hypothesis is not installed.
     """
     st = _import_hypothesis().strategies
-    kinds = [_cell(cell) for cell in ([cells] if isinstance(cells, (str, type)) else cells or CELLS)]
-    acts = _chosen("activations", ACTIVATIONS if activations is None else activations, ACTIVATIONS)
+    kinds = _several("cells", CELLS if cells is None else cells, _cell)
+    acts = _names("activations", ACTIVATIONS if activations is None else activations, ACTIVATIONS)
+    chosen_losses = _several("losses", losses, _loss)
     counts, widths, inputs = _range("layers", layers, 0), _range("units", units), _range("features", features)
     lengths = None if steps is None else _range("steps", steps)
-    chosen_losses = list(losses) if isinstance(losses, (tuple, list)) else [losses]
     one_of("dtype", dtype, DTYPES)
     fixed = {} if dtype == "float64" else {"dtype": dtype}
 
@@ -163,8 +163,9 @@ def sequences(
         lengths += list(zip(low, high, strict=True))
         if asked[0] is None and model.input_shape and model.input_shape[0] is None:
             lengths[1] = (1, STEPS)
-    kinds, places = _chosen("values", values, VALUES), _chosen("layouts", layouts, LAYOUTS)
-    kind = one_of("dtype", dtype or (model.dtype.name if model else DTYPES[1]), DTYPES)
+    kinds, places = _names("values", values, VALUES), _names("layouts", layouts, LAYOUTS)
+    single = model is not None and model.dtype == np.float32
+    kind = one_of("dtype", dtype or ("float32" if single else "float64"), DTYPES)
 
     @st.composite
     def drawn_sequences(draw: Any) -> np.ndarray:
@@ -205,7 +206,7 @@ def masks(
         If Hypothesis is not installed.
     """
     st = _import_hypothesis().strategies
-    rows, (least, most), names = _range("samples", samples), _range("steps", steps), _chosen("kinds", kinds, MASKS)
+    rows, (least, most), names = _range("samples", samples), _range("steps", steps), _names("kinds", kinds, MASKS)
     needed = min(MASKS[name] for name in names)
     if most < needed:
         raise ValueError(f"steps must reach {needed} for rows of the kind {' or '.join(names)}, not {most}.")
@@ -240,6 +241,13 @@ def _cell(cell: Any) -> type[Recurrent]:
     return cell if isinstance(cell, type) and issubclass(cell, Recurrent) else CELLS[one_of("cells", cell, CELLS)]
 
 
+def _loss(loss: Any) -> Any:
+    """Return a loss as it came, None among them."""
+    if loss is not None:
+        get_loss(loss)
+    return loss
+
+
 def _range(name: str, value: Any, least: int = 1) -> tuple[int, int]:
     """Return (least, most) from a number or a pair."""
     pair = value if isinstance(value, (tuple, list)) else (value, value)
@@ -251,9 +259,14 @@ def _range(name: str, value: Any, least: int = 1) -> tuple[int, int]:
     return low, high
 
 
-def _chosen(name: str, value: Any, options: Iterable[str]) -> list[str]:
-    """Return names from one or several."""
-    names = [one_of(name, n, options) for n in ([value] if isinstance(value, str) else value)]
-    if not names:
-        raise ValueError(f"{name} is empty; known are {', '.join(options)}.")
-    return names
+def _several(name: str, value: Any, check: Callable[[Any], Any]) -> list[Any]:
+    """Return one thing or several as a list, each as `check` returns it."""
+    one = isinstance(value, (str, type, Loss)) or not isinstance(value, Iterable)
+    things = [check(thing) for thing in ([value] if one else value)]
+    if not things:
+        raise ValueError(f"{name} is empty; give at least one.")
+    return things
+
+
+def _names(name: str, value: Any, options: Iterable[str]) -> list[str]:
+    return _several(name, value, lambda thing: one_of(name, thing, options))

@@ -1,0 +1,253 @@
+"""What the strategies of nbrnn.testing draw: models, arrays and masks of every form; small and readable on failure."""
+
+import ast
+import re
+
+import numpy as np
+import pytest
+from hypothesis import Phase, find, given, settings
+from hypothesis import strategies as st
+from support import seeds
+
+import nbrnn
+from nbrnn import GRU, LSTM, Dense, Flatten, SimpleRNN, testing
+from nbrnn.cases import Case, plain_copy, run_loss
+from nbrnn.lowering import TRAIN
+from nbrnn.testing.randoms import LAYOUTS, VALUES
+
+# ---------------------------------------------------------------- models
+
+
+@given(model=testing.models(layers=(0, 2)))
+def test_the_gradients_of_all_models_are_right(model):
+    testing.assert_gradients(model)
+
+
+@given(data=st.data(), cell=st.sampled_from(("simple_rnn", "lstm", "gru")), units=st.integers(1, 5))
+def test_models_are_what_is_asked_for(data, cell, units):
+    asked = dict(layers=2, units=units, features=(2, 3), steps=4, activations="tanh", losses="mae", dtype="float32")
+    model = data.draw(testing.models(cell, **asked))
+    recurrent = [layer for layer in model.layers if hasattr(layer, "recurrent_initializer")]
+    assert [layer.kind for layer in recurrent] == [cell, cell]
+    assert {layer.units for layer in model.layers if hasattr(layer, "units")} == {units}
+    assert {layer.activation for layer in model.layers if hasattr(layer, "units")} == {"tanh"}
+    assert model.input_shape in ((4, 2), (4, 3)) and model.dtype == "float32" and model.loss.name == "mae"
+
+
+WANTED = {
+    "SimpleRNN": lambda m: isinstance(m.layers[0], SimpleRNN) and m.layers[0].activation == "relu",
+    "LSTM": lambda m: isinstance(m.layers[0], LSTM) and m.layers[0].recurrent_activation == "hard_sigmoid",
+    "GRU, reset after": lambda m: isinstance(m.layers[0], GRU) and m.layers[0].reset_after,
+    "GRU, reset before": lambda m: isinstance(m.layers[0], GRU) and not m.layers[0].reset_after,
+    "two cells": lambda m: len({layer.kind for layer in m.layers} & {"simple_rnn", "lstm", "gru"}) == 2,
+    "backwards": lambda m: m.layers[0].go_backwards and m.input_shape[0] > 1,
+    "no bias": lambda m: not m.layers[0].use_bias,
+    "sequences": lambda m: len(m.output_shape) == 2 and m.output_shape[0] == 5,
+    "Flatten": lambda m: any(isinstance(layer, Flatten) for layer in m.layers),
+    "Dense on steps": lambda m: isinstance(m.layers[-1], Dense) and len(m.output_shape) == 2,
+    "no loss": lambda m: m.loss is None and not m.compiled,
+    "Huber": lambda m: m.compiled and m.loss.name == "huber",
+}
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_models_of_every_form_are_drawn(name):
+    quick = settings(max_examples=1000, database=None, phases=[Phase.generate])
+    assert find(testing.models(), WANTED[name], settings=quick).built
+
+
+def test_models_shrink_to_one_of_everything():
+    model = find(testing.models(), lambda m: True)
+    assert len(model.layers) == 1 and model.layers[0].units == 1 and model.input_shape == (1, 1)
+    model = find(testing.models(("gru", "lstm")), lambda m: len(m.layers) >= 2 and m.input_shape[0] >= 3)
+    assert [layer.units for layer in model.layers] == [1, 1] and model.input_shape == (3, 1) and model.seed == 0
+
+
+def test_models_with_open_steps_and_models_without_recurrence():
+    model = find(testing.models(steps=None), lambda m: True)
+    assert model.input_shape == (None, 1)
+    model = find(testing.models(layers=0), lambda m: any(isinstance(layer, Flatten) for layer in m.layers))
+    assert not any(hasattr(layer, "recurrent_initializer") for layer in model.layers)
+
+
+class Turned(SimpleRNN):
+    """A recurrent layer from outside the package."""
+
+    kind = "turned"
+
+    def __init__(self, units, activation="tanh", return_sequences=False):
+        super().__init__(units, activation, return_sequences=return_sequences, go_backwards=True)
+
+
+@given(model=testing.models(cells=Turned))
+def test_a_recurrent_layer_of_ones_own_is_drawn(model):
+    assert type(model.layers[0]) is Turned and model.layers[0].go_backwards
+
+
+def test_a_failing_example_is_printed_as_the_call_that_makes_it():
+    found = []
+
+    @settings(max_examples=200, database=None, phases=[Phase.generate, Phase.shrink])
+    @given(model=testing.models("gru", dtype="float32", losses="huber"))
+    def fails(model):
+        if model.layers[0].units > 1 and not model.layers[0].reset_after:
+            found.append(model)
+            raise AssertionError("on purpose")
+
+    with pytest.raises(AssertionError, match="on purpose") as error:
+        fails()
+    text = "\n".join(error.value.__notes__)
+    start = text.index("random_model(")
+    ends = [k + 1 for k in range(start, len(text)) if text[k] == ")"]
+    call = next(text[start:end] for end in ends if parses(text[start:end]))
+    assert call.startswith("random_model(\n") and len(call) < 400
+    again = eval(call, {"random_model": testing.random_model, "GRU": GRU})
+    assert again.loss.name == "huber" and again.dtype == "float32" and again.layers[0].units == 2
+    for weight, printed in zip(found[-1].get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, printed)
+
+
+def parses(text):
+    try:
+        return bool(ast.parse(text, mode="eval"))
+    except SyntaxError:
+        return False
+
+
+@given(model=testing.models(units=(2, 4)), seed=seeds)
+def test_weights_are_random_and_moderate(model, seed):
+    weights = np.concatenate([w.reshape(-1) for w in model.get_weights()])
+    assert len(np.unique(weights)) == weights.size and np.abs(weights).max() <= 1
+    one, two = (
+        testing.random_model(
+            [type(layer)(**layer.config()) for layer in model.layers], model.input_shape, seed=s
+        ).get_weights()
+        for s in (seed, seed + 1)
+    )
+    assert not any((a == b).any() for a, b in zip(one, two, strict=True))
+
+
+def test_pre_activations_are_moderate():
+    largest = []
+
+    @settings(max_examples=300, database=None, derandomize=True, phases=[Phase.generate])
+    @given(data=st.data())
+    def look(data):
+        model = data.draw(testing.models(losses="mse"))
+        x = data.draw(testing.sequences(model))
+        executor = Case(x, model.predict(x)).executor(plain_copy(model, "float64"), TRAIN, tape=True)
+        run_loss(executor)
+        program = executor.plan.programs[len(x)]
+        named = [buffer for name, buffer in program.layout.buffers.items() if name.endswith("/a")]
+        largest.append(max(np.abs(executor.view(buffer)).max() for buffer in named))
+
+    look()
+    assert 0.5 < np.median(largest) < 2 and np.quantile(largest, 0.95) < 3 and max(largest) < 6
+
+
+# ---------------------------------------------------------------- arrays and masks
+
+
+@given(model=testing.models(), data=st.data(), samples=st.integers(1, 4))
+def test_sequences_fit_a_model(model, data, samples):
+    x = data.draw(testing.sequences(model, samples=samples))
+    assert x.shape == (samples, *model.input_shape) and x.dtype == model.dtype and np.abs(x).max() <= 2
+    assert len(model.predict(x)) == samples
+
+
+def test_sequences_of_open_steps_vectors_and_complex_models():
+    model = testing.random_model([SimpleRNN(1)], (None, 2), dtype="float32")
+    x = find(testing.sequences(model), lambda x: x.shape[1] == 5)
+    assert x.shape == (1, 5, 2) and x.dtype == "float32"
+    assert find(testing.sequences(model, steps=(7, 9)), lambda x: True).shape == (1, 7, 2)
+    assert find(testing.sequences(model, dtype="float64"), lambda x: True).dtype == "float64"
+    assert find(testing.sequences(testing.random_model([Dense(1)], (4,))), lambda x: True).shape == (1, 4)
+    model = nbrnn.Sequential([SimpleRNN(1)], input_shape=(3, 2), dtype="complex128")
+    assert find(testing.sequences(model), lambda x: True).dtype == "float64"
+    assert find(testing.sequences(), lambda x: x.size > 1).shape in ((2, 1, 1), (1, 2, 1), (1, 1, 2))
+
+
+SHAPE = (3, 4, 2)
+INSIDE = {
+    "moderate": lambda x, t: x <= 2,
+    "zero": lambda x, t: x == 0,
+    "denormal": lambda x, t: (x > 0) & (x < t.smallest_normal),
+    "large": lambda x, t: (x >= 9.99) & (x <= 1.001e4),
+    "huge": lambda x, t: (x >= 0.999 * np.sqrt(t.max)) & (x <= t.max / 1.99),
+}
+
+
+@given(seed=seeds, dtype=st.sampled_from(("float32", "float64")), values=st.sampled_from(VALUES))
+def test_values_are_of_their_kind(seed, dtype, values):
+    x = testing.random_array((8, 8, 8), seed=seed, dtype=dtype, values=values)
+    assert x.dtype == dtype and np.isfinite(x).all() and np.signbit(x).any() and not np.signbit(x).all()
+    if values == "mixed":
+        masks = [inside(np.abs(x), np.finfo(dtype)) for inside in INSIDE.values()]
+        assert np.any(masks, axis=0).all() and all(mask.any() for mask in masks)
+    else:
+        assert INSIDE[values](np.abs(x), np.finfo(dtype)).all()
+        assert values == "zero" or len(np.unique(x)) > 300
+
+
+def test_layouts_are_what_they_are_called():
+    arrays = {layout: testing.random_array(SHAPE, seed=1, layout=layout) for layout in LAYOUTS}
+    C, F, strided, backwards, fixed, windows = arrays.values()
+    assert C.flags.c_contiguous and C.flags.writeable
+    assert F.flags.f_contiguous and not F.flags.c_contiguous
+    assert strided.strides == tuple(2 * n for n in np.cumprod((8, 2 * 2, 2 * 4))[::-1]) and np.isnan(strided.base).any()
+    assert all(s < 0 for s in backwards.strides)
+    assert fixed.flags.c_contiguous and not fixed.flags.writeable
+    assert np.shares_memory(windows[0], windows[1]) and (windows[0, 1:] == windows[1, :-1]).all()
+    for same in (F, strided, fixed, backwards[::-1, ::-1, ::-1]):
+        np.testing.assert_array_equal(same, C)
+    assert testing.random_array((5, 3), layout="overlapping").shape == (5, 3)
+
+
+@given(model=testing.models(), data=st.data())
+def test_the_layout_of_an_array_changes_nothing(model, data):
+    x = data.draw(testing.sequences(model, layouts=LAYOUTS))
+    np.testing.assert_array_equal(model.predict(x), model.predict(np.ascontiguousarray(x)))
+
+
+def test_a_failing_array_is_printed_with_its_layout():
+    @settings(max_examples=200, database=None)
+    @given(x=testing.sequences(layouts=LAYOUTS, values=("moderate", "huge")))
+    def fails(x):
+        assert x.flags.writeable
+
+    with pytest.raises(AssertionError) as error:
+        fails()
+    text = "\n".join(error.value.__notes__)
+    call = re.search(r"random_array\(.*\)", text)[0]
+    again = eval(call, {"random_array": testing.random_array})
+    assert again.shape == (1, 1, 1) and not again.flags.writeable and repr(again) in text
+    assert "values='moderate', layout='read-only'" in call
+
+
+KINDS = {
+    "all": lambda row: row.all(),
+    "empty": lambda row: not row.any(),
+    "right": lambda row: row[0] and not row[-1] and (np.diff(row.astype(int)) <= 0).all(),
+    "left": lambda row: not row[0] and row[-1] and (np.diff(row.astype(int)) >= 0).all(),
+    "holes": lambda row: row[0] and row[-1] and not row.all(),
+}
+
+
+@given(data=st.data(), kind=st.sampled_from(sorted(KINDS)), samples=st.integers(1, 4))
+def test_masks_are_of_their_kind(data, kind, samples):
+    mask = data.draw(testing.masks(samples, (1, 6), kinds=kind))
+    assert mask.dtype == bool and len(mask) == samples and 1 <= mask.shape[1] <= 6
+    assert all(KINDS[kind](row) for row in mask)
+
+
+@given(mask=testing.masks((1, 4), (1, 6)))
+def test_each_row_of_a_mask_is_of_some_kind(mask):
+    assert 1 <= len(mask) <= 4 and 1 <= mask.shape[1] <= 6
+    assert all(sum(bool(of(row)) for of in KINDS.values()) == 1 for row in mask)
+
+
+def test_masks_of_several_kinds_and_small_ones():
+    mask = find(testing.masks(5, 4), lambda mask: len({tuple(row) for row in mask}) == 5)
+    assert mask.shape == (5, 4)
+    assert find(testing.masks(), lambda mask: True).tolist() == [[True]]
+    assert find(testing.masks(kinds="holes"), lambda mask: True).tolist() == [[True, False, True]]
