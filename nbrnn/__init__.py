@@ -17,6 +17,7 @@ _HOMES = {
     "gated": ("GRU", "LSTM"),
     "recurrent": ("SimpleRNN",),
     "saving": ("load_model",),
+    "tracing": ("Trace", "trace"),
     "training": ("DivergedError", "History"),
     "targets.cpu": ("get_num_threads", "set_num_threads"),
     "data": ("MaxScaler", "MinMaxScaler", "StandardScaler", "chronological_split", "sliding_windows"),
@@ -44,6 +45,7 @@ __all__ = [
     "SimpleRNN",
     "StandardScaler",
     "Table",
+    "Trace",
     "check_gradients",
     "chronological_split",
     "get_num_threads",
@@ -52,6 +54,7 @@ __all__ = [
     "read_csv",
     "set_num_threads",
     "sliding_windows",
+    "trace",
 ]
 
 if TYPE_CHECKING:
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
     from .recurrent import SimpleRNN
     from .saving import load_model
     from .targets.cpu import get_num_threads, set_num_threads
+    from .tracing import Trace, trace
     from .training import DivergedError, History
 
 

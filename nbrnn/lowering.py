@@ -114,6 +114,7 @@ def shard_program(
     for layer in model.layers:
         p.aliases[f"into {layer.name}"] = value
         value, backward = layer.lower(p, value)
+        p.aliases[f"out of {layer.name}"] = value
         backwards.append(backward)
     if mode == PREDICT:
         steps = value.shape[0] if len(value.shape) == 3 else 1

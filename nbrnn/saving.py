@@ -17,8 +17,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
 from . import losses, optimizers
-from .checks import whole_number
+from .checks import one_of, whole_number
 from .layers import LAYERS, assign
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .model import Sequential
 
 VERSION = 1
+ABOUT = ("dtype", "name", "seed")
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
@@ -113,6 +115,59 @@ def load_model(path: str | Path) -> Sequential:
     return model
 
 
+def read_model(path: str | Path) -> Sequential:
+    """Read a model from a file that `save` wrote, or from one in JSON that a person wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        One that ends in .json holds {"layers": [{"class": "SimpleRNN", "units": 2}, ...], "input_shape": [3, 1],
+        "weights": [...]}, arrays in the order of `get_weights`, or random ones where there are none; "loss" is "mse"
+        and "dtype" "float64" where they are not given.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, is no model, or its parts do not fit each other.
+    """
+    path = Path(path)
+    if path.suffix != ".json" or not path.is_file():
+        return load_model(path)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from None
+    wanted = f'{path} must hold an object with "layers", "input_shape" and perhaps "weights"'
+    if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
+        raise ValueError(f"{wanted}.")
+    unknown = set(config) - {"layers", "input_shape", "weights", "loss", "dtype", "name", "seed"}
+    if unknown:
+        raise ValueError(f"{wanted}, but no {', '.join(map(repr, sorted(unknown)))}.")
+    layers = []
+    for entry in config["layers"]:
+        if not isinstance(entry, dict) or "class" not in entry:
+            raise ValueError(f'{wanted}; a layer looks like {{"class": "SimpleRNN", "units": 2}}, not {entry!r}.')
+        kind = LAYERS[
+            one_of("class", entry["class"], [name for name, known in LAYERS.items() if known.kind != "layer"])
+        ]
+        try:
+            layers.append(kind(**{key: value for key, value in entry.items() if key != "class"}))
+        except TypeError as error:
+            raise ValueError(f"{path}: {kind.__name__}: {str(error).split('() ')[-1]}.") from None
+    about: dict[str, Any] = {"dtype": "float64", "name": path.stem, "seed": 0} | {
+        k: config[k] for k in ABOUT if k in config
+    }
+    model = model_class()(layers, config.get("input_shape"), **about)
+    if "weights" in config:
+        model.set_weights(config["weights"])
+    model.compile(loss=config.get("loss", "mse"))
+    return model
+
+
 def load_extra(path: str | Path) -> dict[str, Any]:
     """Return what `save_model` was given as `extra`; raises as `load_model` does."""
     return dict(_read(Path(path))[0].get("extra", {}))
@@ -159,15 +214,20 @@ def _model_config(model: Sequential) -> dict[str, Any]:
     }
 
 
-def _from_config(config: dict[str, Any]) -> Sequential:
+def model_class() -> type[Sequential]:
+    """Return Sequential, which itself imports this module."""
     from .model import Sequential
 
+    return Sequential
+
+
+def _from_config(config: dict[str, Any]) -> Sequential:
     layers = []
     for entry in config["layers"]:
         arguments = {k: tuple(v) if k == "input_shape" else v for k, v in entry["config"].items()}
         layers.append(LAYERS[entry["class"]](**arguments))  # type: ignore[arg-type]
     shape = tuple(config["input_shape"])
-    return Sequential(layers, input_shape=shape, seed=config["seed"], dtype=config["dtype"], name=config["name"])
+    return model_class()(layers, input_shape=shape, seed=config["seed"], dtype=config["dtype"], name=config["name"])
 
 
 def _loss_config(loss: Loss) -> dict[str, Any]:

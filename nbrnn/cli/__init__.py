@@ -13,6 +13,7 @@ from .. import __version__
 from .common import STOPPED
 from .gradcheck import gradcheck
 from .show import data, info
+from .trace import trace
 from .train import train
 
 
@@ -37,5 +38,5 @@ def main() -> None:
     """Learn, run and measure recurrent neural networks."""
 
 
-for command in (train, gradcheck, data, info):
+for command in (train, gradcheck, data, info, trace):
     main.add_command(command)

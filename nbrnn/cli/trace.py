@@ -1,0 +1,111 @@
+"""`nbrnn trace`: every number of one sequence's way through a model and back, as formulas, JSON or CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .common import UserError, one_sentence, writable, writing
+
+EXAMPLE = ("1,2,3", "4")  # the packaged model's sequence and target
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  nbrnn trace
+  nbrnn trace --sequence 1,2,3,4 --steps 4
+  nbrnn trace model.json --sequence "1,.1; 2,.2; 3,.3" --out run1
+  nbrnn trace model.safetensors --sequence rows.csv --steps 1,2
+"""
+)
+@click.argument("model", required=False)
+@click.option("--sequence", metavar="NUMBERS|FILE", help="1,2,3, with more features 1,.1; 2,.2; or a CSV file.")
+@click.option("--target", metavar="NUMBERS", help="What the output should be; without it there is no backward pass.")
+@click.option("--steps", metavar="1,2,...", help="Print these steps only.")
+@click.option("--layers", metavar="NAME,...", help="Print these layers only.")
+@click.option("--digits", default=6, show_default=True, help="Significant digits.")
+@click.option("--check", is_flag=True, help="Check the gradients by the complex step too.")
+@click.option("--out", metavar="DIR", help="Write trace.json and trace.csv here and print no formulas.")
+def trace(model: str | None, out: str | None, check: bool, **options: Any) -> None:
+    """Show every number of every step, forward and backward.
+
+    MODEL is a file that nbrnn wrote, or one in JSON: layers, input_shape and weights. Without it the model is the
+    tutorial's cell of two units, on 1, 2, 3 with the target 4. Numbers are in float64 and in the model's own (scaled)
+    units.
+    """
+    from ..saving import read_model
+    from ..targets import cpu
+    from ..tracing import trace as run
+
+    cpu.announce = lambda text: click.echo(text, err=True)
+    sequence, target = options["sequence"], options["target"]
+    with one_sentence():
+        if model is None:
+            loaded = read_model(Path(__file__).parents[1] / "tracing" / "mlm.json")
+            if sequence is None:
+                sequence, target = EXAMPLE[0], EXAMPLE[1] if target is None else target
+            elif len(_rows("--sequence", sequence)) != 3:
+                loaded = _any_length(loaded)
+        else:
+            loaded = read_model(model)
+        if sequence is None:
+            raise UserError("give the model its input: --sequence 1,2,3, or a CSV file with a row a step.")
+        x = _sequence(sequence)
+        y: Any = None if target is None else _rows("--target", target)
+        if y is not None and len(loaded.output_shape) == 1:
+            y = [number for row in y for number in row]
+        steps = options["steps"] and [k - 1 for k in _whole("--steps", options["steps"])]
+        layers = options["layers"] and [name.strip() for name in options["layers"].split(",")]
+        found = run(loaded, x, y, numeric=check)
+        most = max(len(layer.steps) for layer in found.layers)
+        if steps and max(steps) >= most:
+            raise UserError(f"--steps must be from 1 to {most}, not {max(steps) + 1}.")
+        if out is None:
+            click.echo(found.text(steps, layers, options["digits"]))
+            return
+    folder = writable(Path(out))
+    with writing(folder):
+        found.to_json(folder / "trace.json")
+        found.to_csv(folder / "trace.csv")
+    click.echo(f"Written: trace.json (lists from 0) and trace.csv (counted from 1) into the folder {folder}")
+
+
+def _any_length(model: Any) -> Any:
+    """Return the model for sequences of any length."""
+    weights, features = model.get_weights(), model.input_shape[-1]
+    model.build((None, features))
+    model.set_weights(weights)
+    return model
+
+
+def _sequence(text: str) -> Any:
+    """Return the steps: of a CSV file, or as they were typed."""
+    from ..csvfile import read_csv
+
+    try:
+        return read_csv(text).values if Path(text).is_file() else _rows("--sequence", text)
+    except OSError:  # numbers may be too long for a file's name
+        return _rows("--sequence", text)
+
+
+def _rows(option: str, text: str) -> list[list[float]]:
+    """Return numbers as rows; without ';' every number is a row."""
+    rows = [part.split(",") for part in text.strip(" ;").split(";")] if ";" in text else [[n] for n in text.split(",")]
+    try:
+        return [[float(number) for number in row] for row in rows]
+    except ValueError:
+        hint = " and there is no such file" if option == "--sequence" else ""
+        raise UserError(f"{option} must be numbers such as 1,2,3{hint}, not {text!r}.") from None
+
+
+def _whole(option: str, text: str) -> list[int]:
+    try:
+        numbers = [int(number) for number in text.split(",")]
+    except ValueError:
+        numbers = [0]
+    if min(numbers) < 1:
+        raise UserError(f"{option} must be whole numbers from 1 on, such as 1,2, not {text!r}.")
+    return numbers
