@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -167,6 +168,23 @@ def test_errors_as_small_as_rounding_are_called_so():
     with pytest.raises(AssertionError) as error:
         testing.assert_gradients(wrong)
     assert "rounding" not in str(error.value)
+
+
+@pytest.mark.parametrize(("backward", "verdict"), [(3e-17, "ok"), (3e-13, "WRONG"), (np.nan, "WRONG")])
+def test_a_sum_that_cancels_to_all_but_zero_is_no_error(monkeypatch, backward, verdict):
+    honest = nbrnn.check_gradients
+
+    def doctored(*arguments, **options):  # as if the bias' gradient were zero
+        report = honest(*arguments, **options)
+        assert max(np.abs(gradient).max() for gradient in report.gradients.values()) > 0.5
+        change = dict(relative_error=1.0, backward=backward, numeric=0.0, hint="a hint")
+        return replace(report, rows=[replace(r, **change) if "bias" in r.name else r for r in report.rows])
+
+    monkeypatch.setattr("nbrnn.testing.gradients.check_gradients", doctored)
+    model = testing.random_model([Dense(1)], (4, 1))
+    (report,) = gradient_reports(model, testing.random_array((3, 4, 1))).values()
+    assert report.passed == (verdict == "ok")
+    assert re.search(rf"dense/bias .*{verdict}\n", str(report)) and ("a hint" in str(report)) != report.passed
 
 
 # ---------------------------------------------------------------- arguments

@@ -59,6 +59,7 @@ def gradcheck(
     weight, input and first state is varied, in float64. The exit code is 0 if all gradients are right, 1 if one is
     wrong.
     """
+    from ..catalogue import WIDTH
     from ..checks import real_number, whole_number
     from ..progress import duration
     from ..targets import cpu
@@ -75,6 +76,7 @@ def gradcheck(
         smaller = _smaller(model)
         if numbers > MOST:
             raise UserError(f"{numbers:,} numbers are too many to vary one by one (at most {MOST:,}); {smaller}.")
+        click.echo(_described(network, (samples, *shape)))
         x = gradients.random_inputs(network, samples, steps, seed)
         seconds = gradients.check_seconds(network, x, method)
         if seconds > 1:
@@ -86,7 +88,8 @@ def gradcheck(
         except ArithmeticError as error:
             click.echo(error, err=True)
             ctx.exit(WRONG)
-    click.echo(_described(network, x.shape) + "\n\n" + gradients.reports_text(reports))
+    for line in ["", *gradients.reports_text(reports).splitlines()]:
+        click.echo(line if len(line) <= WIDTH else click.wrap_text(line.strip(), WIDTH, "  ", "  "))
     if not gradients.passed(reports):
         ctx.exit(WRONG)
 
@@ -137,6 +140,6 @@ def _described(model: Sequential, shape: tuple[int, ...]) -> str:
     from ..catalogue import WIDTH
 
     layers = " -> ".join(f"{layer.name} ({type(layer).__name__})" for layer in model.layers)
-    names = ("samples", "time steps", "features") if len(shape) == 3 else ("samples", "features")
-    sizes = ", ".join(f"{n} {name}" for n, name in zip(shape, names, strict=True))
+    names = ("sample", "time step", "feature") if len(shape) == 3 else ("sample", "feature")
+    sizes = ", ".join(f"{n} {name}{'s' * (n > 1)}" for n, name in zip(shape, names, strict=True))
     return click.wrap_text(f"{layers}; {model.count_params():,} weights", WIDTH) + f"\nat {sizes}, random"
