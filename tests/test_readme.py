@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import json
 import re
 import shlex
 import subprocess
@@ -137,3 +138,14 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(run, page):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", text_of(page)):
         assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_the_page_on_traces_shows_what_is_printed_and_packaged(run):
+    page = ROOT / "docs" / "tracing.md"
+    printed = run("-m", "nbrnn.cli", "trace").splitlines()
+    for block in blocks(page, "text"):
+        lines = block.splitlines()
+        first = printed.index(lines[0])
+        assert printed[first : first + len(lines)] == lines
+    (shown,) = blocks(page, "json")
+    assert json.loads(shown) == json.loads((ROOT / "nbrnn" / "tracing" / "mlm.json").read_text(encoding="utf-8"))
