@@ -6,20 +6,20 @@ Steps, units, rows and columns count from 1 here.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..checks import one_of, whole_number
-from .cells import SLOPES
+from .numbers import Numbers, Row, activation_of
+from .text_back import BACKWARD, At
 
 if TYPE_CHECKING:
     from . import LayerTrace, Step, Trace
 
 WIDTH, LABEL = 80, 12  # columns of a line, and of its label
 MOST_LINES = 3000
-Row = tuple[str, str, float]  # a label, a formula with numbers, its result
 
 EQUATIONS = {
     "SimpleRNN": "a = x Wx + h_prev Wh + b     h = {act}(a)",
@@ -32,45 +32,6 @@ EQUATIONS = {
     "Dense": "a = x W + b     y = {act}(a)",
     "Flatten": "y = the steps side by side",
 }
-
-
-class Numbers:
-    """Writes numbers, sums and products with so many significant digits."""
-
-    def __init__(self, digits: int) -> None:
-        self.digits, self.width = digits, max(13, digits + 7)
-
-    def __call__(self, value: float) -> str:
-        text = f"{float(value):.{self.digits}g}"
-        return "0" if float(text) == 0 else text
-
-    def inner(self, value: float) -> str:
-        """Return a number as it stands within a formula."""
-        text = self(value)
-        return f"({text})" if text.startswith("-") else text
-
-    def product(self, *factors: float) -> str:
-        """Return a * b * c."""
-        return "*".join([self(factors[0]), *(self.inner(f) for f in factors[1:])])
-
-    def products(self, left: Iterable[float], right: Iterable[float]) -> str:
-        """Return a1*b1 + a2*b2 + ..."""
-        return self.join(self.product(a, b) for a, b in zip(left, right, strict=True))
-
-    def sum(self, *terms: float) -> str:
-        """Return a + b + c."""
-        return self.join(self(t) for t in terms)
-
-    @staticmethod
-    def join(terms: Iterator[str]) -> str:
-        """Return terms as a sum; a negative one is subtracted."""
-        first, *others = [*terms]
-        return first + "".join(f" - {t[1:]}" if t.startswith("-") else f" + {t}" for t in others)
-
-    def vector(self, values: np.ndarray) -> str:
-        """Return (a, b, c), cut short where it is long."""
-        shown = [self(v) for v in values[:8]] + ["..."] * (len(values) > 8)
-        return "(" + ", ".join(shown) + ")"
 
 
 def trace_text(trace: Trace, steps: Sequence[int] | None, layers: Sequence[str] | None, digits: int) -> str:
@@ -95,7 +56,8 @@ def trace_text(trace: Trace, steps: Sequence[int] | None, layers: Sequence[str] 
     if trace.loss is not None:
         lines += _loss(trace, number)
         for layer in reversed(chosen):
-            lines += _layer_backward(layer, steps, number)
+            above = dict(zip(trace.layers, trace.layers[1:], strict=False)).get(layer)
+            lines += _layer_backward(layer, above, steps, number)
         if steps is None:
             for layer in chosen:
                 lines += _totals(layer, number)
@@ -209,11 +171,6 @@ def _terms(layer: LayerTrace, step: Step, k: int, gate: str, number: Numbers) ->
         yield label, number.products(state, W["Wh"][:, k]), step.hWh[k]
 
 
-def _activation(layer: LayerTrace, gate: str) -> str:
-    """Return the name of a gate's activation; n is the candidate."""
-    return str(layer.layer.activation if gate == "n" else layer.layer.recurrent_activation)
-
-
 def _plain(layer: LayerTrace, step: Step, j: int, number: Numbers) -> Iterator[Row]:
     """SimpleRNN and Dense."""
     yield from _terms(layer, step, j, "", number)
@@ -228,7 +185,7 @@ def _lstm(layer: LayerTrace, step: Step, j: int, number: Numbers) -> Iterator[Ro
         k = g * H + j
         yield from _terms(layer, step, k, gate, number)
         yield f"{gate}: a", number.sum(step.xWx[k], step.hWh[k], step.b[k]), step.a[k]
-        yield gate, f"{_activation(layer, gate)}({number(step.a[k])})", step[gate][j]
+        yield gate, f"{activation_of(layer, gate)}({number(step.a[k])})", step[gate][j]
     i, f, n, o = (step[gate][j] for gate in layer.gates)
     yield "c", number.products([f, i], [step.c_prev[j], n]), step.c[j]
     yield "s", f"{own.activation}({number(step.c[j])})", step.s[j]
@@ -248,7 +205,7 @@ def _gru(layer: LayerTrace, step: Step, j: int, number: Numbers) -> Iterator[Row
         else:
             formula = number.sum(step.xWx[k], step.b[k], step.hWh[k], step.bh[k])
         yield f"{gate}: a", formula, step.a[k]
-        yield gate, f"{_activation(layer, gate)}({number(step.a[k])})", step[gate][j]
+        yield gate, f"{activation_of(layer, gate)}({number(step.a[k])})", step[gate][j]
         if gate == "r" and "rh" in step.names:
             yield "rh", number.product(step.r[j], step.h_prev[j]), step.rh[j]
     z, h_prev, n = number(step.z[j]), number.inner(step.h_prev[j]), number.inner(step.n[j])
@@ -279,98 +236,18 @@ def _loss(trace: Trace, number: Numbers) -> list[str]:
     ]
 
 
-def _layer_backward(layer: LayerTrace, steps: Sequence[int] | None, number: Numbers) -> list[str]:
+def _layer_backward(
+    layer: LayerTrace, above: LayerTrace | None, steps: Sequence[int] | None, number: Numbers
+) -> list[str]:
     describe = BACKWARD.get(layer.kind)
     if describe is None:
         return []
     lines = _title(f"backward: {layer.name}")
     for t in reversed(_selected(len(layer.backward), steps)):
-        step, back = layer.steps[t], layer.backward[t]
-        later = layer.backward[t + 1] if t + 1 < len(layer.backward) else None
         lines += ["", f"step {t + 1}"] if _in_time(layer) else [""]
         for j in range(layer.layer.units):
-            lines += [f" unit {j + 1}", *_rows(describe(layer, step, back, later, j, number), number)]
+            lines += [f" unit {j + 1}", *_rows(describe(At(layer, above, t, j, number)), number)]
     return lines
-
-
-def _slope(upstream: float, activation: str, y: float, number: Numbers) -> str:
-    """Return dy * act', with act' from the output y."""
-    shown = number.inner(y)
-    known = {"tanh": f"(1 - {shown}^2)", "sigmoid": f"{shown}*(1 - {shown})"}
-    return f"{number(upstream)}*{known.get(activation) or number(float(SLOPES[activation](np.array(y))))}"
-
-
-def _received(
-    layer: LayerTrace, back: Step, later: Step | None, j: int, number: Numbers, future: str = ""
-) -> Iterator[Row]:
-    """Yield dh and its two sources."""
-    if later is None:
-        formula = "there is no later step"
-    elif layer.kind == "GRU":
-        formula = "what the later step hands back"
-    else:
-        formula = number.products(later.da, layer.weights["Wh"][j])
-    yield "dh loss", "from above", back.dh_loss[j]
-    yield "dh future", formula, back.dh_future[j]
-    yield "dh", number.sum(back.dh_loss[j], back.dh_future[j]), back.dh[j]
-
-
-def _rnn_back(layer: LayerTrace, step: Step, back: Step, later: Step | None, j: int, number: Numbers) -> Iterator[Row]:
-    yield from _received(layer, back, later, j, number)
-    yield "da", _slope(back.dh[j], layer.layer.activation, step.h[j], number), back.da[j]
-
-
-def _dense_back(
-    layer: LayerTrace, step: Step, back: Step, later: Step | None, j: int, number: Numbers
-) -> Iterator[Row]:
-    yield "da", _slope(back.dy[j], layer.layer.activation, step.y[j], number), back.da[j]
-
-
-def _lstm_back(layer: LayerTrace, step: Step, back: Step, later: Step | None, j: int, number: Numbers) -> Iterator[Row]:
-    yield from _received(layer, back, later, j, number)
-    yield "ds", number.product(back.dh[j], step.o[j]), back.ds[j]
-    yield "dc here", _slope(back.ds[j], layer.layer.activation, step.s[j], number), back.dc_here[j]
-    yield "dc", number.sum(back.dc_here[j], back.dc_future[j]), back.dc[j]
-    sources = {"i": (back.dc, step.n), "f": (back.dc, step.c_prev), "n": (back.dc, step.i), "o": (back.dh, step.s)}
-    for g, gate in enumerate(layer.gates):
-        k = g * layer.layer.units + j
-        left, right = sources[gate]
-        d = back[f"d{gate}"][j]
-        yield f"d{gate}", number.product(left[j], right[j]), d
-        yield f"da {gate}", _slope(d, _activation(layer, gate), step[gate][j], number), back.da[k]
-
-
-def _gru_back(layer: LayerTrace, step: Step, back: Step, later: Step | None, j: int, number: Numbers) -> Iterator[Row]:
-    yield from _received(layer, back, later, j, number)
-    H = layer.layer.units
-    dh, z = number(back.dh[j]), number.inner(step.z[j])
-    for gate, formula in (
-        ("z", f"{dh}*({number.sum(step.h_prev[j], -step.n[j])})"),
-        ("n", f"{dh}*(1 - {z})"),
-        ("r", _reset(layer, step, back, j, number)),
-    ):
-        k = layer.gates.index(gate) * H + j
-        d = back[f"d{gate}"][j]
-        yield f"d{gate}", formula, d
-        yield f"da {gate}", _slope(d, _activation(layer, gate), step[gate][j], number), back.da[k]
-
-
-def _reset(layer: LayerTrace, step: Step, back: Step, j: int, number: Numbers) -> str:
-    """Return what reaches the reset gate."""
-    H = layer.layer.units
-    if "bh" in step.names:
-        k = 2 * H + j
-        return f"{number(back.da[k])}*({number.sum(step.hWh[k], step.bh[k])})"
-    through = number.products(back.da[2 * H :], layer.weights["Wh"][j, 2 * H :])
-    return f"({through}) * {number.inner(step.h_prev[j])}"
-
-
-BACKWARD: dict[str, Callable[[LayerTrace, Step, Step, Step | None, int, Numbers], Iterator[Row]]] = {
-    "SimpleRNN": _rnn_back,
-    "Dense": _dense_back,
-    "LSTM": _lstm_back,
-    "GRU": _gru_back,
-}
 
 
 def _totals(layer: LayerTrace, number: Numbers) -> list[str]:
