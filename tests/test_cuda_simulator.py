@@ -1,5 +1,6 @@
 """The CUDA target in Numba's simulator, which needs a process of its own, against the CPU's numbers."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from cuda_cases import CASES, numbers
 from support import assert_close
 
+import nbrnn
 from nbrnn.targets import cpu
 
 HERE = Path(__file__).parent
@@ -69,3 +71,9 @@ def test_the_target_asks_for_what_is_missing(run_python):
 def test_training_on_the_cpu_does_not_load_cuda(run_python):
     code = "import sys, nbrnn, nbrnn.model; print([name for name in sys.modules if 'cuda' in name])"
     assert run_python(code) == "[]\n"
+
+
+def test_the_target_alone_imports_numba_cuda():
+    imported = re.compile(r"from numba import .*\bcuda\b|(from|import) numba\.cuda")
+    files = Path(nbrnn.__file__).parent.rglob("*.py")
+    assert {p.name for p in files if imported.search(p.read_text(encoding="utf-8"))} == {"cuda.py", "cuda_kernels.py"}
