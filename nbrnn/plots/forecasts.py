@@ -1,9 +1,8 @@
-"""Pictures of what was learned. Every function returns a matplotlib Figure of its own; pyplot is not touched."""
+"""Forecasts beside what came, and the losses of a fit."""
 
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,13 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
-from .training import History
+from ..training import History
+from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION, caption, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# Okabe and Ito's colours, which the colour-blind tell apart; each line differs in its lightness too.
-ACTUAL, PREDICTED, SPLIT, VALIDATION = "#A8A8A8", "#0072B2", "#D00000", "#E69F00"
 
 
 def plot_predictions(
@@ -63,7 +60,7 @@ def plot_predictions(
         )
     if dates is not None and len(dates) <= rows[-1]:
         raise ValueError(f"dates must hold a label for each row up to {rows[-1]}, not {len(dates)} labels.")
-    figure = Figure(figsize=(10, 8), layout="constrained")
+    figure = new_figure(10, 8)
     whole, close, errors = figure.subplots(3, 1, height_ratios=(3, 3, 2))
     errors.sharex(whole)
     count = max(2, min(zoom, len(rows) // 3))
@@ -86,14 +83,14 @@ def plot_predictions(
         if low < split < high:
             axes.axvline(split - 0.5, color=SPLIT, lw=1.8)
         _date_axis(axes, dates)
-        axes.spines[["top", "right"]].set_visible(False)
+        tidy(axes)
     low, high = whole.get_ylim()
     whole.set_ylim(low, high + 0.15 * (high - low))
     for text, side in (("training rows ", "right"), (" test rows", "left")):
         whole.text(split - 0.5, whole.get_ylim()[1], text, ha=side, va="top", color=SPLIT)
-    _caption(
+    caption(
         figure,
-        "How to read this: the red line parts the rows that the network learned from (left) from those that it never "
+        "the red line parts the rows that the network learned from (left) from those that it never "
         "saw. Each prediction is made from the true rows just before it, so a curve that only repeats the last value "
         "looks close too: judge it by its scores beside the baselines. The errors (below) should scatter around 0, and "
         "no wider to the right of the line than to the left.",
@@ -119,7 +116,7 @@ def plot_history(history: History | Mapping[str, Sequence[float]], title: str = 
     if not figures or not all(len(values) for values in figures.values()):
         raise ValueError("the history holds no finished epoch; there is nothing to draw.")
     names = [name for name in figures if not name.startswith("val_")]
-    figure = Figure(figsize=(8, 2.2 + 2.6 * len(names)), layout="constrained")
+    figure = new_figure(8, 2.2 + 2.6 * len(names))
     for name, axes in zip(names, np.ravel(figure.subplots(len(names), 1, sharex=True)), strict=True):
         for key, color, style, label in (
             (name, PREDICTED, "-", "training"),
@@ -132,22 +129,16 @@ def plot_history(history: History | Mapping[str, Sequence[float]], title: str = 
             axes.set_yscale("log")
         axes.set_ylabel(name, parse_math=False)
         axes.legend(frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
+        tidy(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     figure.suptitle(title, parse_math=False)
-    _caption(
+    caption(
         figure,
-        "How to read this: a curve that still falls wants more epochs; one that jumps, a smaller learning rate. A "
+        "a curve that still falls wants more epochs; one that jumps, a smaller learning rate. A "
         "validation curve that turns up while the training curve falls shows overfitting.",
     )
     return figure
-
-
-def _caption(figure: Figure, text: str) -> None:
-    """Put a caption at the figure's foot."""
-    lines = textwrap.fill(text, round(14.5 * figure.get_figwidth()))
-    figure.supxlabel(lines, x=0.01, ha="left", fontsize=8.5, color="#333333")
 
 
 def _date_axis(axes: Axes, dates: Sequence[str] | None) -> None:

@@ -1,0 +1,6 @@
+"""Pictures of what was learned. Every function returns a matplotlib Figure of its own; pyplot is not touched."""
+
+from .forecasts import plot_history, plot_predictions
+from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
+
+__all__ = ["ACTUAL", "PREDICTED", "SPLIT", "VALIDATION", "plot_history", "plot_predictions"]
