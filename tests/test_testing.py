@@ -6,11 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from test_house import documented, parameters, test_public_functions_are_annotated
+from test_readme import PAGES, blocks, commands
 
 import nbrnn
 from nbrnn import GRU, LSTM, Dense, SimpleRNN, testing
+from nbrnn.cli import main
 from nbrnn.layers import Layer
+from nbrnn.targets import cpu
 from nbrnn.testing.gradients import check_seconds, check_size, gradient_reports
 
 FUNCTIONS = [getattr(testing, name) for name in testing.__all__]
@@ -278,3 +282,37 @@ def test_what_a_check_costs(monkeypatch, method, loss, passes):
     clock = iter(range(100))
     monkeypatch.setattr("nbrnn.testing.gradients.perf_counter", lambda: next(clock))
     assert check_seconds(model, testing.random_array((3, 4, 1)), method) == passes * numbers  # a pass lasts 1
+
+
+# ---------------------------------------------------------------- docs/testing.md
+
+
+def call_of(text):
+    """Return the first random_model(...) of a text without its comments and spaces."""
+    text = re.sub(r"#.*", "", text[text.index("random_model(") :])
+    depth = np.cumsum([(c == "(") - (c == ")") for c in text])
+    return re.sub(r"\s|,(?=\s*[)\]])", "", text[: np.flatnonzero((depth == 0) & (np.arange(len(text)) > 12))[0] + 1])
+
+
+def assert_same_words(printed, shown):
+    """Compare texts word by word, numbers by their leading digits; those that are rounding may differ."""
+    assert [len(line.split()) for line in printed.splitlines()] == [len(line.split()) for line in shown.splitlines()]
+    for word, expected in zip(printed.split(), shown.split(), strict=True):
+        if re.fullmatch(r"-?\d+\.\d+(e[+-]\d+)?", expected):
+            assert float(word) == pytest.approx(float(expected), rel=1e-6, abs=1e-12)
+        else:
+            assert word == expected
+
+
+@pytest.mark.skipif(not cpu.JIT, reason="takes minutes in plain Python")
+def test_the_output_that_the_page_shows_is_real(run_python, tmp_path, monkeypatch):
+    page = next(page for page in PAGES if page.name == "testing.md")
+    report, example, command = blocks(page, "text")
+    monkeypatch.chdir(tmp_path)
+    printed = run_python("\n".join(blocks(page, "python")))
+    assert_same_words(printed[: printed.index("seed 0.") + 7], report)
+    assert call_of(printed[printed.index("seed 0.") :]) == call_of(example)
+    (words,) = commands(page)
+    result = CliRunner().invoke(main, words[1:])
+    assert result.exit_code == 0
+    assert_same_words(result.output.partition("lstm (LSTM)")[2], command.partition("lstm (LSTM)")[2])

@@ -114,8 +114,8 @@ def gradient_reports(
 
 
 def _without_noise(report: GradientReport) -> GradientReport:
-    """Pass rows that differ by less than one rounding of the largest gradient: sums that cancel to all but zero."""
-    noise = np.finfo(np.float64).eps * max(np.abs(gradient).max() for gradient in report.gradients.values())
+    """Pass rows that differ by no more than roundings of the largest gradient: sums that cancel to all but zero."""
+    noise = 64 * np.finfo(np.float64).eps * max(np.abs(gradient).max() for gradient in report.gradients.values())
     rows = []
     for row in report.rows:
         far = row.relative_error > max(report.tolerance, TOLERANCE)
