@@ -23,6 +23,9 @@ _HOMES = {
     "data": ("MaxScaler", "MinMaxScaler", "StandardScaler", "chronological_split", "sliding_windows"),
     "csvfile": ("Table", "read_csv"),
     "datasets": ("load_dataset",),
+    "plots.diagram": ("plot_model",),
+    "plots.forecasts": ("plot_history", "plot_predictions"),
+    "plots.windows": ("plot_windows",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("testing",)  # that are used by their own name
@@ -51,6 +54,10 @@ __all__ = [
     "get_num_threads",
     "load_dataset",
     "load_model",
+    "plot_history",
+    "plot_model",
+    "plot_predictions",
+    "plot_windows",
     "read_csv",
     "set_num_threads",
     "sliding_windows",
@@ -68,6 +75,9 @@ if TYPE_CHECKING:
     from .losses import Huber
     from .model import Sequential
     from .optimizers import SGD, Adam, RMSprop
+    from .plots.diagram import plot_model
+    from .plots.forecasts import plot_history, plot_predictions
+    from .plots.windows import plot_windows
     from .recurrent import SimpleRNN
     from .saving import load_model
     from .targets.cpu import get_num_threads, set_num_threads

@@ -1,6 +1,17 @@
 """Pictures of what was learned. Every function returns a matplotlib Figure of its own; pyplot is not touched."""
 
+from .diagram import plot_model
 from .forecasts import plot_history, plot_predictions
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
+from .windows import plot_windows
 
-__all__ = ["ACTUAL", "PREDICTED", "SPLIT", "VALIDATION", "plot_history", "plot_predictions"]
+__all__ = [
+    "ACTUAL",
+    "PREDICTED",
+    "SPLIT",
+    "VALIDATION",
+    "plot_history",
+    "plot_model",
+    "plot_predictions",
+    "plot_windows",
+]

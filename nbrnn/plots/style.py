@@ -6,13 +6,16 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, which the colour-blind tell apart; those that meet in a picture differ in lightness too.
-GREY, BLUE, SKY, ORANGE, VERMILION, GREEN = "#A8A8A8", "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73"
-INK, PALE, RED = "#333333", "#EDEDED", "#D00000"
+GREY, BLUE, SKY, ORANGE = "#A8A8A8", "#0072B2", "#56B4E9", "#E69F00"
+VERMILION, GREEN, PURPLE = "#D55E00", "#009E73", "#CC79A7"
+INK, RED = "#333333", "#D00000"
+PALE, PALE_BLUE, PALE_ORANGE = "#EDEDED", "#CDE8F8", "#F9E3B4"  # to draw over
 
 ACTUAL, PREDICTED, SPLIT, VALIDATION = GREY, BLUE, RED, ORANGE
 INPUT, STATE, OUTPUT, TARGET = SKY, BLUE, GREEN, ORANGE
@@ -25,7 +28,7 @@ DPI = 120
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches; pyplot does not know it."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
 
 
 def caption(figure: Figure, text: str) -> None:
