@@ -45,8 +45,9 @@ class Case:
 
 
 def plain_copy(model: Sequential, dtype: str) -> Sequential:
-    """Return a copy whose states come from the case alone."""
+    """Return a copy whose states come from the case alone, and whose only figure is the loss."""
     twin = copy_model(model, dtype)
+    twin.metrics = []
     for layer in twin.layers:
         if isinstance(layer, Recurrent):
             layer.stateful = layer.return_state = False

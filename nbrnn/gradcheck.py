@@ -155,7 +155,7 @@ def _case(model: Sequential, x: Any, y: Any, initial_state: Any, seed: int) -> C
     units = model._units()
     projected = y is None or model.loss is None
     if projected:
-        model.loss, model.metrics = PROJECTION, []
+        model.loss = PROJECTION
         steps = x.shape[1:2] if len(model.output_shape) == 2 else ()
         y = rng.normal(size=(len(x), *steps, known(model.output_shape[-1])))
     x, y = model._pair(x, y)
@@ -175,7 +175,7 @@ def _case(model: Sequential, x: Any, y: Any, initial_state: Any, seed: int) -> C
 
 def _complex_step(model: Sequential, case: Case, loss: float) -> dict[str, np.ndarray]:
     twin, case = plain_copy(model, "complex128"), case.complex()
-    twin.loss, twin.metrics = model.loss, []
+    twin.loss = model.loss
     executor = case.executor(twin, EVALUATE)
     here = run_loss(executor)
     if abs(here.real - loss) > 1e-12 * max(1.0, abs(loss)):

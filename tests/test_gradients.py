@@ -114,6 +114,15 @@ def test_the_published_gradients():
         np.testing.assert_allclose(report.gradients[name], numbers, rtol=0, atol=1e-6, err_msg=name)
 
 
+def test_metrics_are_no_part_of_the_loss():
+    model = random_model([SimpleRNN(3), Dense(2)], (4, 2), seed=8)
+    x, y = random_data(model, 3, 9)
+    model.compile("sgd", "mse", metrics=["mae", "huber"])
+    report = nbrnn.check_gradients(model, x, y)
+    assert report.passed and report.loss == pytest.approx(model.evaluate(x, y)[0], rel=1e-12)
+    assert nbrnn.trace(model, x[0], y[0]).loss == pytest.approx(model.evaluate(x[:1], y[:1])[0], rel=1e-12)
+
+
 def test_central_differences_agree_with_the_complex_step():
     model = random_model([SimpleRNN(3, "tanh"), Dense(2, "sigmoid")], (4, 2), seed=8)
     x, y = random_data(model, 3, 9)
