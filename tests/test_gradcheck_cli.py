@@ -202,6 +202,7 @@ def test_what_takes_long_is_said_before(monkeypatch, seconds, said, warned):
     announced = f"varying 33 numbers, each at the price of a forward pass: about {said}\n"
     assert (announced in result.stdout.split(OUTPUTS)[0]) == bool(said)
     assert result.stderr.startswith("For a shorter check take fewer --units") if warned else result.stderr == ""
+    assert max(map(len, result.output.splitlines())) <= 80
 
 
 def test_nothing_is_wider_than_80_columns():

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import test_house
 from click.testing import CliRunner
-from test_house import documented, parameters, test_public_functions_are_annotated
 from test_readme import PAGES, blocks, commands
 
 import nbrnn
@@ -46,10 +46,10 @@ class Reverse(Layer):
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_docstrings_and_signatures_agree(function, monkeypatch):
-    assert documented(function.__doc__, "Parameters") == parameters(function)
-    assert re.match(r"[A-Z].*[.:]\n", function.__doc__) and documented(function.__doc__, "Raises")
+    assert test_house.documented(function.__doc__, "Parameters") == test_house.parameters(function)
+    assert re.match(r"[A-Z].*[.:]\n", function.__doc__) and test_house.documented(function.__doc__, "Raises")
     monkeypatch.setattr(nbrnn, function.__name__, function, raising=False)
-    test_public_functions_are_annotated(function.__name__)
+    test_house.test_public_functions_are_annotated(function.__name__)
 
 
 LAZY = """

@@ -82,7 +82,7 @@ def gradcheck(
         if seconds > 1:
             click.echo(f"varying {numbers:,} numbers, each at the price of a forward pass: about {duration(seconds)}")
         if seconds > 60:
-            click.echo(f"For a shorter check {smaller}; Ctrl-C stops this one.", err=True)
+            click.echo(click.wrap_text(f"For a shorter check {smaller}; Ctrl-C stops this one.", WIDTH), err=True)
         try:
             reports = gradients.gradient_reports(network, x, method=method, tolerance=tolerance, seed=seed)
         except ArithmeticError as error:
