@@ -199,20 +199,21 @@ class SimpleRNN(Recurrent):
     def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
         (h,) = states
         steps, samples, _ = x.shape
-        Wx, Wh, code = (
-            self._buffer(p, "kernel"),
-            self._buffer(p, "recurrent_kernel"),
-            ACTIVATIONS.index(self.activation),
-        )
+        Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
+        code = ACTIVATIONS.index(self.activation)
         a = self.buffer(p, "a", steps, samples, self.units) if p.options.tape else None
         p.call("simple_rnn_forward", x=x, Wx=Wx, Wh=Wh, b=self.bias(p), activation=code, initial=int(given), h=h, a=a)
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da = self.buffer(p, "da", steps, samples, self.units)
-            dh0 = self.first_gradient(p, given, samples)
-            WhT = transposed(p, Wh) if steps > 1 or dh0 else None
-            p.call("simple_rnn_backward", Wh=Wh, WhT=WhT, h=h, activation=code, dh=dh, da=da, dh0=dh0)
+            self.through_time(p, Wh, h, dh, da, self.first_gradient(p, given, samples))
             self.gradients(p, x, da, h, given)
             return input_gradient(p, da, Wx, x, self.name) if wanted else None
 
         return backward
+
+    def through_time(self, p: Program, Wh: Buffer, h: Buffer, dh: Buffer, da: Buffer, dh0: Buffer | None) -> None:
+        """Add the call that goes back through the steps, from dL/dh to dL/da and, where it is wanted, dL/dh_0."""
+        WhT = transposed(p, Wh) if da.shape[0] > 1 or dh0 else None
+        code = ACTIVATIONS.index(self.activation)
+        p.call("simple_rnn_backward", Wh=Wh, WhT=WhT, h=h, activation=code, dh=dh, da=da, dh0=dh0)

@@ -1,0 +1,71 @@
+"""Five layers that all look like SimpleRNN: four have a fault in their backward pass. Lesson 5 is about finding them.
+
+Forward they are SimpleRNN. Look here only after you have questioned them with `check_gradients`.
+"""
+
+from __future__ import annotations
+
+from .layers import weight_gradient
+from .program import Buffer, Program
+from .recurrent import SimpleRNN
+
+
+class SuspectA(SimpleRNN):
+    """A layer with SimpleRNN's forward pass and, perhaps, its backward pass."""
+
+    kind = "suspect_a"
+
+    def through_time(self, p: Program, Wh: Buffer, h: Buffer, dh: Buffer, da: Buffer, dh0: Buffer | None) -> None:
+        """Forget what comes from the future: dh_(t-1) gains nothing from da_t."""
+        nothing = self.buffer(p, "nothing", *Wh.shape)  # no call writes it: zeros
+        super().through_time(p, nothing, h, dh, da, None)
+        if dh0 is not None:
+            p.call("input_gradient", da=da[0], W=Wh, dx=dh0)
+
+
+class SuspectB(SimpleRNN):
+    """A layer with SimpleRNN's forward pass and, perhaps, its backward pass."""
+
+    kind = "suspect_b"
+
+    def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool) -> None:
+        """Count the bias at the last step only, though every step uses it."""
+        super().gradients(p, x, da, h, given)
+        if self.use_bias:
+            last = da.shape[0] - 1
+            spare = self.buffer(p, "spare", x.shape[2], self.units)
+            weight_gradient(p, x[last:], da[last:], spare, f"{self.name}/bias")
+
+
+class SuspectC(SimpleRNN):
+    """A layer with SimpleRNN's forward pass and, perhaps, its backward pass."""
+
+    kind = "suspect_c"
+
+
+class SuspectD(SimpleRNN):
+    """A layer with SimpleRNN's forward pass and, perhaps, its backward pass."""
+
+    kind = "suspect_d"
+
+    def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool) -> None:
+        """Multiply da_t with h_t, the state after the step, instead of h_(t-1), the one before."""
+        super().gradients(p, x, da, h, given)
+        weight_gradient(p, h[1:], da, f"{self.name}/recurrent_kernel", None)
+
+
+class SuspectE(SimpleRNN):
+    """A layer with SimpleRNN's forward pass and, perhaps, its backward pass."""
+
+    kind = "suspect_e"
+
+    def through_time(self, p: Program, Wh: Buffer, h: Buffer, dh: Buffer, da: Buffer, dh0: Buffer | None) -> None:
+        """Take the slope of another activation: y (1 - y), the sigmoid's, where tanh has 1 - y^2."""
+        own, self.activation = self.activation, "sigmoid" if self.activation != "sigmoid" else "tanh"
+        try:
+            super().through_time(p, Wh, h, dh, da, dh0)
+        finally:
+            self.activation = own
+
+
+SUSPECTS = {"A": SuspectA, "B": SuspectB, "C": SuspectC, "D": SuspectD, "E": SuspectE}
