@@ -46,7 +46,8 @@ def models(
     """Return a strategy for models made by `random_model`: recurrent layers, perhaps with Dense and Flatten on top.
 
     It draws the layers' options too: activations, gates' activations, use_bias, go_backwards, return_sequences, and
-    both forms of the GRU's reset. Examples shrink to one unit, one step and one feature.
+    both forms of the GRU's reset. Examples shrink to one unit, one step and one feature. A test that runs models needs
+    Hypothesis' setting deadline=None: its first examples compile kernels.
 
     Parameters
     ----------
