@@ -15,6 +15,7 @@ from .gradcheck import gradcheck
 from .show import data, info
 from .trace import trace
 from .train import train
+from .tutorial import tutorial
 
 
 class Commands(click.Group):
@@ -38,5 +39,5 @@ def main() -> None:
     """Learn, run and measure recurrent neural networks."""
 
 
-for command in (train, gradcheck, data, info, trace):
+for command in (train, gradcheck, data, info, trace, tutorial):
     main.add_command(command)

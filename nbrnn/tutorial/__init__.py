@@ -1,0 +1,197 @@
+"""What lessons use: `check` compares an answer with the engine's, `show` hands over a picture.
+
+In a notebook `check` prints its verdict and `show` displays the picture; `nbrnn tutorial` stops at the first wrong
+answer and writes pictures to files.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..catalogue import WIDTH
+from ..checks import real_number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Picture", "Session", "WrongAnswer", "check", "open_session", "show"]
+
+ENOUGH = 6  # numbers of an array that a sentence shows
+
+
+class WrongAnswer(Exception):
+    """An answer that is not the engine's; the message says which quantity, how far off, and a hint."""
+
+
+@dataclass
+class Session:
+    """A run of a lesson, or of a learner's answers, by the command line."""
+
+    say: Callable[[str], Any]
+    folder: Path | None = None  # where pictures go; None: nowhere
+    pictures: list[str] = field(default_factory=list)
+    passed: int = 0
+
+
+_session: ContextVar[Session | None] = ContextVar("session", default=None)
+
+
+@contextmanager
+def open_session(session: Session) -> Iterator[Session]:
+    """Let `check` and `show` report to a session."""
+    token = _session.set(session)
+    try:
+        yield session
+    finally:
+        _session.reset(token)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that a notebook displays."""
+
+    name: str
+    figure: Figure
+
+    def _repr_png_(self) -> bytes:
+        from ..plots.style import DPI
+
+        png = io.BytesIO()
+        self.figure.savefig(png, format="png", dpi=DPI)
+        return png.getvalue()
+
+
+def show(figure: Figure, name: str) -> Picture:
+    """Show a picture: in a notebook as the value of a cell, under `nbrnn tutorial run` as a file with its path printed.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    name : str
+        Of the file, without its ending; letters, digits, - and _.
+
+    Returns
+    -------
+    Picture
+
+    Raises
+    ------
+    ValueError
+        If the name holds other characters, or was used in this run already.
+    """
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(f"a picture's name must hold letters, digits, - and _ only, not {name!r}.")
+    picture, session = Picture(name, figure), _session.get()
+    if session is None or session.folder is None:
+        return picture
+    if name in session.pictures:
+        raise ValueError(f"two pictures of this run have the name {name!r}; names must differ.")
+    from ..saving import write_whole
+
+    session.pictures.append(name)
+    path = session.folder / f"{name}.png"
+    write_whole(path, picture._repr_png_())
+    session.say(f"picture: {path}")
+    return picture
+
+
+def check(name: str, yours: Any, ours: Any, hint: str = "", tolerance: float = 1e-9) -> None:
+    """Compare a learner's answer with the right one and say what came of it.
+
+    An answer is right if no number is farther off than `tolerance` times the largest of the right numbers, or times 1
+    if they are smaller.
+
+    Parameters
+    ----------
+    name : str
+        Of the quantity, as the learner knows it: "count_windows(10, 3)".
+    yours : number, array or str
+        The answer; `...` or None means that there is none yet.
+    ours : number, array or str
+        What is right. Words are compared without regard to capitals.
+    hint : str
+        What to think of when the answer is wrong.
+    tolerance : float, default 1e-9
+
+    Raises
+    ------
+    WrongAnswer
+        If the answer is wrong and `nbrnn tutorial check` runs; elsewhere the same sentence is printed.
+    ValueError
+        If `tolerance` is not a number of at least 0.
+    """
+    problem = _problem(name, yours, ours, real_number("tolerance", tolerance))
+    session = _session.get()
+    if problem is None:
+        (session.say if session else print)(f"ok     {name} = {_shown(ours)}")
+        if session:
+            session.passed += 1
+        return
+    text = f"WRONG  {problem}" + (f"\n       Hint: {hint}" if hint else "")
+    if session:
+        raise WrongAnswer(text)
+    print(text)
+
+
+def _problem(name: str, yours: Any, ours: Any, tolerance: float) -> str | None:
+    """Return what is wrong with an answer, or None."""
+    if yours is ... or yours is None:
+        what = "is not answered yet: put your answer where the three dots stand"
+        return f"{name} {what}." if yours is ... else f"{name} is None: does your function return what it computed?"
+    if isinstance(ours, str):
+        right = isinstance(yours, str) and yours.strip().casefold() == ours.strip().casefold()
+        return None if right else f"{name}: yours is {yours!r}, ours is {ours!r}."
+    wanted = np.asarray(ours)
+    try:
+        given = np.asarray(yours)
+    except ValueError:
+        return f"{name}: yours has rows of different lengths; it must have the shape {wanted.shape}."
+    if given.dtype.kind not in "biufc":
+        kind = "a number" if wanted.ndim == 0 else f"an array of numbers of the shape {wanted.shape}"
+        return f"{name}: yours is {_short(yours)}, but it must be {kind}."
+    if given.shape != wanted.shape and not given.size == wanted.size == 1:
+        return f"{name}: yours has the shape {given.shape}, ours has {wanted.shape}."
+    given = given.reshape(wanted.shape)
+    if not wanted.size:
+        return None
+    limit = tolerance * max(1.0, float(np.abs(wanted).max()))
+    # Python's subtraction would wrap around in small and unsigned integers.
+    difference = given.astype(np.result_type(given, np.float64)) - wanted
+    wrong = np.argwhere(~(np.abs(difference) <= limit))
+    if not len(wrong):
+        return None
+    place = tuple(int(k) for k in wrong[0])
+    where = name + (f"[{', '.join(map(str, place))}]" if place else "")
+    return f"{where}: yours is {_number(given[place])}, ours is {_number(wanted[place])}, the difference is " + (
+        f"{_number(difference[place])}."
+    )
+
+
+def _number(value: Any) -> str:
+    return f"{value:.10g}" if np.asarray(value).dtype.kind != "b" else str(value)
+
+
+def _shown(value: Any) -> str:
+    """Return a right answer as text, or its shape where it is long."""
+    if isinstance(value, str):
+        return value
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return _number(array[()])
+    if array.size > ENOUGH:
+        return f"an array of the shape {array.shape}"
+    return np.array2string(array, separator=", ").replace("\n", "")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= WIDTH // 2 else f"a {type(value).__name__}"

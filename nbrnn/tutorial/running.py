@@ -1,0 +1,142 @@
+"""Run a lesson's cells in order, and a learner's answers in its checks."""
+
+from __future__ import annotations
+
+import textwrap
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import Session, WrongAnswer, open_session
+from .lessons import Lesson
+from .terminal import render
+
+Say = Callable[[str], Any]
+
+
+def run_lesson(
+    lesson: Lesson,
+    folder: Path | None,
+    say: Say = print,
+    quick: bool = False,
+    solutions: bool = False,
+    go_on: Callable[[int, int], bool] = lambda done, of: True,
+) -> bool:
+    """Run a lesson's cells in order; text, code and output are said, pictures written.
+
+    Parameters
+    ----------
+    lesson : Lesson
+    folder : Path or None
+        Where pictures go.
+    say : callable
+        Called with each text.
+    quick : bool
+        The value of the lesson's QUICK: shorter fits.
+    solutions : bool
+        Whether solutions and checks run too; otherwise exercises are shown and left open.
+    go_on : callable
+        Called after each cell with how many are done, and of how many; False ends the run.
+
+    Returns
+    -------
+    bool
+        Whether the run came to the end of the lesson.
+    """
+    cells = [cell for cell in lesson.cells if solutions or cell.tag not in ("solution", "check")]
+    namespace: dict[str, Any] = {"__name__": "lesson"}
+    with open_session(Session(say, folder)):
+        for k, cell in enumerate(cells, start=1):
+            if cell.kind == "markdown":
+                say(render(cell.source))
+            else:
+                say(textwrap.indent(cell.source, "  | ", lambda line: True))
+                _execute(cell.text, lesson.path, namespace)
+                if cell is lesson.setup:
+                    namespace["QUICK"] = quick
+            say("")
+            if k < len(cells) and not go_on(k, len(cells)):
+                return False
+    return True
+
+
+def check_answers(lesson: Lesson, path: Path, say: Say = print) -> bool:
+    """Run a learner's file, then the lesson's checks on what it defines; say each verdict up to the first wrong one.
+
+    Parameters
+    ----------
+    lesson : Lesson
+    path : Path
+        The learner's Python file, as `exercise_file` begins it.
+    say : callable
+        Called with each text.
+
+    Returns
+    -------
+    bool
+        Whether all checks passed.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no text file, or the lesson has no exercises.
+    """
+    asked, text = lesson.answers(), read_answers(path)
+    namespace: dict[str, Any] = {"__name__": "lesson"}
+    answers: dict[str, Any] = {"__name__": "answers", "__file__": str(path)}
+    with open_session(Session(say)) as session:
+        _execute(lesson.setup.text, lesson.path, namespace)
+        try:
+            _execute(text, path, answers)
+            namespace |= {name: answers[name] for name in asked if name in answers}
+            for cell in lesson.tagged("check"):
+                _execute(cell.text, lesson.path, namespace)
+        except WrongAnswer as wrong:
+            say(str(wrong))
+            return False
+        except (Exception, SystemExit) as error:
+            say(_explained(error, path, text.splitlines(), lesson))
+            return False
+        return session.passed > 0
+
+
+def read_answers(path: Path) -> str:
+    """Return the text of a learner's file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no text file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; `nbrnn tutorial exercises` writes one to begin with.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text file in UTF-8; give the Python file with your answers.") from None
+
+
+def _execute(text: str, path: Path, namespace: dict[str, Any]) -> None:
+    exec(compile(text, str(path), "exec", dont_inherit=True), namespace)
+
+
+def _explained(error: BaseException, path: Path, lines: list[str], lesson: Lesson) -> str:
+    """Return what went wrong in a learner's file: type, message, line."""
+    said, number = str(error), None
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        said, number = error.msg, error.lineno
+    message = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == str(path):
+            number = frame.lineno
+    if number is not None:
+        code = lines[number - 1].strip() if 0 < number <= len(lines) else ""
+        return f"ERROR  {message}\n       {path}, line {number}: {code}"
+    if isinstance(error, NameError) and error.name in lesson.answers():
+        return f"WRONG  {path} does not define {error.name}, which lesson {lesson.number} asks for."
+    return f"WRONG  a check cannot use what {path} gives it: {message}"

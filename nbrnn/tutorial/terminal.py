@@ -1,0 +1,53 @@
+"""Text cells for a terminal: paragraphs and lists wrapped, headings underlined, blocks and tables as they stand."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from ..catalogue import WIDTH
+
+ITEM = re.compile(r"(\s*)([-*]|\d+\.) ")
+PART = re.compile(
+    r"^```[^\n]*\n(?P<block>.*?)\n```$"
+    r"|^#+ (?P<heading>[^\n]+)"
+    r"|^(?P<table>\|[^\n]*(?:\n\|[^\n]*)*)"
+    r"|^(?P<text>[^\n]+(?:\n(?!```|#|\|)[^\n]+)*)",
+    re.S | re.M,
+)
+
+
+def render(text: str, width: int = WIDTH) -> str:
+    """Return Markdown as plain lines of at most `width` columns, but for blocks, tables and long words."""
+    done = []
+    for part in PART.finditer(text):
+        kind, content = part.lastgroup, part[part.lastgroup or 0]
+        if kind == "block":
+            done.append(textwrap.indent(content, "    "))
+        elif kind == "heading":
+            done.append(f"{plain(content)}\n{('=' if part[0].startswith('# ') else '-') * len(plain(content))}")
+        else:
+            done.append(content if kind == "table" else _wrapped(content.splitlines(), width))
+    return "\n\n".join(done)
+
+
+def plain(text: str) -> str:
+    """Return a line without Markdown's bold signs, its links as 'text (address)'."""
+    return re.sub(r"\[([^]]+)\]\(([^)]+)\)", r"\1 (\2)", text.replace("**", ""))
+
+
+def _wrapped(lines: list[str], width: int) -> str:
+    """Fill a paragraph, or a list item by item."""
+    items: list[str] = []
+    for line in lines:
+        if ITEM.match(line) or not items:
+            items.append(line.rstrip())
+        else:
+            items[-1] += " " + line.strip()
+    filled = []
+    for item in items:
+        match = ITEM.match(item)
+        indent = " " * len(match[0]) if match else ""
+        options = {"break_long_words": False, "break_on_hyphens": False}
+        filled.append(textwrap.fill(plain(item), width, subsequent_indent=indent, **options))  # type: ignore[arg-type]
+    return "\n".join(filled)
