@@ -284,6 +284,12 @@ def test_what_a_check_costs(monkeypatch, method, loss, passes):
     assert check_seconds(model, testing.random_array((3, 4, 1)), method) == passes * numbers  # a pass lasts 1
 
 
+def test_metrics_change_nothing():
+    model = testing.random_model([SimpleRNN(2), Dense(1)], (3, 1))
+    model.compile("adam", "mse", metrics=["mae", "huber"])
+    testing.assert_gradients(model)
+
+
 # ---------------------------------------------------------------- docs/testing.md
 
 
