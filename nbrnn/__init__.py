@@ -25,6 +25,7 @@ _HOMES = {
     "datasets": ("load_dataset",),
     "plots.diagram": ("plot_model",),
     "plots.forecasts": ("plot_history", "plot_predictions"),
+    "plots.steps": ("plot_step_errors",),
     "plots.windows": ("plot_windows",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -57,6 +58,7 @@ __all__ = [
     "plot_history",
     "plot_model",
     "plot_predictions",
+    "plot_step_errors",
     "plot_windows",
     "read_csv",
     "set_num_threads",
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from .optimizers import SGD, Adam, RMSprop
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_history, plot_predictions
+    from .plots.steps import plot_step_errors
     from .plots.windows import plot_windows
     from .recurrent import SimpleRNN
     from .saving import load_model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def _on(done: int, of: int) -> bool:
 def _pause(done: int, of: int) -> bool:
     """Wait for Enter; q or the end of the input ends the run."""
     click.echo(f"-- cell {done} of {of}: Enter goes on, q leaves -- ", nl=False)
-    line = click.get_text_stream("stdin").readline()
+    line = sys.stdin.readline()
     click.echo()
     return bool(line) and line.strip().lower() not in ("q", "quit")
 

@@ -2,6 +2,7 @@
 
 from .diagram import plot_model
 from .forecasts import plot_history, plot_predictions
+from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
 from .windows import plot_windows
 
@@ -13,5 +14,6 @@ __all__ = [
     "plot_history",
     "plot_model",
     "plot_predictions",
+    "plot_step_errors",
     "plot_windows",
 ]

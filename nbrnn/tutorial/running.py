@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +50,7 @@ def run_lesson(
             if cell.kind == "markdown":
                 say(render(cell.source))
             else:
-                say(textwrap.indent(cell.source, "  | ", lambda line: True))
+                say("\n".join(f"  | {line}".rstrip() for line in cell.source.splitlines()))
                 _execute(cell.text, lesson.path, namespace)
                 if cell is lesson.setup:
                     namespace["QUICK"] = quick

@@ -32,8 +32,9 @@ def render(text: str, width: int = WIDTH) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a line without Markdown's bold signs, its links as 'text (address)'."""
-    return re.sub(r"\[([^]]+)\]\(([^)]+)\)", r"\1 (\2)", text.replace("**", ""))
+    """Return a line without Markdown's signs for bold and emphasis, its links as 'text (address)'."""
+    text = re.sub(r"\[([^]]+)\]\(([^)]+)\)", r"\1 (\2)", text.replace("**", ""))
+    return re.sub(r"(?<![\w*`])\*(\S|\S[^*]*\S)\*(?![\w*`])", r"\1", text)
 
 
 def _wrapped(lines: list[str], width: int) -> str:
