@@ -108,8 +108,8 @@ def check_gradients(
     x : array (samples, time steps, features) or (samples, features)
         A few short samples: every number of the model and of x costs a forward pass.
     y : array, optional
-        Targets for the model's loss. Without them, or without a loss, all outputs and last states are projected on
-        random directions, which shows the gradient of each.
+        Targets for the model's loss. Without them all outputs and last states are projected on random directions,
+        which shows the gradient of each.
     initial_state : dict or list of arrays (samples, units), optional
         The recurrent layers' first states, as for `Sequential.predict`. If not given: zeros with targets, random
         numbers without.
@@ -128,7 +128,7 @@ def check_gradients(
     Raises
     ------
     ValueError
-        If the model is not built, or an array does not fit it.
+        If the model is not built, has no loss for targets, or an array does not fit it.
     ArithmeticError
         If the complex forward pass has another real part than the float64 one: a kernel treats complex numbers wrongly.
     """
@@ -153,7 +153,7 @@ def _case(model: Sequential, x: Any, y: Any, initial_state: Any, seed: int) -> C
     rng = np.random.default_rng(seed)
     x = model._samples(x)
     units = model._units()
-    projected = y is None or model.loss is None
+    projected = y is None
     if projected:
         model.loss = PROJECTION
         steps = x.shape[1:2] if len(model.output_shape) == 2 else ()
@@ -174,11 +174,12 @@ def _case(model: Sequential, x: Any, y: Any, initial_state: Any, seed: int) -> C
 
 
 def _complex_step(model: Sequential, case: Case, loss: float) -> dict[str, np.ndarray]:
-    twin, case = plain_copy(model, "complex128"), case.complex()
+    twin, real_case, case = plain_copy(model, "complex128"), case, case.complex()
     twin.loss = model.loss
     executor = case.executor(twin, EVALUATE)
     here = run_loss(executor)
-    if abs(here.real - loss) > 1e-12 * max(1.0, abs(loss)):
+    scale = max(1.0, abs(loss), float(np.abs(model.predict(real_case.x)).max()))  # a projection may cancel
+    if abs(here.real - loss) > 1e-12 * scale:
         raise ArithmeticError(
             f"the complex forward pass gives the loss {here.real!r}, the float64 one {loss!r}: "
             "a kernel treats complex numbers wrongly."
@@ -246,7 +247,8 @@ def _hint(backward: np.ndarray, numeric: np.ndarray) -> str:
         return "the sign is flipped."
     if backward.ndim == 2 and near(backward.T, numeric):
         return "the matrix is transposed."
-    ratio = float((backward * numeric).sum() / (numeric * numeric).sum())
-    if near(backward / ratio if ratio else backward, numeric):
+    square = float((numeric * numeric).sum())
+    ratio = float((backward * numeric).sum()) / square if square else 0.0
+    if abs(ratio - 1) > 1e-3 and near(backward / ratio if ratio else backward, numeric):
         return f"it is {ratio:.4g} times the right one: a factor, a mean for a sum, or a second backward pass added?"
     return "some terms are missing or wrong: look at what flows from the future (dh) and at the activation's slope."

@@ -312,7 +312,7 @@ def command(environment):
     return start
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["data"], ["info"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [[], *([name] for name in sorted(main.commands))], ids=" ".join)
 def test_help_has_an_example_and_fits_80_columns(command, arguments):
     output = command(*arguments, "--help").communicate(timeout=60)[0].decode()
     assert max(map(len, output.splitlines())) <= 80

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -25,6 +25,14 @@ def one_sentence() -> Iterator[None]:
         yield
     except (ValueError, FileNotFoundError) as error:
         raise UserError(str(error)) from error
+
+
+def refuse_given(ctx: click.Context, options: Iterable[str], owner: str) -> None:
+    """Refuse options that something else decides."""
+    given = [name for name in options if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+    if given:
+        names = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise UserError(f"{owner} decides {names} itself; leave that out.")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import UserError, one_sentence
+from .common import UserError, one_sentence, refuse_given
 
 if TYPE_CHECKING:
     from ..model import Sequential
@@ -96,13 +96,10 @@ def gradcheck(
 
 def _saved(ctx: click.Context, path: str) -> Sequential:
     """Read a model file; what it decides itself is refused."""
-    from ..saving import load_model
+    from ..saving import read_model
 
-    given = [name for name in RANDOM if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
-    if given:
-        names = " and ".join("--" + name.replace("_", "-") for name in given)
-        raise UserError(f"the model in {path} decides {names} itself; leave that out.")
-    return load_model(path)
+    refuse_given(ctx, RANDOM, f"the model in {path}")
+    return read_model(path)
 
 
 def _random(options: dict[str, Any], steps: int | None, seed: int) -> Sequential:

@@ -11,7 +11,7 @@ from .common import one_sentence
 @click.command(epilog="Example:  nbrnn data sunspots")
 @click.argument("name", required=False)
 def data(name: str | None) -> None:
-    """List the packaged series, or show one: origin, licence, statistics."""
+    """List the packaged series, or show one with its origin."""
     from ..catalogue import describe_series, list_series
 
     with one_sentence():
@@ -20,7 +20,7 @@ def data(name: str | None) -> None:
 
 @click.command(epilog="Example:  nbrnn info")
 def info() -> None:
-    """Show versions, threads, the JIT and the cache of compiled kernels."""
+    """Show versions, threads, the JIT and the kernels' cache."""
     import platform
     from importlib.metadata import version
 

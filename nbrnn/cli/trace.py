@@ -30,7 +30,7 @@ Examples:
 @click.option("--check", is_flag=True, help="Check the gradients by the complex step too.")
 @click.option("--out", metavar="DIR", help="Write trace.json and trace.csv here and print no formulas.")
 def trace(model: str | None, out: str | None, check: bool, **options: Any) -> None:
-    """Show every number of every step, forward and backward.
+    """Show every number of every step, forward and back.
 
     MODEL is a file that nbrnn wrote, or one in JSON: layers, input_shape and weights. Without it the model is the
     tutorial's cell of two units, on 1, 2, 3 with the target 4. Numbers are in float64 and in the model's own (scaled)

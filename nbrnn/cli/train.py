@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import STOPPED, UserError, one_sentence, writable, writing
+from .common import STOPPED, UserError, one_sentence, refuse_given, writable, writing
 
 if TYPE_CHECKING:
     from ..forecasting import Comparison
@@ -112,10 +112,7 @@ def _refuse_with_lesson(ctx: click.Context, series: str) -> None:
     """Refuse what the lesson decides itself."""
     if series != "sunspots":
         raise UserError(f"--lesson is about sunspots: nbrnn train sunspots --lesson, not {series}.")
-    given = [name for name in FIXED if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
-    if given:
-        names = " and ".join("--" + name.replace("_", "-") for name in given)
-        raise UserError(f"--lesson decides {names} itself; leave that out.")
+    refuse_given(ctx, FIXED, "--lesson")
 
 
 def _draw(problem: Problem, comparison: Comparison, path: Path) -> None:
