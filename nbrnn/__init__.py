@@ -26,6 +26,8 @@ _HOMES = {
     "plots.diagram": ("plot_model",),
     "plots.forecasts": ("plot_history", "plot_predictions"),
     "plots.steps": ("plot_step_errors",),
+    "plots.traces": ("plot_hidden", "plot_itemised"),
+    "plots.unrolled": ("plot_unrolled",),
     "plots.windows": ("plot_windows",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -55,10 +57,13 @@ __all__ = [
     "get_num_threads",
     "load_dataset",
     "load_model",
+    "plot_hidden",
     "plot_history",
+    "plot_itemised",
     "plot_model",
     "plot_predictions",
     "plot_step_errors",
+    "plot_unrolled",
     "plot_windows",
     "read_csv",
     "set_num_threads",
@@ -80,6 +85,8 @@ if TYPE_CHECKING:
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_history, plot_predictions
     from .plots.steps import plot_step_errors
+    from .plots.traces import plot_hidden, plot_itemised
+    from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
     from .recurrent import SimpleRNN
     from .saving import load_model
