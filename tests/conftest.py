@@ -31,6 +31,14 @@ def pytest_sessionfinish():
         shutil.rmtree(FRESH, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """Keep what a command sets, the announcement of compiling, out of the other tests."""
+    from nbrnn.targets import cpu
+
+    monkeypatch.setattr(cpu, "announce", None)
+
+
 @pytest.fixture
 def environment():
     """Return what makes another process's environment: this nbrnn first on its path, and the given variables."""

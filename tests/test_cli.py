@@ -30,9 +30,8 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and te
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
-    """Run every command in an empty folder, and keep the announcement out of the other tests."""
+    """Run every command in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cpu, "announce", None)
 
 
 def nbrnn_run(*arguments):
