@@ -246,7 +246,7 @@ def count_windows(rows, length, horizon, stride):
 # %% tags=["solution"]
 
 
-def count_windows(rows, length, horizon, stride):  # noqa: F811
+def count_windows(rows, length, horizon, stride):
     return (rows - length - horizon) // stride + 1
 
 
@@ -279,7 +279,7 @@ def cut(series, length, stride):
 # %% tags=["solution"]
 
 
-def cut(series, length, stride):  # noqa: F811
+def cut(series, length, stride):
     X, y = [], []
     for start in range(0, len(series) - length, stride):
         X.append(series[start : start + length])
@@ -351,7 +351,7 @@ errors = {
     "complex step": abs(f(3 + 1j * steps).imag / steps - 6),
 }
 for method, error in errors.items():
-    print(f"{method:<14}smallest {error.min():.0e}, largest {error.max():.0e}")
+    print(f"{method:<14}from {error.min():.0e} to {error.max():.0e}")
 best = errors["forward"].argmin()
 print(f"forward is best at s = {steps[best]:.0e}, and no better than that")
 assert errors["complex step"].max() < 1e-14
@@ -398,7 +398,8 @@ assert report.passed
 # aside at random, to test on, has seen nearly all of the answers in training:
 
 # %%
-X, y = nbrnn.sliding_windows(np.arange(144), length=10)  # values: row numbers
+row_numbers = np.arange(144)
+X, y = nbrnn.sliding_windows(row_numbers, length=10)
 mixed = np.random.default_rng(0).permutation(len(X))
 training, test = mixed[:107], mixed[107:]
 seen = np.isin(y[test], X[training]).sum()

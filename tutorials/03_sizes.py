@@ -250,9 +250,10 @@ one = nbrnn.Sequential([nbrnn.Dense(1)], input_shape=(32,), dtype="float64")
 one.set_weights([W1 @ W2, b1 @ W2 + b2])
 states = rng.normal(size=(5, 32))
 difference = np.abs(two.predict(states) - one.predict(states)).max()
-print(f"{two.count_params()} parameters do what {one.count_params()} can do")
+many, few = two.count_params(), one.count_params()
+print(f"{many} parameters do what {few} can do")
 print(f"largest difference {difference:.0e}")
-assert (two.count_params(), one.count_params()) == (273, 33)
+assert (many, few) == (273, 33)
 assert difference < 1e-12
 
 # %% [markdown]
@@ -272,7 +273,7 @@ def gru_params(features, units, reset_after):
 # %% tags=["solution"]
 
 
-def gru_params(features, units, reset_after):  # noqa: F811
+def gru_params(features, units, reset_after):
     biases = 2 if reset_after else 1
     return 3 * (features * units + units * units + biases * units)
 
@@ -304,7 +305,7 @@ def lstm_and_dense_params(features, units, outputs):
 # %% tags=["solution"]
 
 
-def lstm_and_dense_params(features, units, outputs):  # noqa: F811
+def lstm_and_dense_params(features, units, outputs):
     lstm = 4 * (features * units + units * units + units)
     return lstm + units * outputs + outputs
 
