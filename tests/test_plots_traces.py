@@ -4,13 +4,14 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.transforms import Bbox
-from support import few, random_model, seeds
+from test_itemise import traced
+from test_tracing import CELLS, MLM
 
 import nbrnn
 from nbrnn import GRU, LSTM, Dense, Flatten, SimpleRNN
@@ -18,122 +19,13 @@ from nbrnn.plots.style import DIVERGING
 from nbrnn.plots.traces import plot_hidden, plot_itemised, short
 from nbrnn.plots.unrolled import plot_unrolled
 from nbrnn.saving import read_model
-from nbrnn.tracing import cells
-from nbrnn.tracing import itemise as itemising
-from nbrnn.tracing.itemise import itemise, norms
+from nbrnn.tracing.itemise import itemise
 
-CELLS = {
-    "simple_rnn": SimpleRNN,
-    "lstm": LSTM,
-    "gru": GRU,
-    "gru before": lambda units, *rest, **more: GRU(units, *rest, reset_after=False, **more),
-}
-MLM = cells.__file__.replace("cells.py", "mlm.json")
 DRAWINGS = (plot_unrolled, plot_hidden, plot_itemised)
-
-
-def traced(layers, steps=4, features=2, seed=0, target=True, given_states=False):
-    """Return a trace of a model with random weights on a random sample, from random first states if asked for."""
-    model = random_model(layers, (steps, features), seed % 1000)
-    model.compile("sgd", "mse")
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(steps, features))
-    y = rng.normal(size=model.predict(x[None])[0].shape)
-    states = {n: rng.normal(size=(1, units)) for n, units in model._units().items()} if given_states else None
-    return nbrnn.trace(model, x, y if target else None, initial_state=states)
 
 
 def mlm():
     return nbrnn.trace(read_model(MLM), [1, 2, 3], 4)
-
-
-def close(actual, expected, scale=None):
-    """Compare to 1e-12 of the largest number, or of what was added up."""
-    largest = np.abs(expected).max(initial=0) if scale is None else scale
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12 * largest)
-
-
-# ---------------------------------------------------------------- shares
-
-
-@st.composite
-def stacks(draw):
-    """Draw one or two recurrent layers and a head."""
-    every, depth = draw(st.booleans(), "sequences on top"), draw(st.integers(1, 2), "recurrent layers")
-    layers = []
-    for k in range(depth):
-        make = CELLS[draw(st.sampled_from(sorted(CELLS)), "cell")]
-        flags = {"use_bias": draw(st.booleans()), "go_backwards": draw(st.booleans())}
-        activation = draw(st.sampled_from(("tanh", "sigmoid", "softsign")))
-        layers.append(make(draw(few), activation, **flags, return_sequences=every or k < depth - 1))
-    return [*layers, *([Flatten()] if every and draw(st.booleans(), "flatten") else []), Dense(2, "tanh")]
-
-
-@settings(max_examples=40)
-@given(layers=stacks(), steps=st.sampled_from((1, 2, 5)), features=few, given_states=st.booleans(), seed=seeds)
-def test_the_shares_sum_to_the_runs_gradients(layers, steps, features, given_states, seed):
-    found = traced(layers, steps, features, seed, given_states=given_states)
-    for layer in [one for one in found.layers if "h" in one.steps[0].names]:
-        shares = itemise(layer)
-        assert set(shares) == set(layer.totals) and ("db" in shares) == layer.layer.use_bias
-        for weight, share in shares.items():
-            count = steps if layer.layer.return_sequences else 1
-            assert share.shape == (count, steps, *layer.totals[weight].shape)
-            scale = max(np.abs(share).sum(axis=(0, 1)).max(), 1e-300)
-            close(share.sum(axis=(0, 1)), layer.totals[weight], scale)
-            close(share.sum(axis=0), np.array([back[weight] for back in layer.backward]), scale)
-            first = steps - count
-            assert all((share[t, first + t + 1 :] == 0).all() for t in range(count))
-            sizes, rows = norms(layer, weight)
-            flat = share.reshape(count, steps, -1)
-            np.testing.assert_allclose(sizes, np.linalg.norm(flat, axis=2), rtol=1e-12)
-            np.testing.assert_allclose(rows, np.linalg.norm(flat.sum(axis=1), axis=1), rtol=1e-9, atol=1e-12 * scale)
-
-
-@pytest.mark.parametrize("go_backwards", (False, True))
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_row_is_the_gradient_of_that_steps_loss_alone(cell, go_backwards):
-    """With targets that equal the outputs at all steps but t, the run itself gives the loss at t alone."""
-    layers = [CELLS[cell](3, return_sequences=True, go_backwards=go_backwards), Dense(2, "tanh")]
-    model = random_model(layers, (5, 2), 4)
-    model.compile("sgd", "mse")
-    rng = np.random.default_rng(4)
-    x, states = rng.normal(size=(5, 2)), {n: rng.normal(size=(1, units)) for n, units in model._units().items()}
-    output = model.predict(x[None], initial_state=states)[0]
-    y = rng.normal(size=output.shape)
-    layer = nbrnn.trace(model, x, y, initial_state=states).layers[0]
-    shares = itemise(layer)
-    for t in range(5):
-        only = np.where(np.arange(5)[:, None] == t, y, output)
-        alone = nbrnn.trace(model, x, only, initial_state=states).layers[0]
-        for weight, share in shares.items():
-            own = np.array([back[weight] for back in alone.backward])
-            np.testing.assert_allclose(share[t], own, rtol=0, atol=1e-12 * np.abs(own).max())
-            row = np.linalg.norm(alone.totals[weight])
-            assert norms(layer, weight)[1][t] == pytest.approx(row, rel=1e-10) and row > 1e-4
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_shares_that_do_not_sum_are_an_error(cell, monkeypatch):
-    layer = traced([CELLS[cell](3), Dense(1)]).layers[0]
-    honest = itemising._slope
-    monkeypatch.setattr(itemising, "_slope", lambda layer, y, gate=False: 1.01 * honest(layer, y, gate))
-    with pytest.raises(ArithmeticError, match="the terms do not sum to the run's numbers"):
-        itemise(layer)
-
-
-def test_what_cannot_be_shared_out_is_refused(monkeypatch):
-    found = traced([LSTM(2), Dense(1)])
-    with pytest.raises(ValueError, match=r"layer dense is not recurrent \(Dense\)"):
-        itemise(found.layers[1])
-    with pytest.raises(ValueError, match="trace of lstm has no backward pass: give "):
-        itemise(traced([LSTM(2), Dense(1)], target=False).layers[0])
-    monkeypatch.setattr(itemising, "MOST_BYTES", 100)
-    with pytest.raises(ValueError, match=r"shares of lstm would fill .* GiB, more than .*: trace a shorter sequence"):
-        itemise(found.layers[0])
-    found.layers[0].totals["dWh"][0, 0] = np.inf
-    with pytest.raises(ValueError, match="gradients of lstm are not all finite"):
-        itemise(found.layers[0])
 
 
 # ---------------------------------------------------------------- the map of states

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, Locator, MaxNLocator
 
 from ..checks import one_of
 from ..layers import Dense
@@ -28,6 +28,7 @@ MOST_WIDE, MOST_TALL = 9.0, 5.5  # inches of a map
 BAR, BAR_WIDE = 0.05, 0.18  # of a colour bar: its share of the width, its inches
 # Largest norm / smallest: from where on the scale is logarithmic, and how much of it is shown.
 LOG_FROM, LOG_TO = 1e3, 1e8
+NOTHING = np.finfo(np.float64).tiny  # what zero is for a logarithm: the lightest colour
 
 
 def plot_hidden(trace: Trace, layer: str | None = None) -> Figure:
@@ -116,12 +117,11 @@ def plot_itemised(trace: Trace, layer: str | None = None, weight: str = "dWh") -
     _itemised_scale(figure, image, [chart for name, chart in axes.items() if name != "steps" or count == 1], weight)
     source = "loss at step t" if sees_steps(trace, found) else "from above, into step t"
     axes["shares"].set_ylabel(source if count > 1 else "the loss")
-    own = np.array([np.linalg.norm(back[weight]) for back in found.backward])
-    axes["steps"].bar(np.arange(1, steps + 1), own, color=BACKWARD)
+    if count == 1:
+        axes["shares"].set_yticklabels([])
+    _draw_column_sums(axes["steps"], np.array([np.linalg.norm(back[weight]) for back in found.backward]))
     axes["steps"].set(xlabel=f"through {step_label(found, ' k')}", ylabel=f"norm of\nstep k's {weight}")
-    axes["steps"].set_ylim(0, 1.05 * float(own.max()) or 1.0)
     _same_steps(axes["shares"], axes["steps"])
-    tidy(axes["steps"])
     if count > 1:
         _draw_row_sums(axes["rows"], rows, axes["shares"])
         axes["rows"].set_xlabel(f"norm of\nrow t's {weight}")
@@ -152,6 +152,13 @@ def _itemised_scale(figure: Figure, image: AxesImage, beside: list[Axes], weight
     aspect = tall * figure.get_figheight() / BAR_WIDE
     label = f"norm of a share of {weight}"
     figure.colorbar(image, ax=beside, label=label, extend=extend, fraction=BAR, pad=0.02, aspect=aspect)
+
+
+def _draw_column_sums(axes: Axes, columns: np.ndarray) -> None:
+    """Draw bars under the triangle."""
+    axes.bar(np.arange(1, len(columns) + 1), columns, color=BACKWARD)
+    axes.set_ylim(0, 1.05 * float(columns.max()) or 1.0)
+    tidy(axes)
 
 
 def _draw_row_sums(axes: Axes, rows: np.ndarray, triangle: Axes) -> None:
@@ -231,17 +238,24 @@ def _map_size(columns: int, rows: int) -> tuple[float, float]:
     return min(max(WIDE * columns, 3.5), MOST_WIDE), min(max(TALL * rows, 0.5), MOST_TALL)
 
 
+def _counting(count: int) -> Locator:
+    """Return ticks for 1 to count: all of them if they are few."""
+    return FixedLocator(range(1, count + 1)) if count <= 15 else MaxNLocator("auto", integer=True)
+
+
 def _draw_map(axes: Axes, numbers: np.ndarray, norm: Normalize, colors: str) -> AxesImage:
     """Draw numbers as colours and, where there is room, as figures; rows and columns count from 1."""
     rows, columns = numbers.shape
     extent = (0.5, columns + 0.5, rows + 0.5, 0.5)
-    image = axes.imshow(numbers, cmap=colors, norm=norm, aspect="auto", extent=extent, interpolation="nearest")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    drawn = np.where(numbers == 0, NOTHING, numbers) if isinstance(norm, LogNorm) else numbers
+    image = axes.imshow(drawn, cmap=colors, norm=norm, aspect="auto", extent=extent, interpolation="nearest")
+    axes.xaxis.set_major_locator(_counting(columns))
+    axes.yaxis.set_major_locator(_counting(rows))
     if WIDE * columns <= MOST_WIDE and TALL * rows <= MOST_TALL:
+        lightness = image.to_rgba(drawn)[..., :3] @ (0.299, 0.587, 0.114)
         for (row, column), value in np.ndenumerate(numbers):
             if np.isfinite(value):
-                dark = np.dot(image.to_rgba(np.array([value]))[0, :3], (0.299, 0.587, 0.114)) < 0.5
+                dark = lightness[row, column] < 0.5
                 style: dict[str, Any] = {"color": "white" if dark else INK, "fontsize": SMALL}
                 axes.text(column + 1, row + 1, short(value), ha="center", va="center", **style)
     return image
@@ -256,10 +270,7 @@ def _draw_shares(axes: Axes, shares: np.ndarray) -> AxesImage:
     norm = Normalize(0, largest)
     if largest / smallest > LOG_FROM:
         norm = LogNorm(max(smallest, largest / LOG_TO), largest)
-        cells = np.where(cells == 0, np.finfo(float).tiny, cells)  # which a logarithm can take: the lightest colour
-    image = _draw_map(axes, cells, norm, SEQUENTIAL)
-    axes.set_yticks([1], [""]) if count == 1 else None
-    return image
+    return _draw_map(axes, cells, norm, SEQUENTIAL)
 
 
 def _draw_input(axes: Axes, x: np.ndarray, first: bool) -> None:
@@ -270,7 +281,8 @@ def _draw_input(axes: Axes, x: np.ndarray, first: bool) -> None:
         style: dict[str, Any] = {"color": LINES[j], "lw": 1.4} if few else {"color": INPUT, "lw": 0.8}
         axes.plot(np.arange(1, steps + 1), x[:, j], marker="." if steps <= 60 else "", label=f"x{j + 1}", **style)
     if few and features > 1:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.05), frameon=False, fontsize=SMALL)
+        place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0, "ncols": features}
+        axes.legend(frameon=False, fontsize=SMALL, **place)
     axes.axhline(0, color=GREY, lw=0.8, zorder=0)
     what = "input x" if first else "x, from\nthe layer below"
     axes.set_ylabel(f"{what}\n({features} features)" if not few else what)
@@ -279,8 +291,8 @@ def _draw_input(axes: Axes, x: np.ndarray, first: bool) -> None:
 
 def _same_steps(upper: Axes, lower: Axes) -> None:
     """Let two charts that stand one above the other share their time axis, and its labels."""
-    low, high = upper.get_xlim() if upper.images else lower.get_xlim()
+    limits, ticks = next((a.get_xlim(), a.xaxis.get_major_locator()) for a in (upper, lower) if a.images)
     upper.sharex(lower)
-    lower.set_xlim(low, high)
-    lower.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    lower.set_xlim(limits)
+    lower.xaxis.set_major_locator(ticks)
     upper.tick_params(labelbottom=False)
