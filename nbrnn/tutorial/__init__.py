@@ -1,7 +1,7 @@
 """What lessons use: `check` compares an answer with the engine's, `show` hands over a picture.
 
-In a notebook `check` prints its verdict and `show` displays the picture; `nbrnn tutorial` stops at the first wrong
-answer and writes pictures to files.
+`check` stops at the first wrong answer, with one sentence. `show` displays the picture in a notebook; `nbrnn tutorial`
+writes it to a file.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ ENOUGH = 6  # numbers of an array that a sentence shows
 
 class WrongAnswer(Exception):
     """An answer that is not the engine's; the message says which quantity, how far off, and a hint."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows in place of a traceback."""
+        return str(self).splitlines()
 
 
 @dataclass
@@ -105,7 +109,7 @@ def show(figure: Figure, name: str) -> Picture:
 
 
 def check(name: str, yours: Any, ours: Any, hint: str = "", tolerance: float = 1e-9) -> None:
-    """Compare a learner's answer with the right one and say what came of it.
+    """Compare a learner's answer with the right one; say that it is right, or raise what is wrong with it.
 
     An answer is right if no number is farther off than `tolerance` times the largest of the right numbers, or times 1
     if they are smaller.
@@ -125,21 +129,17 @@ def check(name: str, yours: Any, ours: Any, hint: str = "", tolerance: float = 1
     Raises
     ------
     WrongAnswer
-        If the answer is wrong and `nbrnn tutorial check` runs; elsewhere the same sentence is printed.
+        If the answer is wrong.
     ValueError
         If `tolerance` is not a number of at least 0.
     """
     problem = _problem(name, yours, ours, real_number("tolerance", tolerance))
     session = _session.get()
-    if problem is None:
-        (session.say if session else print)(f"ok     {name} = {_shown(ours)}")
-        if session:
-            session.passed += 1
-        return
-    text = f"WRONG  {problem}" + (f"\n       Hint: {hint}" if hint else "")
+    if problem is not None:
+        raise WrongAnswer(f"WRONG  {problem}" + (f"\n       Hint: {hint}" if hint else ""))
+    (session.say if session else print)(f"ok     {name} = {_shown(ours)}")
     if session:
-        raise WrongAnswer(text)
-    print(text)
+        session.passed += 1
 
 
 def _problem(name: str, yours: Any, ours: Any, tolerance: float) -> str | None:
@@ -171,9 +171,8 @@ def _problem(name: str, yours: Any, ours: Any, tolerance: float) -> str | None:
         return None
     place = tuple(int(k) for k in wrong[0])
     where = name + (f"[{', '.join(map(str, place))}]" if place else "")
-    return f"{where}: yours is {_number(given[place])}, ours is {_number(wanted[place])}, the difference is " + (
-        f"{_number(difference[place])}."
-    )
+    both = f"yours is {_number(given[place])}, ours is {_number(wanted[place])}"
+    return f"{where}: {both}, the difference is {difference[place]:.6g}."
 
 
 def _number(value: Any) -> str:

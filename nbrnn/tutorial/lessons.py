@@ -179,7 +179,7 @@ def _tag(header: str, where: str) -> str:
     try:
         (tag,) = json.loads(found[1])
     except ValueError:
-        tag = found[1]
+        tag = None
     if tag not in TAGS:
         raise ValueError(f'{where}: a cell is tagged as tags=["exercise"], "solution" or "check", not {found[1]}.')
     return str(tag)

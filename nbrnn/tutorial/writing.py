@@ -8,6 +8,9 @@ from typing import Any
 
 from .lessons import Cell, Lesson
 
+# Jupyter goes on after a cell that is tagged raises-exception: an open exercise does not hide what follows.
+TAGS = {"exercise": ["exercise"], "check": ["check", "raises-exception"]}
+
 
 def exercise_file(lesson: Lesson, name: str) -> str:
     """Return the exercises of a lesson, untouched, as the text of a Python file.
@@ -61,7 +64,7 @@ def notebook(lesson: Lesson) -> dict[str, Any]:
         made: dict[str, Any] = {
             "cell_type": cell.kind,
             "id": f"lesson-{lesson.number:02d}-{k:03d}",
-            "metadata": {"tags": [cell.tag]} if cell.tag else {},
+            "metadata": {"tags": TAGS[cell.tag]} if cell.tag else {},
             "source": cell.source.splitlines(keepends=True),
         }
         if cell.kind == "code":

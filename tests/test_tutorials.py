@@ -1,0 +1,453 @@
+"""Lessons run, their solutions pass, and their untouched exercises fail with a sentence; as files and as notebooks."""
+
+import contextlib
+import io
+import json
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nbrnn
+from nbrnn.plots import plot_history
+from nbrnn.targets import cpu
+from nbrnn.tutorial import Session, WrongAnswer, check, lessons, open_session, show, state
+from nbrnn.tutorial.lessons import find_lessons, load_lesson, parse_cells, read_lesson
+from nbrnn.tutorial.running import check_answers, run_lesson
+from nbrnn.tutorial.terminal import plain, render
+from nbrnn.tutorial.writing import TAGS, exercise_file, notebook, notebook_text
+
+ROOT = Path(__file__).parents[1]
+NUMBERS = list(find_lessons())
+needs_jit = pytest.mark.skipif(not cpu.JIT, reason="takes minutes in plain Python")
+each_lesson = pytest.mark.parametrize("number", NUMBERS)
+TRIPLES = [(n, k) for n in NUMBERS for k in range(len(load_lesson(n).tagged("exercise")))]
+
+
+@cache
+def whole_run(number, folder):
+    """Run a lesson with its solutions; return what it prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert run_lesson(load_lesson(number), folder, quick=True, solutions=True)
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return tmp_path_factory.mktemp("pictures")
+
+
+def answers_with(lesson, untouched=()):
+    """Return a file of answers: the solutions, but for exercises that are left as they are."""
+    parts = [lesson.setup.source]
+    for k, (exercise, solution) in enumerate(zip(lesson.tagged("exercise"), lesson.tagged("solution"), strict=True)):
+        parts.append((exercise if k in untouched else solution).source)
+    return "\n\n".join(parts) + "\n"
+
+
+def verdicts(lesson, text, path):
+    path.write_text(text)
+    said = []
+    return check_answers(lesson, path, said.append), said
+
+
+# ---------------------------------------------------------------- each lesson
+
+
+@each_lesson
+def test_a_lesson_holds_all_its_parts(number):
+    lesson = load_lesson(number)
+    text = "\n".join(cell.source for cell in lesson.cells if cell.kind == "markdown")
+    code = "\n".join(cell.source for cell in lesson.cells if cell.kind == "code")
+    headings = " ".join(re.findall(r"^## (.*)", text, re.M)).lower()
+    for part in ("intuition", "equation", "by hand", "engine", "picture", "exercise", "gradient check"):
+        assert part in headings, f"lesson {number} has no heading with {part!r}"
+    assert "what to take away" in headings and "what people get wrong" in headings
+    assert "check_gradients" in code and "show(" in code and "QUICK =" in lesson.setup.source
+    tags = [cell.tag for cell in lesson.cells if cell.tag]
+    assert tags and tags == ["exercise", "solution", "check"] * (len(tags) // 3)
+    assert max(map(len, code.splitlines())) <= 76, "a gutter stands before the code in a terminal of 80 columns"
+
+
+@needs_jit
+@each_lesson
+def test_a_lesson_runs_and_draws(number, pictures):
+    folder = pictures / str(number)
+    folder.mkdir(exist_ok=True)
+    printed = whole_run(number, folder)
+    shown = re.findall(r"^picture: (.*)$", printed, re.M)
+    assert shown and all(Path(path).read_bytes().startswith(b"\x89PNG") for path in shown)
+    assert max(len(line) for line in printed.splitlines() if not line.startswith("picture: ")) <= 80
+    assert printed.count("ok     ") >= len(load_lesson(number).tagged("exercise"))
+
+
+def figures(text):
+    """Return the numbers of two digits or more that stand in a text, but for years and lessons."""
+    text = re.sub(r"\b(19|20)\d\d\b|\b[Ll]esson\s+\d+", "", text)
+    return set(re.findall(r"(?<![\w.])\d[\d.]*\d", text))
+
+
+@needs_jit
+@each_lesson
+def test_every_number_that_a_text_states_is_in_the_code_or_in_what_it_prints(number, pictures):
+    folder = pictures / str(number)
+    folder.mkdir(exist_ok=True)
+    lesson = load_lesson(number)
+    code = "\n".join(cell.source for cell in lesson.cells if cell.kind == "code")
+    printed = [line for line in whole_run(number, folder).splitlines() if not line.startswith("  |")]
+    texts = {line for cell in lesson.cells if cell.kind == "markdown" for line in render(cell.source).splitlines()}
+    output = "\n".join(line for line in printed if line not in texts)
+    stated = {f for cell in lesson.cells if cell.kind == "markdown" for f in figures(cell.source)}
+    assert stated <= figures(code) | figures(output), f"lesson {number}"
+
+
+@each_lesson
+def test_the_solutions_pass(number, tmp_path):
+    right, said = verdicts(load_lesson(number), answers_with(load_lesson(number)), tmp_path / "answers.py")
+    assert right and said and all(line.startswith("ok     ") for line in said)
+
+
+@pytest.mark.parametrize(("number", "k"), TRIPLES)
+def test_an_untouched_exercise_fails_its_own_check_with_a_sentence(number, k, tmp_path):
+    lesson = load_lesson(number)
+    right, said = verdicts(lesson, answers_with(lesson, untouched=[k]), tmp_path / "answers.py")
+    before = sum(cell.source.count("check(") for cell in lesson.tagged("check")[:k])
+    assert not right and len(said) > before and said[-1].startswith("WRONG  ")
+    assert "cannot use" not in said[-1] and "does not define" not in said[-1]
+    assert re.search(r"\.(\n       Hint: .+)?$", said[-1]), said[-1]
+
+
+@each_lesson
+def test_the_file_of_exercises_is_python_and_all_wrong(number, tmp_path):
+    lesson = load_lesson(number)
+    text = exercise_file(lesson, "mine.py")
+    assert f"nbrnn tutorial check {number} mine.py" in text
+    for cell in lesson.cells:
+        assert (cell.source in text) == (cell is lesson.setup or cell.tag == "exercise" or not cell.source)
+    right, said = verdicts(lesson, text, tmp_path / "mine.py")
+    assert not right and len(said) == 1 and said[0].startswith("WRONG  ")
+    for exercise, solution in zip(lesson.tagged("exercise"), lesson.tagged("solution"), strict=True):
+        text = text.replace(exercise.source, solution.source)
+    assert verdicts(lesson, text, tmp_path / "mine.py")[0]
+
+
+@needs_jit
+@each_lesson
+def test_the_cells_of_a_notebook_run_in_order(number):
+    lesson = load_lesson(number)
+    book = notebook(lesson)
+    namespace = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for cell in book["cells"]:
+            if cell["cell_type"] == "code":
+                code = "".join(cell["source"]).replace("QUICK = False", "QUICK = True")
+                open_check = "raises-exception" in cell["metadata"].get("tags", ())
+                with pytest.raises(WrongAnswer) if open_check else contextlib.nullcontext():
+                    exec(compile(code, cell["id"], "exec"), namespace)
+
+
+@each_lesson
+def test_a_notebook_is_nbformat_4_5_without_solutions(number):
+    lesson = load_lesson(number)
+    text = notebook_text(lesson)
+    book = json.loads(text)
+    assert (book["nbformat"], book["nbformat_minor"]) == (4, 5) and set(book) == set(notebook(lesson))
+    assert book["metadata"]["kernelspec"].keys() == {"display_name", "language", "name"}
+    ids = [cell["id"] for cell in book["cells"]]
+    assert len(set(ids)) == len(ids) and all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", i) for i in ids)
+    for cell in book["cells"]:
+        keys = {"cell_type", "id", "metadata", "source"}
+        assert set(cell) == keys | ({"execution_count", "outputs"} if cell["cell_type"] == "code" else set())
+        assert all(line.endswith("\n") for line in cell["source"][:-1])
+    kept = [cell for cell in lesson.cells if cell.tag != "solution"]
+    assert ["".join(cell["source"]) for cell in book["cells"]] == [cell.source for cell in kept]
+    assert [cell["metadata"].get("tags", []) for cell in book["cells"]] == [TAGS.get(c.tag, []) for c in kept]
+    code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    assert "".join(code[0]["source"]) == lesson.setup.source
+
+
+def test_the_lessons_of_the_first_days_are_there_in_order():
+    assert {1, 3} <= set(NUMBERS) <= set(range(1, 14)) and sorted(NUMBERS) == NUMBERS
+
+
+def test_the_page_of_the_lessons_lists_each():
+    page = (ROOT / "tutorials" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| \[(.+)\]\((.+)\) \|$", page, re.M)
+    found = [load_lesson(number) for number in NUMBERS]
+    assert rows == [(str(lesson.number), lesson.title, lesson.path.name) for lesson in found]
+    for path in re.findall(r"\]\(([^)]+)\)", page):
+        assert (ROOT / "tutorials" / path).is_file(), path
+
+
+# ---------------------------------------------------------------- where lessons are
+
+
+def test_an_installation_has_the_lessons_and_finds_its_own(monkeypatch, tmp_path):
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        wheel = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["force-include"]["tutorials"] == "nbrnn/_tutorials"
+    package = tmp_path / "nbrnn"
+    monkeypatch.setattr(lessons, "__file__", str(package / "tutorial" / "lessons.py"))
+    with pytest.raises(FileNotFoundError, match="there are no lessons in"):
+        find_lessons()
+    text = (ROOT / "tutorials" / "03_sizes.py").read_text(encoding="utf-8")
+    for folder in (tmp_path / "tutorials", package / "_tutorials"):  # a checkout's, then an installation's
+        folder.mkdir(parents=True)
+        (folder / "03_sizes.py").write_text(text, encoding="utf-8")
+        assert find_lessons() == {3: folder / "03_sizes.py"}
+
+
+def test_a_lesson_that_does_not_exist_is_refused_with_those_that_do():
+    with pytest.raises(ValueError, match=rf"no lesson 99; the lessons are {', '.join(map(str, NUMBERS))}\.$"):
+        load_lesson(99)
+
+
+# ---------------------------------------------------------------- cells
+
+TEXT = """# %% [markdown]
+# # Lesson 7: A title
+#
+# **Question.** Why
+# this?
+#
+# More.
+
+# %%
+
+QUICK = False
+
+# %% A name tags=["exercise"]
+a = ...
+b, (c, d) = ..., (..., ...)
+
+
+def f(): ...
+"""
+
+
+def test_a_text_becomes_cells(tmp_path):
+    head, code, exercise = parse_cells(TEXT)
+    assert (head.kind, head.tag, head.line) == ("markdown", "", 2)
+    assert head.source == "# Lesson 7: A title\n\n**Question.** Why\nthis?\n\nMore."
+    assert (code.kind, code.tag, code.line, code.source) == ("code", "", 11, "QUICK = False")
+    assert (exercise.kind, exercise.tag, exercise.line) == ("code", "exercise", 14)
+    assert exercise.text.splitlines()[13] == "a = ..."
+    path = tmp_path / "07_a.py"
+    path.write_text(TEXT)
+    lesson = read_lesson(path)
+    assert (lesson.number, lesson.title, lesson.question) == (7, "A title", "Why this?")
+    assert lesson.setup == code and lesson.answers() == ["a", "b", "c", "d", "f"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("07_a.py", "import nbrnn\n" + TEXT, "must begin with a line '# %%'"),
+        ("07_a.py", "", "must begin with a line '# %%'"),
+        ("08_a.py", TEXT, "the number of its file name"),
+        ("07_a.py", TEXT.replace("**Question.**", ""), "a paragraph"),
+        ("07_a.py", TEXT.replace("# More.", "More."), "07_a.py, line 7: a text cell holds comment lines only"),
+        ("07_a.py", TEXT.replace("exercise", "task"), "line 13: a cell is tagged as"),
+        ("07_a.py", TEXT.replace('["exercise"]', "exercise"), "line 13: a cell is tagged as"),
+        ("07_a.py", TEXT[: TEXT.index("# %%\n")], "no cell of code"),
+    ],
+)
+def test_a_malformed_lesson_is_refused(name, text, words, tmp_path):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        read_lesson(path)
+
+
+def test_a_lesson_without_exercises_has_nothing_to_check(tmp_path):
+    path = tmp_path / "07_a.py"
+    path.write_text(TEXT[: TEXT.index("# %% A name")])
+    lesson = read_lesson(path)
+    for ask in (lambda: exercise_file(lesson, "a.py"), lambda: check_answers(lesson, path)):
+        with pytest.raises(ValueError, match=r"lesson 7 has no exercises\."):
+            ask()
+
+
+def test_an_error_in_a_lesson_names_its_line(tmp_path):
+    path = tmp_path / "07_a.py"
+    path.write_text(TEXT.replace("a = ...", "a = 1 / 0"))
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_lesson(read_lesson(path), None, lambda text: None)
+    last = caught.traceback[-1]
+    assert (last.path, last.lineno + 1) == (path, 14)
+
+
+def test_quick_is_set_after_the_first_cell_and_a_run_may_be_left(tmp_path):
+    path = tmp_path / "07_a.py"
+    path.write_text(TEXT + "\n# %%\nprint('quick is', QUICK)\n")
+    for quick in (False, True):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            assert run_lesson(read_lesson(path), None, quick=quick)
+        assert f"\nquick is {quick}\n" in printed.getvalue()
+    asked = []
+    said = []
+
+    def go_on(done, of):
+        asked.append((done, of))
+        return done < 2
+
+    assert not run_lesson(read_lesson(path), None, said.append, go_on=go_on)
+    assert asked == [(1, 4), (2, 4)] and not any("a = ..." in text for text in said)
+
+
+# ---------------------------------------------------------------- text in a terminal
+
+
+def test_markdown_becomes_lines_of_a_terminal():
+    words = "word " * 30
+    text = (
+        f"# Title\n\n{words}**bold** and `code`\n\n- one {words}\n- two *of* 2*3*4\n  goes on\n\n1. first\n2. second\n"
+    )
+    text += "## Next\n```text\n  a   b\n\n# c\n```\n| a | b |\n| - | - |\nafter [it](there.md)"
+    lines = render(text, 60).splitlines()
+    assert lines[:2] == ["Title", "====="] and max(map(len, lines)) <= 60
+    assert lines[lines.index("- two of 2*3*4 goes on") - 1].startswith("  word")
+    assert lines[lines.index("1. first") + 1] == "2. second"
+    assert lines[lines.index("Next") : lines.index("Next") + 7] == [
+        "Next",
+        "----",
+        "",
+        "      a   b",
+        "",
+        "    # c",
+        "",
+    ]
+    assert lines[-4:] == ["| a | b |", "| - | - |", "", "after it (there.md)"]
+    assert "bold and `code`" in " ".join(lines)
+    assert plain("`f(*a)` and x*y*z, *so* **it** is") == "`f(*a)` and x*y*z, so it is"
+
+
+# ---------------------------------------------------------------- check
+
+
+@pytest.mark.parametrize(
+    ("yours", "ours", "said"),
+    [
+        (3, 3, "ok     q = 3"),
+        (np.float32(3), 3, "ok     q = 3"),
+        ([3.0], 3, "ok     q = 3"),
+        (1e9 + 0.5, 1e9, "ok     q = 1000000000"),
+        ([1, 2.0], np.array([1, 2]), "ok     q = [1, 2]"),
+        (np.zeros((3, 4)), np.zeros((3, 4)), "ok     q = an array of the shape (3, 4)"),
+        (True, True, "ok     q = True"),
+        (" YES ", "yes", "ok     q = yes"),
+        ([], [], "ok     q = []"),
+    ],
+)
+def test_a_right_answer_passes(yours, ours, said, capsys):
+    check("q", yours, ours)
+    assert capsys.readouterr().out == said + "\n"
+
+
+@pytest.mark.parametrize(
+    ("yours", "ours", "words"),
+    [
+        (4, 3, "q: yours is 4, ours is 3, the difference is 1."),
+        (0.30000001, 0.3, "the difference is 1e-08."),
+        ([1, 2, 5], [1, 2, 3], "q[2]: yours is 5, ours is 3, the difference is 2."),
+        ([[1, 2], [7, 9]], [[1, 2], [3, 4]], "q[1, 0]: yours is 7, ours is 3, the difference is 4."),
+        (np.uint8(1), 2, "the difference is -1."),
+        (np.uint64(2**63), 3, "q: yours is"),
+        ([1, np.nan], [1, 2], "q[1]: yours is nan, ours is 2, the difference is nan."),
+        (np.inf, 2, "q: yours is inf, ours is 2"),
+        ([1, 2], 3, "q: yours has the shape (2,), ours has ()."),
+        ([[1, 2]], [1, 2], "q: yours has the shape (1, 2), ours has (2,)."),
+        ([[1], [1, 2]], [[1, 2], [3, 4]], "q: yours has rows of different lengths; it must have the shape (2, 2)."),
+        ("three", 3, "q: yours is 'three', but it must be a number."),
+        ({"a": 1}, [1, 2], "it must be an array of numbers of the shape (2,)."),
+        ("no", "yes", "q: yours is 'no', ours is 'yes'."),
+        (3, "yes", "q: yours is 3, ours is 'yes'."),
+        (..., 3, "q is not answered yet: put your answer where the three dots stand."),
+        (None, 3, "q is None: does your function return what it computed?"),
+        (False, True, "q: yours is False, ours is True"),
+    ],
+)
+def test_a_wrong_answer_gets_a_sentence(yours, ours, words, capsys):
+    with pytest.raises(WrongAnswer) as caught:
+        check("q", yours, ours, "look again.")
+    first, second = caught.value._render_traceback_()
+    assert first.startswith("WRONG  q") and words in first and second == "       Hint: look again."
+    assert str(caught.value) == f"{first}\n{second}" and not capsys.readouterr().out
+
+
+def test_the_tolerance_is_relative_to_the_largest_number():
+    for yours, tolerance, right in ((101, 0.011, True), (101, 0.009, False), (99.91, 1e-3, True), (99.8, 1e-3, False)):
+        with contextlib.nullcontext() if right else pytest.raises(WrongAnswer):
+            check("q", [0, yours], [0, 100], tolerance=tolerance)
+    with pytest.raises(ValueError, match="tolerance must be a number of at least 0"):
+        check("q", 1, 1, tolerance=-1)
+
+
+# ---------------------------------------------------------------- show
+
+
+def test_a_picture_is_displayed_by_notebooks_and_written_by_runs(tmp_path):
+    figure = plot_history({"loss": [2.0, 1.0]})
+    assert show(figure, "loss")._repr_png_().startswith(b"\x89PNG") and not list(tmp_path.iterdir())
+    said = []
+    with open_session(Session(said.append, tmp_path)):
+        show(figure, "loss")
+        with pytest.raises(ValueError, match="two pictures of this run have the name 'loss'"):
+            show(figure, "loss")
+    assert said == [f"picture: {tmp_path / 'loss.png'}"]
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match=r"letters, digits, - and _ only, not '\.\./loss'"):
+        show(figure, "../loss")
+
+
+# ---------------------------------------------------------------- what was passed
+
+
+def test_passed_lessons_are_remembered(monkeypatch, tmp_path):
+    monkeypatch.setenv("NBRNN_STATE_DIR", str(tmp_path / "new" / "folder"))
+    assert state.passed_lessons() == set()
+    for number in (3, 1, 3):
+        state.remember(number)
+    assert state.passed_lessons() == {1, 3}
+    assert json.loads((tmp_path / "new" / "folder" / "tutorial.json").read_text()) == {"passed": [1, 3]}
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"passed": ["1"]}', '{"passed": 3}', "{}", '{"passed": [true]}'])
+def test_a_file_that_is_not_ours_is_refused(text, monkeypatch, tmp_path):
+    monkeypatch.setenv("NBRNN_STATE_DIR", str(tmp_path))
+    (tmp_path / "tutorial.json").write_text(text)
+    for ask in (state.passed_lessons, lambda: state.remember(1)):
+        with pytest.raises(ValueError, match="does not hold the numbers of passed lessons; remove it"):
+            ask()
+    assert (tmp_path / "tutorial.json").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "place"),
+    [
+        ("linux", {}, ".local/state/nbrnn/tutorial.json"),
+        ("linux", {"XDG_STATE_HOME": "/x"}, "/x/nbrnn/tutorial.json"),
+        ("darwin", {}, "Library/Application Support/nbrnn/tutorial.json"),
+        ("win32", {}, "AppData/Local/nbrnn/tutorial.json"),
+        ("win32", {"LOCALAPPDATA": "/y"}, "/y/nbrnn/tutorial.json"),
+    ],
+)
+def test_the_file_stands_where_the_system_keeps_such_files(platform, variables, place, monkeypatch, tmp_path):
+    for name in ("NBRNN_STATE_DIR", "XDG_STATE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(state.sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert state.state_file() == tmp_path / place
+
+
+def test_lessons_use_public_names_only():
+    for number in NUMBERS:
+        for name in re.findall(r"\bnbrnn\.([A-Za-z_]\w*)", "\n".join(c.text for c in load_lesson(number).cells)):
+            assert hasattr(nbrnn, name), f"lesson {number} uses nbrnn.{name}"
