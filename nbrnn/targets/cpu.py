@@ -262,10 +262,7 @@ class Executor:
     def run(self, first: int, stop: int, *, shuffle: bool, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
         """Run batches first to stop, and return where it stopped and the log: a row of statistics a batch."""
         log = np.zeros((stop - first, self.figures))
-        job = np.zeros(9, np.int64)
-        plan = self.plan
-        job[[FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE]] = first, stop, plan.samples, plan.batch, plan.shard
-        job[[SHUFFLE, JOB_SEED, EPOCH_0, STEP_0]] = shuffle, seed, epoch, step
+        job = make_job(self.plan, first, stop, shuffle, seed, epoch, step)
         parallel = JIT and self.worth_threads and get_num_threads() > 1
         if parallel:
             _choose_layer()
@@ -284,6 +281,14 @@ class Executor:
 
 
 _NOTHING = np.zeros(1)
+
+
+def make_job(plan: Plan, first: int, stop: int, shuffle: bool, seed: int, epoch: int, step: int) -> np.ndarray:
+    """Return the runner's orders."""
+    job = np.zeros(9, np.int64)
+    job[[FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE]] = first, stop, plan.samples, plan.batch, plan.shard
+    job[[SHUFFLE, JOB_SEED, EPOCH_0, STEP_0]] = shuffle, seed, epoch, step
+    return job
 
 
 def dtype_of(block: str, dtype: np.dtype) -> np.dtype:

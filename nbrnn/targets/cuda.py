@@ -15,7 +15,6 @@ from ..kernels import KERNELS, abi, random
 from ..kernels.abi import carve
 from ..program import BLOCKS, FOREIGN, PRIVATE, SHARED, Buffer, Plan, Program
 from . import cpu
-from .cpu import BATCH_SIZE, EPOCH_0, FIRST, JOB_SEED, SAMPLES, SHARD_SIZE, SHUFFLE, STEP_0, STOP
 from .cuda_kernels import FORMS, rebound
 
 
@@ -146,9 +145,10 @@ class Executor:
         for name, mirror in self.mirrors.items():
             if BLOCKS[name][1] == SHARED or name == "order":
                 mirror.send()
-        log, job = np.zeros((stop - first, self.figures)), np.zeros(9, np.int64)
-        job[[FIRST, STOP, SAMPLES, BATCH_SIZE]] = first, stop, self.plan.samples, self.plan.batch
-        job[[SHARD_SIZE, SHUFFLE, JOB_SEED, EPOCH_0, STEP_0]] = self.plan.shard, shuffle, seed, epoch, step
+        log, job = (
+            np.zeros((stop - first, self.figures)),
+            cpu.make_job(self.plan, first, stop, shuffle, seed, epoch, step),
+        )
         order = self.mirrors["order"]
         done = int(_run(self.forms, self.arguments, self.spans, None, self.control, order, self.stats, log, job))
         for name in self.written & self.mirrors.keys():
