@@ -1,5 +1,6 @@
 """Windows and models as pictures: which squares, numbers and sums are drawn."""
 
+import doctest
 import io
 import re
 
@@ -10,8 +11,9 @@ from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
 
 import nbrnn
 from nbrnn import GRU, LSTM, Dense, Flatten, Sequential, SimpleRNN, sliding_windows
-from nbrnn.plots import plot_model, plot_windows
+from nbrnn.plots import diagram, plot_model, plot_step_errors, plot_windows
 from nbrnn.plots.diagram import parameter_terms
+from nbrnn.plots.steps import FLOOR
 from nbrnn.plots.style import BLUE, GREEN, INPUT, PALE_BLUE, PALE_ORANGE, SMALL, TARGET
 
 
@@ -192,3 +194,44 @@ def test_a_model_without_a_shape_and_a_small_limit_are_refused():
         plot_model(Sequential([SimpleRNN(2)]))
     with pytest.raises(ValueError, match="limit must be a whole number of at least 3, not 2"):
         plot_model(Sequential([SimpleRNN(2)], input_shape=(3, 1)), limit=2)
+
+
+# ---------------------------------------------------------------- sizes of steps
+
+STEPS = [1e-1, 1e-2, 1e-3]
+
+
+def test_errors_are_drawn_step_by_step_and_zero_stands_at_the_foot():
+    errors = {"forward": [1e-1, 1e-2, 1e-1], "complex": [0.0, 1e-16, 0.0]}
+    figure = plot_step_errors(STEPS, errors, "$x$")
+    (axes,) = figure.axes
+    lines = {line.get_label(): line for line in axes.lines if line.get_label() in errors}
+    for name, drawn in (("forward", errors["forward"]), ("complex", [FLOOR, 1e-16, FLOOR])):
+        assert lines[name].get_xdata().tolist() == STEPS and lines[name].get_ydata().tolist() == drawn
+    assert axes.get_xscale() == axes.get_yscale() == "log" and axes.get_title() == "$x$"
+    low, high = axes.get_xlim()
+    assert low > high  # large steps to the left
+    assert texts(axes) == ["no error at all"] and axes.get_ylim()[0] < FLOOR
+    assert figure.get_supxlabel().startswith("How to read this: ") and smallest_font(figure) >= 8
+    assert texts(plot_step_errors(STEPS, {"forward": STEPS}).axes[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "errors", "words"),
+    [
+        (STEPS, {}, "errors must hold 1 to 4 methods, not 0"),
+        (STEPS, dict.fromkeys("abcde", STEPS), "errors must hold 1 to 4 methods, not 5"),
+        ([1, 0.1, 0], {"a": STEPS}, "steps must be a list of finite numbers above zero"),
+        ([], {"a": []}, "steps must be a list of finite numbers above zero"),
+        (STEPS, {"a": [1, 2]}, "the errors of 'a' must be 3 finite numbers of at least zero, one a step"),
+        (STEPS, {"a": [1, 2, np.nan]}, "the errors of 'a' must be 3 finite numbers"),
+        (STEPS, {"a": [1, 2, -1]}, "the errors of 'a' must be 3 finite numbers"),
+    ],
+)
+def test_errors_that_cannot_be_drawn_are_refused(steps, errors, words):
+    with pytest.raises(ValueError, match=words):
+        plot_step_errors(steps, errors)
+
+
+def test_the_examples_of_the_pictures_print_what_they_say():
+    assert doctest.testmod(diagram) == (0, 4)

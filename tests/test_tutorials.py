@@ -367,7 +367,7 @@ def test_a_right_answer_passes(yours, ours, said, capsys):
         ({"a": 1}, [1, 2], "it must be an array of numbers of the shape (2,)."),
         ("no", "yes", "q: yours is 'no', ours is 'yes'."),
         (3, "yes", "q: yours is 3, ours is 'yes'."),
-        (..., 3, "q is not answered yet: put your answer where the three dots stand."),
+        (..., 3, "q is not answered yet: replace the three dots by your answer."),
         (None, 3, "q is None: does your function return what it computed?"),
         (False, True, "q: yours is False, ours is True"),
     ],

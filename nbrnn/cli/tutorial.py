@@ -132,11 +132,11 @@ def check(ctx: click.Context, number: int, answers: str) -> None:
 
 
 def _wrapped(text: str) -> None:
-    """Print a verdict, its longer lines broken."""
+    """Print a verdict, its longer lines broken; its text stands behind the first 7 columns."""
     from ..catalogue import WIDTH
 
     for line in text.splitlines():
-        click.echo(line if len(line) <= WIDTH else click.wrap_text(line.strip(), WIDTH, line[:7], " " * 7))
+        click.echo(line if len(line) <= WIDTH else click.wrap_text(line[7:], WIDTH, line[:7], " " * 7))
 
 
 @tutorial.command("exercises", epilog="Example:  nbrnn tutorial exercises 1")

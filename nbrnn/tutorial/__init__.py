@@ -145,8 +145,8 @@ def check(name: str, yours: Any, ours: Any, hint: str = "", tolerance: float = 1
 def _problem(name: str, yours: Any, ours: Any, tolerance: float) -> str | None:
     """Return what is wrong with an answer, or None."""
     if yours is ... or yours is None:
-        what = "is not answered yet: put your answer where the three dots stand"
-        return f"{name} {what}." if yours is ... else f"{name} is None: does your function return what it computed?"
+        open_one = f"{name} is not answered yet: replace the three dots by your answer."
+        return open_one if yours is ... else f"{name} is None: does your function return what it computed?"
     if isinstance(ours, str):
         right = isinstance(yours, str) and yours.strip().casefold() == ours.strip().casefold()
         return None if right else f"{name}: yours is {yours!r}, ours is {ours!r}."
