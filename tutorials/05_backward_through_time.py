@@ -181,7 +181,7 @@ for k in range(3):
 assert same(t.totals["simple_rnn/recurrent_kernel"], sum(dWh_terms))
 assert same(t.totals["simple_rnn/kernel"], sum(dWx_terms))
 for name, total in t.totals.items():
-    print(name, total.tolist())
+    print(f"{name}\n{total}")
 
 # %% [markdown]
 # `print(t)` writes the formulas out, with these numbers in them. Its last
