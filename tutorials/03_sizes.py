@@ -258,7 +258,8 @@ assert difference < 1e-12
 
 # %% [markdown]
 # The 8 is a choice, like the 10. It is small because the answer is one number.
-#
+
+# %% [markdown]
 # ## Exercise 1: a GRU
 #
 # How many parameters has a GRU, from its features, its units, and its form?
