@@ -108,19 +108,25 @@ def prepare_keras(case: Fit, x: np.ndarray, y: np.ndarray) -> Callable[[], None]
 CONTESTANTS = {"nbrnn": prepare_nbrnn, "jax": prepare_jax, "keras": prepare_keras}
 
 
-def serve(name: str, case: Fit) -> None:
-    """Prepare, run once to compile, then answer each line with the seconds of one run."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints must not mix with the answers
-    run = CONTESTANTS[name](case, *data(case))
+def serve(run: Callable[[], None]) -> None:
+    """Run once to compile, then answer each line with the seconds of one run."""
     for _ in itertools.chain(["ready"], sys.stdin):
         start = time.perf_counter()
         run()
-        answers.write(json.dumps(time.perf_counter() - start) + "\n")
-        answers.flush()
+        ANSWERS.write(json.dumps(time.perf_counter() - start) + "\n")
+        ANSWERS.flush()
 
 
 if __name__ == "__main__":
     import dataclasses
 
-    chosen = FITS[sys.argv[2]]
-    serve(sys.argv[1], dataclasses.replace(chosen, epochs=int(sys.argv[3])))
+    ANSWERS, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints must not mix with the answers
+    name, kind, *work = sys.argv[1:]
+    if kind == "fit":
+        case = dataclasses.replace(FITS[work[0]], epochs=int(work[1]))
+        serve(CONTESTANTS[name](case, *data(case)))
+    else:
+        from layer_contestants import prepare
+
+        cell, size, mode = work
+        serve(prepare(name, cell, int(size), mode))

@@ -9,58 +9,15 @@ takes many seconds, and its time is multiplied; the table says so. Pinned to one
 import argparse
 import dataclasses
 import json
-import os
 import platform
-import shutil
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
 from cases import FITS
+from contest import Contestant
 
-HERE = Path(__file__).parent
 PARTS = {"keras": 10}  # Keras runs epochs / 10
-
-
-class Contestant:
-    """A process that runs one fit whenever it is asked."""
-
-    def __init__(self, name: str, case: str, python: str, cores: int) -> None:
-        self.name = name
-        epochs = max(1, FITS[case].epochs // PARTS.get(name, 1))
-        self.part = FITS[case].epochs / epochs
-        environment = dict(os.environ, PYTHONPATH=str(HERE.parent))
-        if cores == 1:
-            environment |= {"OMP_NUM_THREADS": "1", "NBRNN_NUM_THREADS": "1", "XLA_FLAGS": ONE_THREAD}
-        command = [python, str(HERE / "contestants.py"), name, case, str(epochs)]
-        if cores == 1 and shutil.which("taskset"):
-            command = ["taskset", "-c", "0", *command]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if name == "keras" else None,
-            text=True,
-            env=environment,
-        )
-        self.first = self._answer()
-        self.seconds: list[float] = []
-
-    def _answer(self) -> float:
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name} stopped; is it installed for its interpreter?")
-        return float(json.loads(line)) * self.part
-
-    def run(self) -> None:
-        """Run the fit once and keep its time."""
-        self.process.stdin.write("run\n")
-        self.process.stdin.flush()
-        self.seconds.append(self._answer())
-
-
-ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 
 def main() -> None:
@@ -79,7 +36,9 @@ def main() -> None:
         players = {}
         for name in names:
             python = sys.executable if name == "nbrnn" else options.peer_python
-            players[name] = Contestant(name, case, python, options.cores)
+            epochs = max(1, FITS[case].epochs // PARTS.get(name, 1))
+            part = FITS[case].epochs / epochs
+            players[name] = Contestant(name, ["fit", case, str(epochs)], python, options.cores, part)
         for player in players.values():
             player.run()  # warm
             player.seconds.clear()

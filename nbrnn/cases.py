@@ -26,11 +26,13 @@ class Case:
     states: np.ndarray | None = None  # the first ones; None: zeros that are not read
     directions: np.ndarray | None = None  # of the last states, where outputs are projected
 
-    def executor(self, model: Sequential, mode: str, *, tape: bool = False) -> cpu.Executor:
+    def executor(
+        self, model: Sequential, mode: str, *, tape: bool = False, input_gradient: bool = True
+    ) -> cpu.Executor:
         """Return the program of this case, bound to its arrays as they stand."""
         flags = {"given": self.states is not None, "projected": self.directions is not None}
         y = None if self.y is None else Feed.of(self.y)
-        plan = make_plan(model, mode, Feed.of(self.x), y, len(self.x), Options(tape, input_gradient=True, **flags))
+        plan = make_plan(model, mode, Feed.of(self.x), y, len(self.x), Options(tape, input_gradient, **flags))
         arrays = {"params": model.params, "order": np.arange(len(self.x))}
         own = {"x": self.x, "y": self.y, "initial": self.states, "directions": self.directions}
         arrays |= {name: array.reshape(-1) for name, array in own.items() if array is not None}
