@@ -8,16 +8,14 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import nbrnn
-from nbrnn.plots import plot_history
 from nbrnn.targets import cpu
-from nbrnn.tutorial import Session, WrongAnswer, check, lessons, open_session, show, state
+from nbrnn.tutorial import WrongAnswer, lessons
 from nbrnn.tutorial.lessons import find_lessons, load_lesson, parse_cells, read_lesson
 from nbrnn.tutorial.running import check_answers, run_lesson
-from nbrnn.tutorial.terminal import plain, render
+from nbrnn.tutorial.terminal import render
 from nbrnn.tutorial.writing import TAGS, exercise_file, notebook, notebook_text
 
 ROOT = Path(__file__).parents[1]
@@ -70,6 +68,7 @@ def test_a_lesson_holds_all_its_parts(number):
     assert "check_gradients" in code and "show(" in code and "QUICK =" in lesson.setup.source
     tags = [cell.tag for cell in lesson.cells if cell.tag]
     assert tags and tags == ["exercise", "solution", "check"] * (len(tags) // 3)
+    assert len(lesson.path.read_text(encoding="utf-8").splitlines()) <= 400
     assert max(map(len, code.splitlines())) <= 76, "a gutter stands before the code in a terminal of 80 columns"
 
 
@@ -298,153 +297,6 @@ def test_quick_is_set_after_the_first_cell_and_a_run_may_be_left(tmp_path):
 
     assert not run_lesson(read_lesson(path), None, said.append, go_on=go_on)
     assert asked == [(1, 4), (2, 4)] and not any("a = ..." in text for text in said)
-
-
-# ---------------------------------------------------------------- text in a terminal
-
-
-def test_markdown_becomes_lines_of_a_terminal():
-    words = "word " * 30
-    text = (
-        f"# Title\n\n{words}**bold** and `code`\n\n- one {words}\n- two *of* 2*3*4\n  goes on\n\n1. first\n2. second\n"
-    )
-    text += "## Next\n```text\n  a   b\n\n# c\n```\n| a | b |\n| - | - |\nafter [it](there.md)"
-    lines = render(text, 60).splitlines()
-    assert lines[:2] == ["Title", "====="] and max(map(len, lines)) <= 60
-    assert lines[lines.index("- two of 2*3*4 goes on") - 1].startswith("  word")
-    assert lines[lines.index("1. first") + 1] == "2. second"
-    assert lines[lines.index("Next") : lines.index("Next") + 7] == [
-        "Next",
-        "----",
-        "",
-        "      a   b",
-        "",
-        "    # c",
-        "",
-    ]
-    assert lines[-4:] == ["| a | b |", "| - | - |", "", "after it (there.md)"]
-    assert "bold and `code`" in " ".join(lines)
-    assert plain("`f(*a)` and x*y*z, *so* **it** is") == "`f(*a)` and x*y*z, so it is"
-
-
-# ---------------------------------------------------------------- check
-
-
-@pytest.mark.parametrize(
-    ("yours", "ours", "said"),
-    [
-        (3, 3, "ok     q = 3"),
-        (np.float32(3), 3, "ok     q = 3"),
-        ([3.0], 3, "ok     q = 3"),
-        (1e9 + 0.5, 1e9, "ok     q = 1000000000"),
-        ([1, 2.0], np.array([1, 2]), "ok     q = [1, 2]"),
-        (np.zeros((3, 4)), np.zeros((3, 4)), "ok     q = an array of the shape (3, 4)"),
-        (True, True, "ok     q = True"),
-        (" YES ", "yes", "ok     q = yes"),
-        ([], [], "ok     q = []"),
-    ],
-)
-def test_a_right_answer_passes(yours, ours, said, capsys):
-    check("q", yours, ours)
-    assert capsys.readouterr().out == said + "\n"
-
-
-@pytest.mark.parametrize(
-    ("yours", "ours", "words"),
-    [
-        (4, 3, "q: yours is 4, ours is 3, the difference is 1."),
-        (0.30000001, 0.3, "the difference is 1e-08."),
-        ([1, 2, 5], [1, 2, 3], "q[2]: yours is 5, ours is 3, the difference is 2."),
-        ([[1, 2], [7, 9]], [[1, 2], [3, 4]], "q[1, 0]: yours is 7, ours is 3, the difference is 4."),
-        (np.uint8(1), 2, "the difference is -1."),
-        (np.uint64(2**63), 3, "q: yours is"),
-        ([1, np.nan], [1, 2], "q[1]: yours is nan, ours is 2, the difference is nan."),
-        (np.inf, 2, "q: yours is inf, ours is 2"),
-        ([1, 2], 3, "q: yours has the shape (2,), ours has ()."),
-        ([[1, 2]], [1, 2], "q: yours has the shape (1, 2), ours has (2,)."),
-        ([[1], [1, 2]], [[1, 2], [3, 4]], "q: yours has rows of different lengths; it must have the shape (2, 2)."),
-        ("three", 3, "q: yours is 'three', but it must be a number."),
-        ({"a": 1}, [1, 2], "it must be an array of numbers of the shape (2,)."),
-        ("no", "yes", "q: yours is 'no', ours is 'yes'."),
-        (3, "yes", "q: yours is 3, ours is 'yes'."),
-        (..., 3, "q is not answered yet: replace the three dots by your answer."),
-        (None, 3, "q is None: does your function return what it computed?"),
-        (False, True, "q: yours is False, ours is True"),
-    ],
-)
-def test_a_wrong_answer_gets_a_sentence(yours, ours, words, capsys):
-    with pytest.raises(WrongAnswer) as caught:
-        check("q", yours, ours, "look again.")
-    first, second = caught.value._render_traceback_()
-    assert first.startswith("WRONG  q") and words in first and second == "       Hint: look again."
-    assert str(caught.value) == f"{first}\n{second}" and not capsys.readouterr().out
-
-
-def test_the_tolerance_is_relative_to_the_largest_number():
-    for yours, tolerance, right in ((101, 0.011, True), (101, 0.009, False), (99.91, 1e-3, True), (99.8, 1e-3, False)):
-        with contextlib.nullcontext() if right else pytest.raises(WrongAnswer):
-            check("q", [0, yours], [0, 100], tolerance=tolerance)
-    with pytest.raises(ValueError, match="tolerance must be a number of at least 0"):
-        check("q", 1, 1, tolerance=-1)
-
-
-# ---------------------------------------------------------------- show
-
-
-def test_a_picture_is_displayed_by_notebooks_and_written_by_runs(tmp_path):
-    figure = plot_history({"loss": [2.0, 1.0]})
-    assert show(figure, "loss")._repr_png_().startswith(b"\x89PNG") and not list(tmp_path.iterdir())
-    said = []
-    with open_session(Session(said.append, tmp_path)):
-        show(figure, "loss")
-        with pytest.raises(ValueError, match="two pictures of this run have the name 'loss'"):
-            show(figure, "loss")
-    assert said == [f"picture: {tmp_path / 'loss.png'}"]
-    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match=r"letters, digits, - and _ only, not '\.\./loss'"):
-        show(figure, "../loss")
-
-
-# ---------------------------------------------------------------- what was passed
-
-
-def test_passed_lessons_are_remembered(monkeypatch, tmp_path):
-    monkeypatch.setenv("NBRNN_STATE_DIR", str(tmp_path / "new" / "folder"))
-    assert state.passed_lessons() == set()
-    for number in (3, 1, 3):
-        state.remember(number)
-    assert state.passed_lessons() == {1, 3}
-    assert json.loads((tmp_path / "new" / "folder" / "tutorial.json").read_text()) == {"passed": [1, 3]}
-
-
-@pytest.mark.parametrize("text", ["", "[1]", '{"passed": ["1"]}', '{"passed": 3}', "{}", '{"passed": [true]}'])
-def test_a_file_that_is_not_ours_is_refused(text, monkeypatch, tmp_path):
-    monkeypatch.setenv("NBRNN_STATE_DIR", str(tmp_path))
-    (tmp_path / "tutorial.json").write_text(text)
-    for ask in (state.passed_lessons, lambda: state.remember(1)):
-        with pytest.raises(ValueError, match="does not hold the numbers of passed lessons; remove it"):
-            ask()
-    assert (tmp_path / "tutorial.json").read_text() == text
-
-
-@pytest.mark.parametrize(
-    ("platform", "variables", "place"),
-    [
-        ("linux", {}, ".local/state/nbrnn/tutorial.json"),
-        ("linux", {"XDG_STATE_HOME": "/x"}, "/x/nbrnn/tutorial.json"),
-        ("darwin", {}, "Library/Application Support/nbrnn/tutorial.json"),
-        ("win32", {}, "AppData/Local/nbrnn/tutorial.json"),
-        ("win32", {"LOCALAPPDATA": "/y"}, "/y/nbrnn/tutorial.json"),
-    ],
-)
-def test_the_file_stands_where_the_system_keeps_such_files(platform, variables, place, monkeypatch, tmp_path):
-    for name in ("NBRNN_STATE_DIR", "XDG_STATE_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(state.sys, "platform", platform)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert state.state_file() == tmp_path / place
 
 
 def test_lessons_use_public_names_only():

@@ -224,28 +224,21 @@ windows_of_a_year = (144 - 12 - 1) // 12 + 1
 
 # %% tags=["check"]
 years, _ = nbrnn.sliding_windows(np.zeros(144), length=12, stride=12)
-check(
-    "windows_of_a_year",
-    windows_of_a_year,
-    len(years),
-    "the last year has no month after it, so it is no example.",
-)
+hint = "the last year has no month after it, so it is no example."
+check("windows_of_a_year", windows_of_a_year, len(years), hint)
 
 # %% [markdown]
 # ## Exercise 2: count
 #
 # Write the count as a function: rows of the series, length, horizon, stride.
 
+
 # %% tags=["exercise"]
-
-
 def count_windows(rows, length, horizon, stride):
     return ...
 
 
 # %% tags=["solution"]
-
-
 def count_windows(rows, length, horizon, stride):
     return (rows - length - horizon) // stride + 1
 
@@ -254,12 +247,8 @@ def count_windows(rows, length, horizon, stride):
 for case in ((10, 3, 1, 1), (10, 3, 1, 3), (144, 20, 6, 5), (5, 3, 0, 1)):
     table = np.zeros((case[0], 2))
     X, _ = nbrnn.sliding_windows(table, *case[1:], target=1)
-    check(
-        f"count_windows{case}",
-        count_windows(*case),
-        len(X),
-        "the last window starts at the latest at row R - L - H.",
-    )
+    hint = "the last window starts at the latest at row R - L - H."
+    check(f"count_windows{case}", count_windows(*case), len(X), hint)
 
 # %% [markdown]
 # ## Exercise 3: cut
@@ -268,17 +257,14 @@ for case in ((10, 3, 1, 1), (10, 3, 1, 3), (144, 20, 6, 5), (5, 3, 0, 1)):
 # of windows, each a list of numbers, and y a list of the numbers after them.
 # With `stride=1` the windows overlap, with `stride=length` they do not.
 
+
 # %% tags=["exercise"]
-
-
 def cut(series, length, stride):
     X, y = ..., ...
     return X, y
 
 
 # %% tags=["solution"]
-
-
 def cut(series, length, stride):
     X, y = [], []
     for start in range(0, len(series) - length, stride):

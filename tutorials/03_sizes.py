@@ -264,16 +264,13 @@ assert difference < 1e-12
 #
 # How many parameters has a GRU, from its features, its units, and its form?
 
+
 # %% tags=["exercise"]
-
-
 def gru_params(features, units, reset_after):
     return ...
 
 
 # %% tags=["solution"]
-
-
 def gru_params(features, units, reset_after):
     biases = 2 if reset_after else 1
     return 3 * (features * units + units * units + biases * units)
@@ -284,28 +281,21 @@ for case in ((1, 10, True), (1, 10, False), (4, 300, True)):
     features, units, reset_after = case
     gru = nbrnn.GRU(units, reset_after=reset_after)
     nbrnn.Sequential([gru], input_shape=(None, features))
-    check(
-        f"gru_params{case}",
-        gru_params(*case),
-        gru.count_params(),
-        "three sets of weights; with reset_after each has two biases.",
-    )
+    hint = "three sets of weights; with reset_after each has two biases."
+    check(f"gru_params{case}", gru_params(*case), gru.count_params(), hint)
 
 # %% [markdown]
 # ## Exercise 2: an LSTM with a head
 #
 # How many parameters have an LSTM and a Dense layer on top of it, together?
 
+
 # %% tags=["exercise"]
-
-
 def lstm_and_dense_params(features, units, outputs):
     return ...
 
 
 # %% tags=["solution"]
-
-
 def lstm_and_dense_params(features, units, outputs):
     lstm = 4 * (features * units + units * units + units)
     return lstm + units * outputs + outputs
@@ -316,12 +306,9 @@ for case in ((8, 32, 2), (1, 10, 1), (3, 7, 5)):
     features, units, outputs = case
     layers = [nbrnn.LSTM(units), nbrnn.Dense(outputs)]
     both = nbrnn.Sequential(layers, input_shape=(None, features))
-    check(
-        f"lstm_and_dense_params{case}",
-        lstm_and_dense_params(*case),
-        both.count_params(),
-        "four sets for the LSTM; the Dense layer reads its units.",
-    )
+    hint = "four sets for the LSTM; the Dense layer reads its units."
+    yours = lstm_and_dense_params(*case)
+    check(f"lstm_and_dense_params{case}", yours, both.count_params(), hint)
 
 # %% [markdown]
 # ## Exercise 3: backwards
@@ -341,12 +328,7 @@ for units in range(1, 20):
     nbrnn.Sequential([layer], input_shape=(None, 1))
     if layer.count_params() == 120:
         found = units
-check(
-    "units_of_120",
-    units_of_120,
-    found,
-    "H + H*H + H must be 120: try some H.",
-)
+check("units_of_120", units_of_120, found, "try some H: H + H*H + H = 120.")
 
 # %% [markdown]
 # ## Gradient check: one slope for each parameter
