@@ -6,7 +6,7 @@ from typing import Any
 
 from .checks import one_of
 from .kernels.activations import ACTIVATIONS
-from .layers import Backward, Shape, Weight, gradient, input_gradient, transposed, weight_gradient
+from .layers import Backward, Shape, Weight, gradient, input_gradient, packed, packed_transposed, weight_gradient
 from .program import Buffer, Program
 from .recurrent import Recurrent
 
@@ -107,9 +107,10 @@ class LSTM(Gated):
         h, c = states
         shape, gates = (steps, samples, self.units), (steps, samples, 4 * self.units)
         Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
-        g, s = self.buffer(p, "gates", *gates), self.buffer(p, "act_c", *shape)
+        keep = steps if p.taped else 1
+        g, s = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "act_c", keep, *shape[1:])
         a = self.buffer(p, "a", *gates) if p.options.tape else None
-        weights = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)}
+        weights = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
         p.call("lstm_forward", x=x, **weights, initial=int(given), h=h, c=c, g=g, s=s, a=a, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
@@ -117,10 +118,10 @@ class LSTM(Gated):
             last = p.from_last.get(c.name)  # becomes dL/dc_0 in place
             dc, ds = last or self.buffer(p, "dc", samples, self.units), self.buffer(p, "dact_c", samples, self.units)
             p.aliases[f"{self.name}/dc0"] = dc
-            WhT = transposed(p, Wh) if steps > 1 or dh0 else None
+            PT = packed_transposed(p, Wh) if steps > 1 or dh0 else None
             own = {"dh0": dh0, "dc": dc, "ds": ds, "da": da}
             final = int(bool(last))
-            p.call("lstm_backward", Wh=Wh, WhT=WhT, c=c, g=g, s=s, final=final, dh=dh, **own, **self.codes())
+            p.call("lstm_backward", Wh=Wh, PT=PT, c=c, g=g, s=s, final=final, dh=dh, **own, **self.codes())
             self.gradients(p, x, da, h, given)
             return input_gradient(p, da, Wx, x, self.name) if wanted else None
 
@@ -207,17 +208,18 @@ class GRU(Gated):
         steps, samples, _ = x.shape
         gates = (steps, samples, 3 * self.units)
         Wx, Wh, b = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel"), self.bias(p)
-        g, q = self.buffer(p, "gates", *gates), self.buffer(p, "hWh", *gates)
+        keep = (steps if p.taped else 1, *gates[1:])
+        g, q = self.buffer(p, "gates", *keep), self.buffer(p, "hWh", *keep)
         a = self.buffer(p, "a", *gates) if p.options.tape else None
-        both = {"b": b[0], "c": b[1]} if b else {}
+        both = self.panels(p, x) | ({"b": b[0], "c": b[1]} if b else {})
         p.call("gru_after_forward", x=x, Wx=Wx, Wh=Wh, h=h, g=g, q=q, a=a, **both, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da, dq = self.buffer(p, "da", *gates), self.buffer(p, "dhWh", *gates)
-            through, WhT = self.buffer(p, "dh_through", samples, self.units), transposed(p, Wh)
+            through, PT = self.buffer(p, "dh_through", samples, self.units), packed_transposed(p, Wh)
             dh0 = self.first_gradient(p, given, samples)
             own = {"through": through, "da": da, "dq": dq, "dh0": dh0} | self.codes()
-            p.call("gru_after_backward", Wh=Wh, WhT=WhT, h=h, g=g, q=q, dh=dh, **own)
+            p.call("gru_after_backward", Wh=Wh, PT=PT, h=h, g=g, q=q, dh=dh, **own)
             db = p[gradient(f"{self.name}/bias")] if b else None
             weight_gradient(p, x, da, f"{self.name}/kernel", db[0] if db else None)
             weight_gradient(p, h[:steps], dq, f"{self.name}/recurrent_kernel", db[1] if db else None)
@@ -233,10 +235,13 @@ class GRU(Gated):
         Wg, Wn = self.buffer(p, "Wzr", H, 2 * H), self.buffer(p, "Wn", H, H)
         p.call("take_columns", W=Wh, first=0, part=Wg)
         p.call("take_columns", W=Wh, first=2 * H, part=Wn)
-        g, u = self.buffer(p, "gates", *gates), self.buffer(p, "hWzr", *two)
-        m, v = self.buffer(p, "rh", *shape), self.buffer(p, "rhWn", *shape)
+        keep = steps if p.taped else 1
+        g, u = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "hWzr", keep, *two[1:])
+        m, v = (self.buffer(p, name, keep, *shape[1:]) for name in ("rh", "rhWn"))
         a = self.buffer(p, "a", *gates) if p.options.tape else None
+        rows = steps * samples
         weights = {"Wx": Wx, "Wg": Wg, "Wn": Wn, "b": self.bias(p)}
+        weights |= {"Px": packed(p, Wx, rows), "Pg": packed(p, Wg, rows), "Pn": packed(p, Wn, rows)}
         p.call("gru_before_forward", x=x, h=h, g=g, u=u, m=m, v=v, a=a, **weights, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
@@ -244,7 +249,7 @@ class GRU(Gated):
             through, dm = (self.buffer(p, name, samples, H) for name in ("dh_through", "drh"))
             dh0 = self.first_gradient(p, given, samples)
             own = {"through": through, "dm": dm, "da": da, "dg": dg, "dn": dn, "dh0": dh0} | self.codes()
-            both = {"Wg": Wg, "WgT": transposed(p, Wg), "Wn": Wn, "WnT": transposed(p, Wn)}
+            both = {"Wg": Wg, "PgT": packed_transposed(p, Wg), "Wn": Wn, "PnT": packed_transposed(p, Wn)}
             p.call("gru_before_backward", h=h, g=g, dh=dh, **both, **own)
             weight_gradient(p, x, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
             dWh = p[gradient(f"{self.name}/recurrent_kernel")]

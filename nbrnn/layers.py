@@ -16,10 +16,12 @@ import numpy as np
 from . import initializers
 from .checks import one_of, whole_number
 from .kernels.activations import ACTIVATIONS, LINEAR
+from .kernels.tile import VECTOR_BYTES
 from .program import Buffer, Program
 from .series import real_array
 
 Shape = tuple[int | None, ...]
+FEW, SMALL_SIZE = 8, 64  # rows or columns, and numbers, up to which a matrix is read as it stands
 # Takes dL/dy and whether dL/dx is wanted; adds the calls of the backward pass and returns dL/dx.
 Backward = Callable[[Buffer, bool], Buffer | None]
 
@@ -187,7 +189,7 @@ class Dense(Layer):
         rows = flat.shape[0]
         y = p.buffer(f"{self.name}/y", rows, self.units)
         a = p.buffer(f"{self.name}/a", rows, self.units) if p.options.tape else None
-        p.call("dense_forward", x=flat, W=W, b=b, activation=code, y=y, a=a)
+        p.call("dense_forward", x=flat, W=W, P=packed(p, W, rows), b=b, activation=code, y=y, a=a)
 
         def backward(dy: Buffer, wanted: bool) -> Buffer | None:
             da = dy.reshape(rows, self.units)
@@ -279,15 +281,26 @@ def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -
         view[...] = array
 
 
-def transposed(p: Program, W: Buffer) -> Buffer | None:
-    """Return W transposed: a row or a column in place, a wide matrix as a copy; a small one is read as it stands."""
-    if 1 in W.shape:
-        return W.reshape(W.shape[1], W.shape[0])
-    if W.size <= 64:
+def packed(p: Program, W: Buffer, rows: int) -> Buffer | None:
+    """Return W packed into panels for products with so many rows; None where it is read as it stands."""
+    worth = W.shape[1] >= FEW and W.size >= 4 * SMALL_SIZE and rows >= FEW
+    return _panels(p, "pack", f"{W.name} packed", W, W.shape) if worth else None
+
+
+def packed_transposed(p: Program, W: Buffer) -> Buffer | None:
+    """Return the transpose of W packed into panels; None where the product with a small W reads it as it stands."""
+    worth = W.size > SMALL_SIZE or (W.shape[1] == 1 and W.shape[0] >= FEW)
+    return _panels(p, "pack_transposed", f"{W.name} transposed", W, W.shape[::-1]) if worth else None
+
+
+def _panels(p: Program, kernel: str, name: str, W: Buffer, shape: tuple[int, ...]) -> Buffer | None:
+    """Add the call that packs a matrix, once a program; complex numbers go through plain loops."""
+    if p.dtype.kind == "c":
         return None
-    WT = p.buffer(f"{W.name}T", W.shape[1], W.shape[0])
-    p.call("transpose", W=W, WT=WT)
-    return WT
+    if name not in p.layout.buffers:
+        lanes = 2 * VECTOR_BYTES // p.dtype.itemsize
+        p.call(kernel, W=W, P=p.buffer(name, -(-shape[1] // lanes), shape[0], lanes))
+    return p[name]
 
 
 def weight_gradient(p: Program, x: Buffer, da: Buffer, kernel: str | Buffer, bias: str | Buffer | None) -> None:
@@ -302,7 +315,7 @@ def input_gradient(p: Program, da: Buffer, W: Buffer, x: Buffer, name: str | Non
     """Add the call that gives dx = da W^T."""
     dx = p.buffer(f"{name}/dx", *x.shape)
     flat = dx.reshape(-1, x.shape[-1])
-    p.call("input_gradient", da=da.reshape(flat.shape[0], da.shape[-1]), W=W, WT=transposed(p, W), dx=flat)
+    p.call("input_gradient", da=da.reshape(flat.shape[0], da.shape[-1]), W=W, PT=packed_transposed(p, W), dx=flat)
     return dx
 
 

@@ -105,6 +105,7 @@ def shard_program(
 ) -> Program:
     """Lower a model for a shard of so many samples of a batch."""
     p = Program(model.dtype, samples, model.layout, f"{model.name}: {mode}", batch, options)
+    p.taped = mode == TRAIN or options.tape
     control = p.buffer("control", CONTROL_WORDS, block="control")
     order = p.buffer("order", x.samples, block="order")
     projections = sum(len(layer.state_names()) for layer in model.layers) if options.projected else 0

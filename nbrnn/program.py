@@ -181,6 +181,7 @@ class Program:
     ) -> None:
         self.dtype, self.samples, self.title = np.dtype(dtype), samples, title
         self.batch, self.options = samples if batch is None else batch, options
+        self.taped = True  # whether what a backward pass needs is kept
         self.aliases: dict[str, Buffer] = {}  # second names
         self.last: dict[str, Buffer] = {}  # the recurrent layers' last states, by name
         self.from_last: dict[str, Buffer] = {}  # and what reaches their gradients from the loss itself

@@ -7,7 +7,7 @@ from typing import Any
 from . import initializers
 from .checks import one_of, whole_number
 from .kernels.activations import ACTIVATIONS
-from .layers import Backward, Layer, Shape, Weight, input_gradient, known, transposed, weight_gradient
+from .layers import Backward, Layer, Shape, Weight, input_gradient, known, packed, packed_transposed, weight_gradient
 from .program import Buffer, Program
 
 
@@ -77,18 +77,22 @@ class Recurrent(Layer):
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
         steps, samples, _ = x.shape
         inner = self.turned(p, x, "x_reversed") if self.go_backwards else x
-        states = [p.buffer(name, steps + 1, samples, self.units) for name in self.state_names()]
+        every = [p.taped or (self.return_sequences and name == "h") for name in self.states]
+        states = [
+            p.buffer(name, steps + 1 if kept else 2, samples, self.units)
+            for name, kept in zip(self.state_names(), every, strict=True)
+        ]
         given = self.stateful or p.options.given
         if given:
             for s in states:
                 self.move(p, "load_state", "carried" if self.stateful else "initial", s.name, state=s[0])
         cell_backward = self.cell(p, inner, given, *states)
         for s in states:
-            p.last[s.name] = s[steps]
+            last = p.last[s.name] = s[steps % s.shape[0]]
             if self.stateful:
-                self.move(p, "store_state", "carried", s.name, state=s[steps])
+                self.move(p, "store_state", "carried", s.name, state=last)
             if p.options.kept:
-                self.move(p, "store_state", "final", s.name, state=s[steps])
+                self.move(p, "store_state", "final", s.name, state=last)
 
         def backward(dy: Buffer, wanted: bool) -> Buffer | None:
             dh = dy.reshape(-1, samples, self.units)
@@ -100,7 +104,7 @@ class Recurrent(Layer):
             dx = cell_backward(dh, wanted)
             return self.turned(p, dx, "dx_reversed") if dx is not None and self.go_backwards else dx
 
-        return (states[0][1:] if self.return_sequences else states[0][steps]), backward
+        return (states[0][1:] if self.return_sequences else p.last[states[0].name]), backward
 
     def move(self, p: Program, kernel: str, block: str, name: str, **state: Buffer) -> None:
         """Add the call that fetches a state from a block or stores it there."""
@@ -132,6 +136,12 @@ class Recurrent(Layer):
     def bias(self, p: Program) -> Buffer | None:
         """Return the bias, if there is one."""
         return self._buffer(p, "bias") if self.use_bias else None
+
+    def panels(self, p: Program, x: Buffer) -> dict[str, Buffer | None]:
+        """Return the kernels packed for the products of all steps, where that is worth it."""
+        rows = x.shape[0] * x.shape[1]
+        Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
+        return {"Px": packed(p, Wx, rows), "Ph": packed(p, Wh, rows)}
 
     def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool) -> None:
         """Add the calls of the weight gradients, from the inputs, the states and dL/da."""
@@ -202,7 +212,8 @@ class SimpleRNN(Recurrent):
         Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
         code = ACTIVATIONS.index(self.activation)
         a = self.buffer(p, "a", steps, samples, self.units) if p.options.tape else None
-        p.call("simple_rnn_forward", x=x, Wx=Wx, Wh=Wh, b=self.bias(p), activation=code, initial=int(given), h=h, a=a)
+        own = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
+        p.call("simple_rnn_forward", x=x, **own, activation=code, initial=int(given), h=h, a=a)
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da = self.buffer(p, "da", steps, samples, self.units)
@@ -214,6 +225,6 @@ class SimpleRNN(Recurrent):
 
     def through_time(self, p: Program, Wh: Buffer, h: Buffer, dh: Buffer, da: Buffer, dh0: Buffer | None) -> None:
         """Add the call that goes back through the steps, from dL/dh to dL/da and, where it is wanted, dL/dh_0."""
-        WhT = transposed(p, Wh) if da.shape[0] > 1 or dh0 else None
+        PT = packed_transposed(p, Wh) if da.shape[0] > 1 or dh0 else None
         code = ACTIVATIONS.index(self.activation)
-        p.call("simple_rnn_backward", Wh=Wh, WhT=WhT, h=h, activation=code, dh=dh, da=da, dh0=dh0)
+        p.call("simple_rnn_backward", Wh=Wh, PT=PT, h=h, activation=code, dh=dh, da=da, dh0=dh0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from hypothesis import strategies as st
-from support import few, sizes
+from support import few, panels, sizes
 
 from nbrnn.kernels.activations import ACTIVATIONS
 
@@ -19,15 +19,31 @@ def shapes(draw):
 
 
 def turned(draw, W):
-    return np.ascontiguousarray(W.T) if draw(st.booleans(), "transposed copy") else None
+    return panels(W.T) if draw(st.booleans(), "transposed copy") else None
+
+
+def packed(draw, W):
+    return panels(W) if draw.dtype != "complex128" and draw(st.booleans(), "packed") else None
+
+
+def kept(draw, T):
+    """Draw how many steps and states are kept: all of them, or one and two."""
+    return (T, T + 1) if draw(st.booleans(), "taped") else (1, 2)
+
+
+def both(draw, D, H, G):
+    """Draw kernel and recurrent kernel, each packed too or not."""
+    Wx, Wh = draw.array(D, G * H, scale=D**-0.5), draw.array(H, G * H, scale=H**-0.5)
+    return dict(Wx=Wx, Px=packed(draw, Wx), Wh=Wh, Ph=packed(draw, Wh))
 
 
 def lstm_forward(draw):
     T, B, D, H = shapes(draw)
+    K, U = kept(draw, T)
     return dict(
-        x=draw.array(T, B, D), Wx=draw.array(D, 4 * H, scale=D**-0.5), Wh=draw.array(H, 4 * H, scale=H**-0.5),
+        x=draw.array(T, B, D), **both(draw, D, H, 4),
         b=draw.maybe(4 * H), activation=draw.code(), gate=gate_code(draw), initial=draw(st.integers(0, 1)),
-        h=draw.array(T + 1, B, H), c=draw.array(T + 1, B, H), g=draw.array(T, B, 4 * H), s=draw.array(T, B, H),
+        h=draw.array(T + 1, B, H), c=draw.array(U, B, H), g=draw.array(K, B, 4 * H), s=draw.array(K, B, H),
         a=draw.maybe(T, B, 4 * H),
     )  # fmt: skip
 
@@ -40,7 +56,7 @@ def lstm_backward(draw):
     T, B, _, H = shapes(draw)
     Wh, gate, activation = draw.array(H, 4 * H, scale=H**-0.5), draw.code(), draw.code()
     return dict(
-        Wh=Wh, WhT=turned(draw, Wh), c=draw.array(T + 1, B, H),
+        Wh=Wh, PT=turned(draw, Wh), c=draw.array(T + 1, B, H),
         g=gates(draw, T, B, H, (0, 0, 1, 0), (gate, activation)),
         s=draw.activated(activation, T, B, H), activation=activation, gate=gate,
         final=draw(st.integers(0, 1), "final"),
@@ -51,10 +67,11 @@ def lstm_backward(draw):
 
 def gru_after_forward(draw):
     T, B, D, H = shapes(draw)
+    K, U = kept(draw, T)
     return dict(
-        x=draw.array(T, B, D), Wx=draw.array(D, 3 * H, scale=D**-0.5), Wh=draw.array(H, 3 * H, scale=H**-0.5),
+        x=draw.array(T, B, D), **both(draw, D, H, 3),
         b=draw.maybe(3 * H), c=draw.maybe(3 * H), activation=draw.code(), gate=gate_code(draw),
-        h=draw.array(T + 1, B, H), g=draw.array(T, B, 3 * H), q=draw.array(T, B, 3 * H), a=draw.maybe(T, B, 3 * H),
+        h=draw.array(U, B, H), g=draw.array(K, B, 3 * H), q=draw.array(K, B, 3 * H), a=draw.maybe(T, B, 3 * H),
     )  # fmt: skip
 
 
@@ -62,7 +79,7 @@ def gru_after_backward(draw):
     T, B, _, H = shapes(draw)
     Wh, gate, activation = draw.array(H, 3 * H, scale=H**-0.5), draw.code(), draw.code()
     return dict(
-        Wh=Wh, WhT=turned(draw, Wh), h=draw.array(T + 1, B, H), g=gates(draw, T, B, H, (0, 0, 1), (gate, activation)),
+        Wh=Wh, PT=turned(draw, Wh), h=draw.array(T + 1, B, H), g=gates(draw, T, B, H, (0, 0, 1), (gate, activation)),
         q=draw.array(T, B, 3 * H), activation=activation, gate=gate,
         dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), through=draw.array(B, H),
         da=draw.array(T, B, 3 * H), dq=draw.array(T, B, 3 * H), dh0=draw.maybe(B, H),
@@ -71,11 +88,14 @@ def gru_after_backward(draw):
 
 def gru_before_forward(draw):
     T, B, D, H = shapes(draw)
+    K, U = kept(draw, T)
+    Wx, Wg = draw.array(D, 3 * H, scale=D**-0.5), draw.array(H, 2 * H, scale=H**-0.5)
+    Wn = draw.array(H, H, scale=H**-0.5)
+    weights = dict(Wx=Wx, Wg=Wg, Wn=Wn, Px=packed(draw, Wx), Pg=packed(draw, Wg), Pn=packed(draw, Wn))
     return dict(
-        x=draw.array(T, B, D), Wx=draw.array(D, 3 * H, scale=D**-0.5), Wg=draw.array(H, 2 * H, scale=H**-0.5),
-        Wn=draw.array(H, H, scale=H**-0.5), b=draw.maybe(3 * H), activation=draw.code(), gate=gate_code(draw),
-        h=draw.array(T + 1, B, H), g=draw.array(T, B, 3 * H), u=draw.array(T, B, 2 * H), m=draw.array(T, B, H),
-        v=draw.array(T, B, H), a=draw.maybe(T, B, 3 * H),
+        x=draw.array(T, B, D), **weights, b=draw.maybe(3 * H), activation=draw.code(), gate=gate_code(draw),
+        h=draw.array(U, B, H), g=draw.array(K, B, 3 * H), u=draw.array(K, B, 2 * H), m=draw.array(K, B, H),
+        v=draw.array(K, B, H), a=draw.maybe(T, B, 3 * H),
     )  # fmt: skip
 
 
@@ -84,7 +104,7 @@ def gru_before_backward(draw):
     Wg, Wn = draw.array(H, 2 * H, scale=H**-0.5), draw.array(H, H, scale=H**-0.5)
     gate, activation = draw.code(), draw.code()
     return dict(
-        Wg=Wg, WgT=turned(draw, Wg), Wn=Wn, WnT=turned(draw, Wn), h=draw.array(T + 1, B, H),
+        Wg=Wg, PgT=turned(draw, Wg), Wn=Wn, PnT=turned(draw, Wn), h=draw.array(T + 1, B, H),
         g=gates(draw, T, B, H, (0, 0, 1), (gate, activation)), activation=activation, gate=gate,
         dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), through=draw.array(B, H), dm=draw.array(B, H),
         da=draw.array(T, B, 3 * H), dg=draw.array(T, B, 2 * H), dn=draw.array(T, B, H), dh0=draw.maybe(B, H),

@@ -10,7 +10,7 @@ from cuda_cases import BATCH, STACKS, numbers, outputs, ready
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import cuda
-from support import assert_close
+from support import assert_close, panels
 
 import nbrnn
 from nbrnn import LSTM, Dense, Flatten, SimpleRNN
@@ -58,11 +58,12 @@ def test_the_recurrent_forms_take_and_leave_what_is_optional(full, every, dtype)
     Wh = draw(H, H)
     cases = {
         "simple_rnn_forward": dict(
-            x=draw(T, B, D), Wx=draw(D, H), Wh=Wh, b=wanted(H), activation=1, initial=int(full), h=draw(T + 1, B, H),
+            x=draw(T, B, D), Wx=draw(D, H), Px=None, Wh=Wh, Ph=None, b=wanted(H), activation=1, initial=int(full),
+            h=draw(T + 1, B, H),
             a=wanted(T, B, H),
         ),
         "simple_rnn_backward": dict(
-            Wh=Wh, WhT=np.ascontiguousarray(Wh.T) if full else None, h=np.tanh(draw(T + 1, B, H)), activation=1,
+            Wh=Wh, PT=panels(Wh.T) if full else None, h=np.tanh(draw(T + 1, B, H)), activation=1,
             dh=draw(T if every else 1, B, H), da=draw(T, B, H), dh0=wanted(B, H),
         ),
     }  # fmt: skip

@@ -67,7 +67,17 @@ def activation_backward(y, dy, activation, da):
 # ---------------------------------------------------------------- layers
 
 
-def simple_rnn_forward(x, Wx, Wh, b, activation, initial, h, a):
+def turns(steps, like):
+    """Return what is left of all steps in an array of fewer, which take turns; None keeps them all."""
+    if like is None:
+        return steps
+    left = like.astype(np.result_type(like, steps))
+    for t, one in enumerate(steps):
+        left[t % len(like)] = one
+    return left
+
+
+def simple_rnn_forward(x, Wx, Px, Wh, Ph, b, activation, initial, h, a):
     (T, B, D), H = x.shape, len(Wh)
     new_h, new_a = zeros(x, Wx, (T + 1, B, H)), zeros(x, Wx, (T, B, H))
     new_h[0] = h[0]
@@ -82,10 +92,10 @@ def simple_rnn_forward(x, Wx, Wh, b, activation, initial, h, a):
                         s += new_h[t, i, k] * Wh[k, j]
                 new_a[t, i, j] = s
                 new_h[t + 1, i, j] = act(s, activation)
-    return {"h": new_h, "a": new_a}
+    return {"h": turns(new_h, h), "a": new_a}
 
 
-def simple_rnn_backward(Wh, WhT, h, activation, dh, da, dh0):
+def simple_rnn_backward(Wh, PT, h, activation, dh, da, dh0):
     (T, B, H), K = da.shape, len(dh)
     new_da, total = zeros((T, B, H)), zeros((T, B, H))  # total: dL/dh_t from the loss and from the future
     before = zeros((B, H))
@@ -104,7 +114,7 @@ def simple_rnn_backward(Wh, WhT, h, activation, dh, da, dh0):
     return {"da": new_da, "dh0": before} | ({"dh": total} if K == T else {})
 
 
-def dense_forward(x, W, b, activation, y, a):
+def dense_forward(x, W, P, b, activation, y, a):
     (N, F), O = x.shape, W.shape[1]
     new_y, new_a = zeros(x, W, (N, O)), zeros(x, W, (N, O))
     for n in range(N):
@@ -126,7 +136,7 @@ def weight_gradient(x, da, dW, db):
     return {"dW": new_dW, "db": new_db}
 
 
-def input_gradient(da, W, WT, dx):
+def input_gradient(da, W, PT, dx):
     new = zeros(da, W, dx.shape)
     for n in range(len(da)):
         for f in range(W.shape[0]):
@@ -135,8 +145,15 @@ def input_gradient(da, W, WT, dx):
     return {"dx": new}
 
 
-def transpose(W, WT):
-    return {"WT": np.array([[W[f, o] for f in range(W.shape[0])] for o in range(W.shape[1])])}
+def pack(W, P):
+    new = zeros(W, P.shape)
+    for k, j in np.ndindex(W.shape):
+        new[j // P.shape[2], k, j % P.shape[2]] = W[k, j]
+    return {"P": new}
+
+
+def pack_transposed(W, P):
+    return pack(W.T, P)
 
 
 def flatten(x, y):
@@ -311,12 +328,12 @@ class Trainer:
             bias = W[-1] if config.get("use_bias") else None
             if kind == "SimpleRNN":
                 x_t, (N, T, _), H = x.swapaxes(0, 1), x.shape, config["units"]
-                states = simple_rnn_forward(x_t, W[0], W[1], bias, code, 0, zeros((T + 1, N, H)), None)["h"]
+                states = simple_rnn_forward(x_t, W[0], None, W[1], None, bias, code, 0, zeros((T + 1, N, H)), None)["h"]
                 value = states[1:].swapaxes(0, 1) if config["return_sequences"] else states[-1]
                 tape.append((x_t, states))
             elif kind == "Dense":
                 flat = x.reshape(-1, x.shape[-1])
-                y = dense_forward(flat, W[0], bias, code, None, None)["y"]
+                y = dense_forward(flat, W[0], None, bias, code, None, None)["y"]
                 value = y.reshape(*x.shape[:-1], -1)
                 tape.append((flat, y))
             else:

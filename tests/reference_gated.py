@@ -1,7 +1,7 @@
 """Naive twins of the LSTM's and the GRU's kernels: one sample and one number at a time, as the equations stand."""
 
 import numpy as np
-from reference import BATCH, POSITION, act, slope, zeros
+from reference import BATCH, POSITION, act, slope, turns, zeros
 
 
 def product(v, W, first, size):
@@ -13,7 +13,7 @@ def apply(f, v, code):
     return np.array([f(one, code) for one in v])
 
 
-def lstm_forward(x, Wx, Wh, b, activation, gate, initial, h, c, g, s, a):
+def lstm_forward(x, Wx, Px, Wh, Ph, b, activation, gate, initial, h, c, g, s, a):
     (T, B, _), H = x.shape, len(Wh)
     new_h, new_c, new_g = zeros(x, Wx, (T + 1, B, H)), zeros(x, Wx, (T + 1, B, H)), zeros(x, Wx, (T, B, 4 * H))
     new_s, new_a = zeros(x, Wx, (T, B, H)), zeros(x, Wx, (T, B, 4 * H))
@@ -29,10 +29,10 @@ def lstm_forward(x, Wx, Wh, b, activation, gate, initial, h, c, g, s, a):
             new_h[t + 1, n] = o * new_s[t, n]
             new_a[t, n], new_g[t, n] = total, np.concatenate([i, f, u, o])
     new_h[0] = h[0]  # left as it came
-    return {"h": new_h, "c": new_c, "g": new_g, "s": new_s, "a": new_a}
+    return {"h": turns(new_h, h), "c": turns(new_c, c), "g": turns(new_g, g), "s": turns(new_s, s), "a": new_a}
 
 
-def lstm_backward(Wh, WhT, c, g, s, activation, gate, final, dh, dc, ds, da, dh0):
+def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, ds, da, dh0):
     (T, B, H), K = s.shape, len(dh)
     new_da, total, cell = zeros((T, B, 4 * H)), zeros((T, B, H)), dc.copy() if final else zeros((B, H))
     before = zeros((B, H))
@@ -58,9 +58,10 @@ def mixed(z, n, h):
     return z * h + (1.0 - z) * n
 
 
-def gru_after_forward(x, Wx, Wh, b, c, activation, gate, h, g, q, a):
+def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
     (T, B, _), H = x.shape, len(Wh)
-    new_h, new_g, new_q, new_a = (zeros(x, Wx, shape) for shape in (h.shape, g.shape, q.shape, g.shape))
+    new_h, gates = zeros(x, Wx, (T + 1, B, H)), (T, B, 3 * H)
+    new_g, new_q, new_a = (zeros(x, Wx, gates) for _ in range(3))
     new_h[0] = h[0]
     for t in range(T):
         for k in range(B):
@@ -72,7 +73,7 @@ def gru_after_forward(x, Wx, Wh, b, c, activation, gate, h, g, q, a):
             n = apply(act, total, activation)
             new_h[t + 1, k] = mixed(z, n, new_h[t, k])
             new_a[t, k], new_g[t, k] = np.concatenate([zr, total]), np.concatenate([z, r, n])
-    return {"h": new_h, "g": new_g, "q": new_q, "a": new_a}
+    return {"h": turns(new_h, h), "g": turns(new_g, g), "q": turns(new_q, q), "a": new_a}
 
 
 def gru_backward(Wh, h, g, dh, codes, reset):
@@ -97,7 +98,7 @@ def gru_backward(Wh, h, g, dh, codes, reset):
     return {"da": new_da, "dq": new_dq, "dh0": before} | ({"dh": total} if K == T else {})
 
 
-def gru_after_backward(Wh, WhT, h, g, q, activation, gate, dh, through, da, dq, dh0):
+def gru_after_backward(Wh, PT, h, g, q, activation, gate, dh, through, da, dq, dh0):
     H = h.shape[2]
 
     def reset(dn, t, k):
@@ -106,9 +107,10 @@ def gru_after_backward(Wh, WhT, h, g, q, activation, gate, dh, through, da, dq, 
     return gru_backward(Wh, h, g, dh, (activation, gate), reset)
 
 
-def gru_before_forward(x, Wx, Wg, Wn, b, activation, gate, h, g, u, m, v, a):
+def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, u, m, v, a):
     (T, B, _), H = x.shape, len(Wn)
-    new_h, new_g, new_a, new_m = (zeros(x, Wx, shape) for shape in (h.shape, g.shape, g.shape, m.shape))
+    new_h, new_m = zeros(x, Wx, (T + 1, B, H)), zeros(x, Wx, (T, B, H))
+    new_g, new_a = zeros(x, Wx, (T, B, 3 * H)), zeros(x, Wx, (T, B, 3 * H))
     new_h[0] = h[0]
     for t in range(T):
         for k in range(B):
@@ -120,10 +122,10 @@ def gru_before_forward(x, Wx, Wg, Wn, b, activation, gate, h, g, u, m, v, a):
             n = apply(act, total, activation)
             new_h[t + 1, k] = mixed(z, n, new_h[t, k])
             new_a[t, k], new_g[t, k] = np.concatenate([zr, total]), np.concatenate([z, r, n])
-    return {"h": new_h, "g": new_g, "m": new_m, "a": new_a}
+    return {"h": turns(new_h, h), "g": turns(new_g, g), "m": turns(new_m, m), "a": new_a}
 
 
-def gru_before_backward(Wg, WgT, Wn, WnT, h, g, activation, gate, dh, through, dm, da, dg, dn, dh0):
+def gru_before_backward(Wg, PgT, Wn, PnT, h, g, activation, gate, dh, through, dm, da, dg, dn, dh0):
     H = h.shape[2]
 
     def reset(dn, t, k):

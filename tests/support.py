@@ -10,6 +10,7 @@ import nbrnn
 from nbrnn.kernels import KERNELS
 from nbrnn.kernels.abi import OPTIONS
 from nbrnn.kernels.activations import ACTIVATIONS
+from nbrnn.kernels.tile import VECTOR_BYTES
 from nbrnn.program import aligned
 from nbrnn.targets import cpu
 
@@ -35,6 +36,15 @@ def native_call(name, dtype, blocks, row):
     return prototype(function.address)(addresses.ctypes.data, row.ctypes.data)
 
 
+def panels(W):
+    """Return a matrix packed into panels of columns, as tiles read it."""
+    lanes = 2 * VECTOR_BYTES // W.itemsize
+    count = -(-W.shape[1] // lanes)
+    full = np.zeros((W.shape[0], count * lanes), W.dtype)
+    full[:, : W.shape[1]] = W
+    return np.ascontiguousarray(full.reshape(W.shape[0], count, lanes).swapaxes(0, 1))
+
+
 def call_kernel(name, dtype, arguments):
     """Run one kernel and return all of its arrays as they are afterwards.
 
@@ -44,7 +54,7 @@ def call_kernel(name, dtype, arguments):
     kinds = {"model": dtype, "f8": "complex128" if dtype == "complex128" else "float64", "i8": "int64"}
     blocks, row, places = [aligned(1, dtype)], [], {}  # the first block tells the model's dtype
     for argument in KERNELS[name].arguments:
-        value = arguments[argument.name]
+        value = arguments.get(argument.name) if argument.optional else arguments[argument.name]
         if argument.dims is None:
             row.append(int(value) if argument.kind == "int" else int(np.float64(value).view(np.int64)))
         elif value is None:

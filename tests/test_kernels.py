@@ -12,7 +12,7 @@ import reference_gated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import BATCH, POSITION, SHARDS, STATUS
-from support import assert_close, call_kernel, few, from_python, seeds, sizes
+from support import assert_close, call_kernel, few, from_python, panels, seeds, sizes
 
 from nbrnn.kernels import KERNELS, activations
 from nbrnn.kernels import random as chance
@@ -68,8 +68,9 @@ class Draw:
 def simple_rnn_forward(draw):
     T, B, D, H = draw(few, "T"), draw(few, "B"), draw(sizes, "D"), draw(sizes, "H")
     return dict(
-        x=draw.array(T, B, D), Wx=draw.array(D, H, scale=D**-0.5), Wh=draw.array(H, H, scale=H**-0.5), b=draw.maybe(H),
-        activation=draw.code(), initial=draw(st.integers(0, 1)), h=draw.array(T + 1, B, H), a=draw.maybe(T, B, H),
+        x=draw.array(T, B, D), **cases_gated.both(draw, D, H, 1), b=draw.maybe(H),
+        activation=draw.code(), initial=draw(st.integers(0, 1)), a=draw.maybe(T, B, H),
+        h=draw.array(draw(st.sampled_from((2, T + 1)), "states kept"), B, H),
     )  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def simple_rnn_backward(draw):
     T, B, H = draw(few, "T"), draw(few, "B"), draw(sizes, "H")
     Wh, code = draw.array(H, H, scale=H**-0.5), draw.code()
     return dict(
-        Wh=Wh, WhT=np.ascontiguousarray(Wh.T) if draw(st.booleans()) else None, activation=code,
+        Wh=Wh, PT=cases_gated.turned(draw, Wh), activation=code,
         h=draw.activated(code, T + 1, B, H),
         dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), da=draw.array(T, B, H), dh0=draw.maybe(B, H),
     )  # fmt: skip
@@ -85,8 +86,9 @@ def simple_rnn_backward(draw):
 
 def dense_forward(draw):
     N, F, O = draw(sizes, "N"), draw(sizes, "F"), draw(sizes, "O")
+    W = draw.array(F, O, scale=F**-0.5)
     return dict(
-        x=draw.array(N, F), W=draw.array(F, O, scale=F**-0.5), b=draw.maybe(O), activation=draw.code(),
+        x=draw.array(N, F), W=W, P=cases_gated.packed(draw, W), b=draw.maybe(O), activation=draw.code(),
         y=draw.array(N, O), a=draw.maybe(N, O),
     )  # fmt: skip
 
@@ -104,13 +106,17 @@ def weight_gradient(draw):
 def input_gradient(draw):
     N, F, O = draw(sizes, "N"), draw(sizes, "F"), draw(sizes, "O")
     W = draw.array(F, O)
-    WT = np.ascontiguousarray(W.T) if draw(st.booleans()) else None
-    return dict(da=draw.array(N, O), W=W, WT=WT, dx=draw.array(N, F))
+    return dict(da=draw.array(N, O), W=W, PT=cases_gated.turned(draw, W), dx=draw.array(N, F))
 
 
-def transpose(draw):
-    F, O = draw(sizes, "F"), draw(sizes, "O")
-    return dict(W=draw.array(F, O), WT=draw.array(O, F))
+def pack(draw):
+    W = draw.array(draw(sizes, "F"), draw(sizes, "O"))
+    return dict(W=W, P=draw.array(*panels(W).shape))
+
+
+def pack_transposed(draw):
+    W = draw.array(draw(sizes, "F"), draw(sizes, "O"))
+    return dict(W=W, P=draw.array(*panels(W.T).shape))
 
 
 def flatten(draw):
@@ -203,7 +209,8 @@ CASES = cases_gated.CASES | {"mse": loss, "mae": loss, "projection": loss} | {
     f.__name__: f
     for f in (
         simple_rnn_forward, simple_rnn_backward, dense_forward, activation_backward, weight_gradient, input_gradient,
-        transpose, flatten, flatten_backward, huber, sum_shards, clip_global_norm, sgd, rmsprop, adam, gather, scatter,
+        pack, pack_transposed,
+        flatten, flatten_backward, huber, sum_shards, clip_global_norm, sgd, rmsprop, adam, gather, scatter,
     )
 }  # fmt: skip
 
@@ -238,7 +245,7 @@ def test_kernel_equals_its_twin(name, dtype, data):
 @pytest.mark.skipif(not cpu.JIT, reason="plain Python has no vectors")
 @pytest.mark.parametrize("width", [16, 32])
 def test_products_are_right_for_vectors_of_another_width(environment, width):
-    chosen = "test_kernel_equals_its_twin and float and (weight_gradient or input_gradient)"
+    chosen = "test_kernel_equals_its_twin and float and (weight_gradient or input_gradient or dense_forward)"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", chosen],
         env=environment(NBRNN_VECTOR_BYTES=width),
@@ -247,7 +254,7 @@ def test_products_are_right_for_vectors_of_another_width(environment, width):
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout
+    assert done.returncode == 0 and "6 passed" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

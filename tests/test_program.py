@@ -156,11 +156,11 @@ def test_a_missing_argument_is_refused_and_an_absent_optional_one_is_not(bench):
 
 def test_a_letter_with_an_offset_is_checked_too(bench):
     h = bench.buffer("h", 3, 2, 4)
-    shapes = {"x": (2, 2, 3), "Wx": (3, 4), "Wh": (4, 4)}
+    shapes = {"Wh": (4, 4), "dh": (1, 2, 4), "da": (2, 2, 4)}
     arguments = {name: bench.buffer(f"rnn {name}", *shape) for name, shape in shapes.items()}
-    bench.call("simple_rnn_forward", **arguments, activation=0, initial=0, h=h)
-    with pytest.raises(ValueError, match=r"wants h\[T\+1,B,H\], but h has shape \(2, 2, 4\), and T is 2 elsewhere"):
-        bench.call("simple_rnn_forward", **arguments, activation=0, initial=0, h=h[:2])
+    bench.call("simple_rnn_backward", **arguments, activation=0, h=h)
+    with pytest.raises(ValueError, match=r"wants da\[T,B,H\], but rnn da has shape \(2, 2, 4\), and T is 1 elsewhere"):
+        bench.call("simple_rnn_backward", **arguments, activation=0, h=h[:2])
 
 
 def test_a_row_holds_numbers_of_blocks_offsets_and_lengths_but_no_pointer(program):
@@ -197,7 +197,7 @@ def test_the_printed_program_is_readable(program):
             assert f"{b.name}({','.join(map(str, b.shape))})" in text
     forward = next(line for line in lines if "simple_rnn_forward" in line)
     assert f"{4 * 16 * 32 * 2 * (2 + 32):,}" in forward  # T B H 2 (D + H)
-    moved = 4 * (4 * 16 * 2 + 2 * 32 + 32 * 32 + 32 + 5 * 16 * 32 * 2)  # x Wx Wh b, and h read and written
+    moved = 4 * (4 * 16 * 2 + 2 * 32 + 2 * 32 * 32 + 32 + 5 * 16 * 32 * 2)  # x Wx Wh, packed too, b, h both ways
     assert f"{moved:,}" in forward
     total = next(line for line in lines if " total " in line)
     assert f"{sum(c.flops for c in program.calls):,}" in total
@@ -206,7 +206,7 @@ def test_the_printed_program_is_readable(program):
 
 def test_the_order_of_a_training_program_is_forward_loss_backward(program):
     kernels = [call.kernel for call in program.calls]
-    assert kernels[:2] == ["gather", "simple_rnn_forward"]
+    assert kernels[:3] == ["gather", "pack", "simple_rnn_forward"]
     order = ["gather", "simple_rnn_forward", "dense_forward", "mse", "mae", "weight_gradient", "simple_rnn_backward"]
     assert [k for k in dict.fromkeys(kernels) if k in order] == order
     assert kernels.count("weight_gradient") == 2 + 2 * 2

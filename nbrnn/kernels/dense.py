@@ -9,9 +9,9 @@ from .gemm import neurons
 
 
 @kernel(
-    "x[N,F] W[F,O] b[O]? activation:int -> y[N,O] a[N,O]?",
+    "x[N,F] W[F,O] P[Q,F,L]? b[O]? activation:int -> y[N,O] a[N,O]?",
     flops=lambda d: 2 * d["N"] * d["F"] * d["O"],
 )
-def dense_forward(x, W, b, activation, y, a):
+def dense_forward(x, W, P, b, activation, y, a):
     """Compute the layer's output; `a`, where it is asked for, keeps the pre-activations."""
-    neurons(y, a, x, W, x, 0, W, b, activation)
+    neurons(y, a, x, W, P, x, 0, W, P, b, activation)

@@ -1,6 +1,8 @@
 """Products of matrices. Small ones are plain loops; wide ones go through register tiles (tile.py).
 
-Letters: N rows (time steps times samples), F features in, O features out.
+A matrix that many rows are multiplied with is packed first: panels of as many columns as a tile has, each contiguous,
+so that a tile walks through memory in a line. The numbers are the same, bit for bit. Letters: N rows (time steps times
+samples), F features in, O features out; Q panels of L columns.
 """
 
 from numba import types
@@ -75,6 +77,45 @@ def _multiply_tn(C, A, B, accumulate):  # type: ignore[no-untyped-def]
     return lambda C, A, B, accumulate: product(C, A, B, A.shape[1], A.shape[0], 1, A.shape[1], accumulate)
 
 
+def multiply_packed(C, A, P, accumulate):
+    """C (+)= A B, where P holds B packed (plain NumPy; the native twin is below)."""
+    multiply(C, A, P.transpose(1, 0, 2).reshape(P.shape[1], -1)[:, : C.shape[1]], accumulate)
+
+
+@jit
+def tiled_packed(C, A, P, accumulate):
+    """C (+)= A B by register tiles, a panel of B at a time; what is left of the last panel goes under a mask."""
+    M, N, K, L = A.shape[0], C.shape[1], A.shape[1], P.shape[2]
+    n = 0
+    while n + L <= N:
+        m = 0
+        while m + ROWS <= M:
+            full(A, m * K, K, 1, P, n * K, L, C, m * N + n, N, K, accumulate, 0)
+            m += ROWS
+        while m < M:
+            single(A, m * K, K, 1, P, n * K, L, C, m * N + n, N, K, accumulate, 0)
+            m += 1
+        n += L
+    last = n
+    while n < N:
+        b, rest = last * K + n - last, min(N - n, L // 2)
+        m = 0
+        while m + ROWS <= M:
+            full_edge(A, m * K, K, 1, P, b, L, C, m * N + n, N, K, accumulate, rest)
+            m += ROWS
+        while m < M:
+            single_edge(A, m * K, K, 1, P, b, L, C, m * N + n, N, K, accumulate, rest)
+            m += 1
+        n += L // 2
+
+
+@overload(multiply_packed)
+def _multiply_packed(C, A, P, accumulate):  # type: ignore[no-untyped-def]
+    if C.dtype == types.complex128:  # nothing is packed for complex numbers
+        return lambda C, A, P, accumulate: None
+    return lambda C, A, P, accumulate: tiled_packed(C, A, P, accumulate)
+
+
 @inlined
 def copy(into, V):
     """Copy a matrix."""
@@ -104,39 +145,44 @@ def few_neurons(y, x, Wx, h, states, Wh, b, code):
 
 
 @inlined
-def affine(Y, X, Wx, H, states, Wh, b):
-    """Y = X Wx + H Wh + b, with the first `states` columns of H (all or none); b may be empty."""
+def affine(Y, X, Wx, Px, H, states, Wh, Ph, b):
+    """Y = X Wx + H Wh + b, with the first `states` columns of H (all or none); b, and packed weights, may be empty."""
     if b.size:
         for n in range(Y.shape[0]):
             for j in range(b.size):
                 Y[n, j] = b[j]
-    multiply(Y, X, Wx, b.size > 0)
-    if states:
+    if Px.size:
+        multiply_packed(Y, X, Px, b.size > 0)
+    else:
+        multiply(Y, X, Wx, b.size > 0)
+    if states and Ph.size:
+        multiply_packed(Y, H, Ph, True)
+    elif states:
         multiply(Y, H, Wh, True)
 
 
 @inlined
-def neurons(Y, A, X, Wx, H, states, Wh, b, code):
+def neurons(Y, A, X, Wx, Px, H, states, Wh, Ph, b, code):
     """Y = act(X Wx + H Wh + b), a row a sample, with the first `states` columns of H (all or none).
 
-    b may be empty; A, unless it is empty, keeps the pre-activations.
+    b and packed weights may be empty; A, unless it is empty, keeps the pre-activations.
     """
     rows, units = Y.shape
     if units < SMALL and code == TANH and b.size and not A.size:
         for n in range(rows):
             few_neurons(Y[n], X[n], Wx, H[n], states, Wh, b, TANH)
         return
-    affine(Y, X, Wx, H, states, Wh, b)
+    affine(Y, X, Wx, Px, H, states, Wh, Ph, b)
     if A.size:
         copy(A, Y)
     activate(Y, 0, units, code)
 
 
 @inlined
-def back_product(dX, dA, W, WT, accumulate):
-    """dX (+)= dA W^T; the transposed copy WT serves wide matrices, W itself small ones."""
-    if WT.size:
-        multiply(dX, dA, WT, accumulate)
+def back_product(dX, dA, W, PT, accumulate):
+    """dX (+)= dA W^T; the packed transpose PT serves wide matrices, W itself small ones."""
+    if PT.size:
+        multiply_packed(dX, dA, PT, accumulate)
         return
     for n in range(dX.shape[0]):
         dx, da = dX[n], dA[n]
@@ -147,13 +193,34 @@ def back_product(dX, dA, W, WT, accumulate):
             dx[k] = s
 
 
-@kernel("W[F,O] -> WT[O,F]")
-def transpose(W, WT):
-    """Copy a matrix, columns to rows, so that a product with its transpose runs along rows."""
-    for k in range(W.shape[0]):
-        Wk = W[k]
-        for j in range(W.shape[1]):
-            WT[j, k] = Wk[j]
+@kernel("W[F,O] -> P[Q,F,L]")
+def pack(W, P):
+    """Copy a matrix into panels of L columns; the last one is filled up with zeros."""
+    L = P.shape[2]
+    for q in range(P.shape[0]):
+        width = min(L, W.shape[1] - q * L)
+        for k in range(W.shape[0]):
+            line, from_row = P[q, k], W[k]
+            for j in range(width):
+                line[j] = from_row[q * L + j]
+            for j in range(width, L):
+                line[j] = P.dtype.type(0)
+
+
+@kernel("W[F,O] -> P[Q,O,L]")
+def pack_transposed(W, P):
+    """Copy the transpose of a matrix into panels of L columns, rows of W; the last one is filled up with zeros."""
+    L = P.shape[2]
+    for q in range(P.shape[0]):
+        width = min(L, W.shape[0] - q * L)
+        for j in range(L):
+            if j < width:
+                from_row = W[q * L + j]
+                for k in range(W.shape[1]):
+                    P[q, k, j] = from_row[k]
+            else:
+                for k in range(W.shape[1]):
+                    P[q, k, j] = P.dtype.type(0)
 
 
 @kernel("x[N,F] da[N,O] -> dW[F,O] db[O]?", flops=lambda d: (2 * d["F"] + 1) * d["N"] * d["O"])
@@ -183,7 +250,7 @@ def weight_gradient(x, da, dW, db):
         n += 1
 
 
-@kernel("da[N,O] W[F,O] WT[O,F]? -> dx[N,F]", flops=lambda d: 2 * d["N"] * d["F"] * d["O"])
-def input_gradient(da, W, WT, dx):
+@kernel("da[N,O] W[F,O] PT[Q,O,L]? -> dx[N,F]", flops=lambda d: 2 * d["N"] * d["F"] * d["O"])
+def input_gradient(da, W, PT, dx):
     """dx = da W^T."""
-    back_product(dx, da, W, WT, False)
+    back_product(dx, da, W, PT, False)

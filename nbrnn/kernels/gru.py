@@ -19,7 +19,7 @@ h[0] is the initial state, h[t + 1] the state after step t; without `initial` it
 
 from .abi import inlined, kernel
 from .activations import activate, descend
-from .gemm import affine, back_product, clear, copy, multiply
+from .gemm import affine, back_product, clear, copy
 
 
 @inlined
@@ -74,29 +74,31 @@ FLOPS = {"flops": lambda d: d["T"] * d["B"] * d["H"] * (6 * (d.get("D", 0) + d["
 
 
 @kernel(
-    "x[T,B,D] Wx[D,3H] Wh[H,3H] b[3H]? c[3H]? activation:int gate:int -> !h[T+1,B,H] g[T,B,3H] q[T,B,3H] a[T,B,3H]?",
+    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wh[H,3H] Ph[Q,H,L]? b[3H]? c[3H]? activation:int gate:int"
+    " -> !h[U,B,H] g[K,B,3H] q[K,B,3H] a[T,B,3H]?",
     **FLOPS,
 )
-def gru_after_forward(x, Wx, Wh, b, c, activation, gate, h, g, q, a):
-    """Run the layer, reset after the product; g keeps z, r, n and q the state's product."""
-    T, B, H = g.shape[0], g.shape[1], Wh.shape[0]
+def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
+    """Run the layer, reset after the product; g keeps z, r, n and q the state's product (see lstm_forward)."""
+    T, B, H = x.shape[0], x.shape[1], Wh.shape[0]
     for t in range(T):
-        affine(g[t], x[t], Wx, x[t], 0, Wx, b)
-        affine(q[t], h[t], Wh, h[t], 0, Wh, c)
-        open_gates(g[t], q[t], a[t] if a.size else g[t][:0], H, gate)
+        at, old, new = t % g.shape[0], t % h.shape[0], (t + 1) % h.shape[0]
+        affine(g[at], x[t], Wx, Px, x[t], 0, Wx, Px, b)
+        affine(q[at], h[old], Wh, Ph, h[old], 0, Wh, Ph, c)
+        open_gates(g[at], q[at], a[t] if a.size else g[at][:0], H, gate)
         for k in range(B):
-            r, n, part = g[t, k, H : 2 * H], g[t, k, 2 * H :], q[t, k, 2 * H :]
+            r, n, part = g[at, k, H : 2 * H], g[at, k, 2 * H :], q[at, k, 2 * H :]
             for j in range(H):
                 n[j] += r[j] * part[j]
-        close_step(h[t + 1], h[t], g[t], a[t] if a.size else g[t][:0], H, activation)
+        close_step(h[new], h[old], g[at], a[t] if a.size else g[at][:0], H, activation)
 
 
 @kernel(
-    "Wh[H,3H] WhT[3H,H]? h[T+1,B,H] g[T,B,3H] q[T,B,3H] activation:int gate:int"
+    "Wh[H,3H] PT[Q,3H,L]? h[T+1,B,H] g[T,B,3H] q[T,B,3H] activation:int gate:int"
     " -> !dh[K,B,H] through[B,H] da[T,B,3H] dq[T,B,3H] dh0[B,H]?",
     **FLOPS,
 )
-def gru_after_backward(Wh, WhT, h, g, q, activation, gate, dh, through, da, dq, dh0):
+def gru_after_backward(Wh, PT, h, g, q, activation, gate, dh, through, da, dq, dh0):
     """Backpropagation through time, reset after the product."""
     T, B, H = g.shape[0], g.shape[1], Wh.shape[0]
     every = dh.shape[0] == T
@@ -117,43 +119,44 @@ def gru_after_backward(Wh, WhT, h, g, q, activation, gate, dh, through, da, dq, 
                 dq[t, k, j] = da[t, k, j]
         if t > 0:
             before = dh[t - 1] if every else now
-            back_product(before, dq[t], Wh, WhT, every)
+            back_product(before, dq[t], Wh, PT, every)
             add(before, through)
         elif dh0.size:
-            back_product(dh0, dq[0], Wh, WhT, False)
+            back_product(dh0, dq[0], Wh, PT, False)
             add(dh0, through)
 
 
 @kernel(
-    "x[T,B,D] Wx[D,3H] Wg[H,2H] Wn[H,H] b[3H]? activation:int gate:int"
-    " -> !h[T+1,B,H] g[T,B,3H] u[T,B,2H] m[T,B,H] v[T,B,H] a[T,B,3H]?",
+    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wg[H,2H] Pg[R,H,L]? Wn[H,H] Pn[S,H,L]? b[3H]? activation:int gate:int"
+    " -> !h[U,B,H] g[K,B,3H] u[K,B,2H] m[K,B,H] v[K,B,H] a[T,B,3H]?",
     **FLOPS,
 )
-def gru_before_forward(x, Wx, Wg, Wn, b, activation, gate, h, g, u, m, v, a):
+def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, u, m, v, a):
     """Run the layer, reset before the product; g keeps z, r, n and m = r * h_(t-1); u, v are the state's products."""
-    T, B, H = g.shape[0], g.shape[1], Wn.shape[0]
+    T, B, H = x.shape[0], x.shape[1], Wn.shape[0]
     for t in range(T):
-        affine(g[t], x[t], Wx, x[t], 0, Wx, b)
-        multiply(u[t], h[t], Wg, False)
-        open_gates(g[t], u[t], a[t] if a.size else g[t][:0], H, gate)
+        at, old, new = t % g.shape[0], t % h.shape[0], (t + 1) % h.shape[0]
+        affine(g[at], x[t], Wx, Px, x[t], 0, Wx, Px, b)
+        affine(u[at], h[old], Wg, Pg, h[old], 0, Wg, Pg, b[:0])
+        open_gates(g[at], u[at], a[t] if a.size else g[at][:0], H, gate)
         for k in range(B):
-            r, before, reset = g[t, k, H : 2 * H], h[t, k], m[t, k]
+            r, before, reset = g[at, k, H : 2 * H], h[old, k], m[at, k]
             for j in range(H):
                 reset[j] = r[j] * before[j]
-        multiply(v[t], m[t], Wn, False)
+        affine(v[at], m[at], Wn, Pn, m[at], 0, Wn, Pn, b[:0])
         for k in range(B):
-            n, part = g[t, k, 2 * H :], v[t, k]
+            n, part = g[at, k, 2 * H :], v[at, k]
             for j in range(H):
                 n[j] += part[j]
-        close_step(h[t + 1], h[t], g[t], a[t] if a.size else g[t][:0], H, activation)
+        close_step(h[new], h[old], g[at], a[t] if a.size else g[at][:0], H, activation)
 
 
 @kernel(
-    "Wg[H,2H] WgT[2H,H]? Wn[H,H] WnT[H,H]? h[T+1,B,H] g[T,B,3H] activation:int gate:int"
+    "Wg[H,2H] PgT[Q,2H,L]? Wn[H,H] PnT[Q,H,L]? h[T+1,B,H] g[T,B,3H] activation:int gate:int"
     " -> !dh[K,B,H] through[B,H] dm[B,H] da[T,B,3H] dg[T,B,2H] dn[T,B,H] dh0[B,H]?",
     **FLOPS,
 )
-def gru_before_backward(Wg, WgT, Wn, WnT, h, g, activation, gate, dh, through, dm, da, dg, dn, dh0):
+def gru_before_backward(Wg, PgT, Wn, PnT, h, g, activation, gate, dh, through, dm, da, dg, dn, dh0):
     """Backpropagation through time, reset before the product; dg and dn are da's parts, as matrices of their own."""
     T, B, H = g.shape[0], g.shape[1], Wn.shape[0]
     every = dh.shape[0] == T
@@ -164,7 +167,7 @@ def gru_before_backward(Wg, WgT, Wn, WnT, h, g, activation, gate, dh, through, d
         for k in range(B):
             for j in range(H):
                 dn[t, k, j] = da[t, k, 2 * H + j]
-        back_product(dm, dn[t], Wn, WnT, False)
+        back_product(dm, dn[t], Wn, PnT, False)
         for k in range(B):
             r, before, part, dr, straight = g[t, k, H : 2 * H], h[t, k], dm[k], da[t, k, H : 2 * H], through[k]
             for j in range(H):
@@ -177,10 +180,10 @@ def gru_before_backward(Wg, WgT, Wn, WnT, h, g, activation, gate, dh, through, d
                 dg[t, k, j] = da[t, k, j]
         if t > 0:
             before = dh[t - 1] if every else now
-            back_product(before, dg[t], Wg, WgT, every)
+            back_product(before, dg[t], Wg, PgT, every)
             add(before, through)
         elif dh0.size:
-            back_product(dh0, dg[0], Wg, WgT, False)
+            back_product(dh0, dg[0], Wg, PgT, False)
             add(dh0, through)
 
 

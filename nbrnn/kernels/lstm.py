@@ -19,42 +19,47 @@ from .gemm import affine, back_product, clear, copy
 
 
 @kernel(
-    "x[T,B,D] Wx[D,4H] Wh[H,4H] b[4H]? activation:int gate:int initial:int"
-    " -> !h[T+1,B,H] !c[T+1,B,H] g[T,B,4H] s[T,B,H] a[T,B,4H]?",
+    "x[T,B,D] Wx[D,4H] Px[Q,D,L]? Wh[H,4H] Ph[Q,H,L]? b[4H]? activation:int gate:int initial:int"
+    " -> !h[U,B,H] !c[V,B,H] g[K,B,4H] s[K,B,H] a[T,B,4H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * (d["D"] + d["H"]) + 4),
 )
-def lstm_forward(x, Wx, Wh, b, activation, gate, initial, h, c, g, s, a):
-    """Run the layer over T steps; g keeps the gates, s = act(c), and `a`, where asked for, the pre-activations."""
-    T, B, H = s.shape
+def lstm_forward(x, Wx, Px, Wh, Ph, b, activation, gate, initial, h, c, g, s, a):
+    """Run the layer over T steps; g keeps the gates, s = act(c), and `a`, where asked for, the pre-activations.
+
+    Where no backward pass follows, g and s hold one step, and h and c may hold two states that take turns.
+    """
+    T, B, H = x.shape[0], x.shape[1], Wh.shape[0]
     if not initial:
         clear(c[0])
     for t in range(T):
-        affine(g[t], x[t], Wx, h[t], H if t > 0 or initial else 0, Wh, b)
+        at, old, new = t % g.shape[0], t % h.shape[0], (t + 1) % h.shape[0]
+        before_at, now_at = t % c.shape[0], (t + 1) % c.shape[0]
+        affine(g[at], x[t], Wx, Px, h[old], H if t > 0 or initial else 0, Wh, Ph, b)
         if a.size:
-            copy(a[t], g[t])
-        activate(g[t], 0, 2 * H, gate)
-        activate(g[t], 2 * H, 3 * H, activation)
-        activate(g[t], 3 * H, 4 * H, gate)
+            copy(a[t], g[at])
+        activate(g[at], 0, 2 * H, gate)
+        activate(g[at], 2 * H, 3 * H, activation)
+        activate(g[at], 3 * H, 4 * H, gate)
         for k in range(B):
-            i, f, n = g[t, k, :H], g[t, k, H : 2 * H], g[t, k, 2 * H : 3 * H]
-            before, now, squashed = c[t, k], c[t + 1, k], s[t, k]
+            i, f, n = g[at, k, :H], g[at, k, H : 2 * H], g[at, k, 2 * H : 3 * H]
+            before, now, squashed = c[before_at, k], c[now_at, k], s[at, k]
             for j in range(H):
                 now[j] = f[j] * before[j] + i[j] * n[j]
             for j in range(H):
                 squashed[j] = now[j]
-        activate(s[t], 0, H, activation)
+        activate(s[at], 0, H, activation)
         for k in range(B):
-            o, squashed, out = g[t, k, 3 * H :], s[t, k], h[t + 1, k]
+            o, squashed, out = g[at, k, 3 * H :], s[at, k], h[new, k]
             for j in range(H):
                 out[j] = o[j] * squashed[j]
 
 
 @kernel(
-    "Wh[H,4H] WhT[4H,H]? c[T+1,B,H] g[T,B,4H] s[T,B,H] activation:int gate:int final:int"
+    "Wh[H,4H] PT[Q,4H,L]? c[T+1,B,H] g[T,B,4H] s[T,B,H] activation:int gate:int final:int"
     " -> !dh[K,B,H] !dc[B,H] ds[B,H] da[T,B,4H] dh0[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * d["H"] + 20),
 )
-def lstm_backward(Wh, WhT, c, g, s, activation, gate, final, dh, dc, ds, da, dh0):
+def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, ds, da, dh0):
     """Backpropagation through time; dc goes from dL/dc_T (zero unless `final`) to dL/dc_0."""
     T, B, H = s.shape
     every = dh.shape[0] == T
@@ -87,6 +92,6 @@ def lstm_backward(Wh, WhT, c, g, s, activation, gate, final, dh, dc, ds, da, dh0
         descend(da[t], da[t], g[t], 2 * H, 3 * H, activation)
         descend(da[t], da[t], g[t], 3 * H, 4 * H, gate)
         if t > 0:
-            back_product(dh[t - 1] if every else now, da[t], Wh, WhT, every)
+            back_product(dh[t - 1] if every else now, da[t], Wh, PT, every)
         elif dh0.size:
-            back_product(dh0, da[0], Wh, WhT, False)
+            back_product(dh0, da[0], Wh, PT, False)

@@ -17,21 +17,25 @@ from .gemm import back_product, neurons
 
 
 @kernel(
-    "x[T,B,D] Wx[D,H] Wh[H,H] b[H]? activation:int initial:int -> !h[T+1,B,H] a[T,B,H]?",
+    "x[T,B,D] Wx[D,H] Px[Q,D,L]? Wh[H,H] Ph[Q,H,L]? b[H]? activation:int initial:int -> !h[U,B,H] a[T,B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * 2 * (d["D"] + d["H"]),
 )
-def simple_rnn_forward(x, Wx, Wh, b, activation, initial, h, a):
-    """Run the layer over T steps; `a`, where it is asked for, keeps the pre-activations."""
+def simple_rnn_forward(x, Wx, Px, Wh, Ph, b, activation, initial, h, a):
+    """Run the layer over T steps; `a`, where it is asked for, keeps the pre-activations.
+
+    Where neither a backward pass nor anything above needs every state, h holds two that take turns.
+    """
     for t in range(x.shape[0]):
+        old, new = h[t % h.shape[0]], h[(t + 1) % h.shape[0]]
         states = Wh.shape[0] if t > 0 or initial else 0
-        neurons(h[t + 1], a[t] if a.size else h[0][:0], x[t], Wx, h[t], states, Wh, b, activation)
+        neurons(new, a[t] if a.size else old[:0], x[t], Wx, Px, old, states, Wh, Ph, b, activation)
 
 
 @kernel(
-    "Wh[H,H] WhT[H,H]? h[T+1,B,H] activation:int -> !dh[K,B,H] da[T,B,H] dh0[B,H]?",
+    "Wh[H,H] PT[Q,H,L]? h[T+1,B,H] activation:int -> !dh[K,B,H] da[T,B,H] dh0[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (2 * d["H"] + 3),
 )
-def simple_rnn_backward(Wh, WhT, h, activation, dh, da, dh0):
+def simple_rnn_backward(Wh, PT, h, activation, dh, da, dh0):
     """Backpropagation through time: dh holds what comes from the loss, and gains what comes from the future."""
     T = da.shape[0]
     every = dh.shape[0] == T
@@ -39,6 +43,6 @@ def simple_rnn_backward(Wh, WhT, h, activation, dh, da, dh0):
         now = dh[t] if every else dh[0]
         descend(da[t], now, h[t + 1], 0, now.shape[1], activation)
         if t > 0:
-            back_product(dh[t - 1] if every else now, da[t], Wh, WhT, every)
+            back_product(dh[t - 1] if every else now, da[t], Wh, PT, every)
         elif dh0.size:
-            back_product(dh0, da[0], Wh, WhT, False)
+            back_product(dh0, da[0], Wh, PT, False)

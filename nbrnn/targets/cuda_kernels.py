@@ -68,8 +68,9 @@ def shared_out(text: str, name: str, letters: str, **views: str) -> Any:
     """Make a CUDA kernel of one of the texts above: its threads call the CPU's kernel on one element after the other.
 
     The elements are those of the specification's `letters`: where an axis has one of them as its length, the CPU's
-    kernel gets a view one long (and an absent array stays empty). "transpose" and "FO" give
-    KERNEL(W[iF:iF + 1, iO:iO + 1], WT[iO:iO + 1, iF:iF + 1]). `views` says what it gets for an argument instead.
+    kernel gets a view one long (and an absent array stays empty). "flatten_backward" and "BTD" give
+    KERNEL(dy[iB:iB + 1, :], dx[iT:iT + 1, iB:iB + 1, iD:iD + 1]). `views` says what it gets for an argument
+    instead.
     """
     entry = KERNELS[name]
     lengths: dict[str, str] = {}
@@ -102,7 +103,6 @@ def _alike(name: str, letters: str, **views: str) -> None:
     FORMS[name] = partial(launch, shared_out(ALIKE, name, letters, **views))
 
 
-_alike("transpose", "FO")
 _alike("sum_shards", "P")
 _alike("flatten", "BTD", y="y[iB : iB + 1, iT * nD + iD :]")
 _alike("flatten_backward", "BTD", dy="dy[iB : iB + 1, iT * nD + iD :]")
@@ -186,8 +186,11 @@ def rebound(function: Any, **instead: Any) -> Callable[..., Any]:
 
 
 @cuda.jit
-def neurons(Y, A, X, Wx, H, states, Wh, b, code):  # type: ignore[no-untyped-def]
-    """Y = act(X Wx + H Wh + b), with the first `states` columns of H; A, if it is there, keeps what act is taken of."""
+def neurons(Y, A, X, Wx, Px, H, states, Wh, Ph, b, code):  # type: ignore[no-untyped-def]
+    """Y = act(X Wx + H Wh + b), with the first `states` columns of H; A, if it is there, keeps what act is taken of.
+
+    Neighbouring threads read neighbours in the weights as they stand, so the panels are not needed here.
+    """
     rows, units = Y.shape
     features, biased, kept, zero = Wx.shape[0], b.size > 0, A.size > 0, Y.dtype.type(0)
     for i in range(cuda.grid(1), rows * units, cuda.gridsize(1)):
@@ -212,15 +215,16 @@ def descend(dA, dY, Y, first, stop, code):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit
-def back_product(dX, dA, W, WT, accumulate):  # type: ignore[no-untyped-def]
-    """dX (+)= dA W^T; of the transposed copy WT, where there is one, neighbouring threads read neighbours."""
+def back_product(dX, dA, W, PT, accumulate):  # type: ignore[no-untyped-def]
+    """dX (+)= dA W^T; of the packed transpose PT, where there is one, neighbouring threads read neighbours."""
     rows, features = dX.shape
-    units, turned, zero = dA.shape[1], WT.size > 0, dX.dtype.type(0)
+    units, turned, zero = dA.shape[1], PT.size > 0, dX.dtype.type(0)
+    L = PT.shape[2] if turned else 1
     for i in range(cuda.grid(1), rows * features, cuda.gridsize(1)):
         n, k = i // features, i % features
         dx = dX[n, k] if accumulate else zero
         for j in range(units):
-            dx += dA[n, j] * (WT[j, k] if turned else W[k, j])
+            dx += dA[n, j] * (PT[k // L, j, k % L] if turned else W[k, j])
         dX[n, k] = dx
 
 
@@ -240,8 +244,23 @@ def products_of_columns(x, da, dW, db):  # type: ignore[no-untyped-def]
             db[j] = s
 
 
+@cuda.jit
+def pack(W, P, turned):  # type: ignore[no-untyped-def]
+    """Copy W, or its transpose, into panels of L columns, the last one filled up with zeros."""
+    rows, L = P.shape[1], P.shape[2]
+    columns = W.shape[0] if turned else W.shape[1]
+    for i in range(cuda.grid(1), P.size, cuda.gridsize(1)):
+        q, k, j = i // (rows * L), i // L % rows, i % L
+        column = q * L + j
+        if column >= columns:
+            P[q, k, j] = P.dtype.type(0)
+        else:
+            P[q, k, j] = W[column, k] if turned else W[k, column]
+
+
 _launched = {k.__name__: partial(launch, k) for k in (neurons, descend, back_product)}
 _made_of_them = ("simple_rnn_forward", "simple_rnn_backward", "dense_forward", "activation_backward", "input_gradient")
 for _name in _made_of_them:
     FORMS[_name] = rebound(KERNELS[_name].function, **_launched)
 FORMS["weight_gradient"] = partial(launch, products_of_columns)
+FORMS["pack"], FORMS["pack_transposed"] = (lambda W, P, turned=t: launch(pack, W, P, turned) for t in (False, True))
