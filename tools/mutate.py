@@ -16,6 +16,7 @@ It needs fork (Linux, macOS). The exit code is 1 if there are survivors.
 import argparse
 import ast
 import contextlib
+import math
 import multiprocessing
 import os
 import random
@@ -55,6 +56,7 @@ FIRST = {  # where mutants of a file die soonest, by the beginning of its path
     "": ["tests/test_states.py", "tests/test_program.py", "tests/test_model.py"],
 }
 REST = [f"tests/test_{name}.py" for name in ("mutants", "states", "program", "model", "gated", "gradients", "training")]
+LAYERS = [f"tests/test_{name}.py" for name in ("bad_input", "saving", "tracing")]  # what kernels have no part in
 
 
 def kernels_through(root: Path) -> dict[str, set[str]]:
@@ -78,17 +80,19 @@ def kernels_through(root: Path) -> dict[str, set[str]]:
 
 
 def stages(root: Path, path: str, names: set[str]) -> list[list[str]]:
-    """Return pytest's arguments, a list a run: the tests nearest to a file, if need be of these kernels, then the rest."""
-    near = next(tests for start, tests in FIRST.items() if path.startswith(start))
-    narrow = ["-k", " or ".join(sorted(names))] if names and near == FIRST["nbrnn/kernels/"] else []
-    rest = [test for test in REST if test not in near and (root / test).exists()]
-    return [[*near, *narrow], [*rest, "-k", f"not ({' or '.join(SLOW)})"]]
+    """Return the arguments of pytest, a list a run: the tests nearest to a file, or to kernels of it, then the rest."""
+    kernels, near = "nbrnn/kernels/", next(tests for start, tests in FIRST.items() if path.startswith(start))
+    narrow = ["-k", " or ".join(sorted(names))] if names and near == FIRST[kernels] else []
+    more = REST if path.startswith(kernels) else REST + LAYERS
+    rest = [test for test in more if test not in near and (root / test).exists()]
+    quick = [] if names else [rest[:1]]  # no kernel's twin tests it: most likely a test made for it
+    return [*quick, [*near, *narrow], [*rest, "-k", f"not ({' or '.join(SLOW)})"]]
 
 
 # ---------------------------------------------------------------- the run
 
 
-def in_fork(folder: str, arguments: list[str], log: str, keep_bytecode: bool) -> None:
+def in_fork(folder: str, arguments: list[str], log: str, seconds: float, keep_bytecode: bool) -> None:
     """Run pytest in a folder and end the process with its exit code; without shrinking, the first failure is enough."""
     os.setsid()
     os.chdir(folder)
@@ -96,10 +100,12 @@ def in_fork(folder: str, arguments: list[str], log: str, keep_bytecode: bool) ->
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), resource.RLIM_INFINITY))
     sys.path[:] = [folder, *(p for p in sys.path if p and Path(p).resolve() not in (ROOT, ROOT / "tools"))]
     os.environ["PYTHONPATH"] = folder
-    # A mutant as long as the original, written in the same second, would otherwise run from the other's bytecode.
     sys.dont_write_bytecode = not keep_bytecode
+    if not keep_bytecode:
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # for processes that tests start
     import hypothesis
     import pytest
 
@@ -123,15 +129,15 @@ class Runner:
         os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("NUMBA", "OPENBLAS", "OMP")}
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["numba", "pytest", "hypothesis.extra.numpy"])  # loaded once, then forked
-        self.limits: dict[str, float] = {}  # seconds, by the first file of a stage
+        self.limits: dict[tuple[str, ...], float] = {}  # seconds, by pytest's arguments
 
     def attempt(self, copy: Path, arguments: list[str], limit: float, keep: bool = False) -> tuple[str, str]:
         """Run tests: "passed", "failed" or "timed out", and the test that failed."""
         log = copy.with_name(f"{copy.name}.log")
-        process = self.context.Process(target=in_fork, args=(str(copy), arguments, str(log), keep))
+        process = self.context.Process(target=in_fork, args=(str(copy), arguments, str(log), limit, keep))
         process.start()
-        process.join(limit)
-        late = process.is_alive()
+        process.join(5 * limit)  # the limit is of the processor's time: others may use it too
+        late = process.is_alive() or process.exitcode == -signal.SIGXCPU
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # what its tests may have started too
         process.join()
@@ -150,7 +156,7 @@ class Runner:
             seconds = time.perf_counter() - start
             if outcome != "passed":
                 raise SystemExit(f"the unchanged tree must pass, but {shlex.join(stage)} {outcome}: {what}")
-            self.limits[stage[0]] = limit or max(self.limits.get(stage[0], 0.0), 10 + 5 * seconds)
+            self.limits[tuple(stage)] = limit or 10 + 5 * seconds
             print(f"unchanged: {seconds:5.1f} s  {shlex.join(stage)}", flush=True)
         self.copies.put(copy)
 
@@ -158,17 +164,18 @@ class Runner:
         """Write a mutant into a copy, run its tests until one fails, and put the original back."""
         copy = self.copies.get()
         path = copy / mutant.path
-        original, stamp = path.read_bytes(), path.stat()
+        original = path.read_bytes()
         path.write_text(mutant.source, encoding="utf-8")
+        for old in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):  # valid for a source of that second and length
+            old.unlink()
         try:
             for stage in stages:
-                outcome, what = self.attempt(copy, stage, self.limits[stage[0]])
+                outcome, what = self.attempt(copy, stage, self.limits[tuple(stage)])
                 if outcome != "passed":
                     return ("killed" if outcome == "failed" else outcome), what
             return "survived", ""
         finally:
             path.write_bytes(original)
-            os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
             self.copies.put(copy)
 
 
@@ -205,7 +212,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time; default 1")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     parser.add_argument("--tests", metavar="ARGUMENTS", help="pytest's arguments instead of the tests chosen by file")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="default 10, and 5 times the original's time")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="default 10 and 5 times the original's")
     parser.add_argument("--root", type=Path, default=ROOT, help="of the repository; default: the one of this file")
     arguments = parser.parse_args()
     todo = chosen(arguments)
@@ -214,17 +221,18 @@ def main() -> int:
         return 0
     root, through = arguments.root.resolve(), kernels_through(arguments.root)
 
-    def plan(mutant: Mutant, names: set[str]) -> list[list[str]]:
+    def plan(mutant: Mutant) -> list[list[str]]:
+        names = through.get(mutant.function.split(".")[0], set())
         return [shlex.split(arguments.tests)] if arguments.tests else stages(root, mutant.path, names)
 
     results = [(mutant, "equivalent", mutant.reason) for mutant in todo if mutant.reason]
     todo = [mutant for mutant in todo if not mutant.reason]
     with tempfile.TemporaryDirectory(prefix="nbrnn-mutants-") as scratch:
         runner, pool = Runner(root, Path(scratch), arguments.jobs), ThreadPoolExecutor(arguments.jobs)
-        whole = {tuple(stage): stage for mutant in todo for stage in plan(mutant, set())}
-        runner.baseline(list(whole.values()), arguments.timeout)
+        planned = {tuple(stage): stage for mutant in todo for stage in plan(mutant)}
+        runner.baseline(list(planned.values()), arguments.timeout)
         begun = time.perf_counter()
-        runs = {pool.submit(runner.judge, m, plan(m, through.get(m.function.split(".")[0], set()))): m for m in todo}
+        runs = {pool.submit(runner.judge, mutant, plan(mutant)): mutant for mutant in todo}
         try:
             for k, run in enumerate(as_completed(runs), 1):
                 end, what = run.result()
