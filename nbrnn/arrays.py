@@ -75,7 +75,8 @@ def native(name: str, value: Any, dtype: np.dtype) -> np.ndarray:
     """
     array = contiguous_dtype(value, dtype, name)
     if array.size == 0 or array.ndim == 0:
-        raise ValueError(f"{name} holds no samples: its shape is {array.shape}.")
+        missing = "samples" if array.ndim == 0 or not len(array) else "numbers"
+        raise ValueError(f"{name} holds no {missing}: its shape is {array.shape}.")
     overlapping = extent(array) < array.size  # then each number is looked at once
     if not np.isfinite(flat_view(array) if overlapping else array).all():
         bad = [n for n in range(len(array)) if not np.isfinite(array[n]).all()]

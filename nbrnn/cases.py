@@ -11,6 +11,7 @@ from .lowering import TRAIN, Feed, make_plan
 from .program import Options
 from .recurrent import Recurrent
 from .saving import copy_model
+from .stack import Stack
 from .targets import cpu
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Case:
 
 def plain_copy(model: Sequential, dtype: str) -> Sequential:
     """Return a copy whose states come from the case alone, and whose only figure is the loss."""
+    if not isinstance(model, Stack):
+        raise ValueError(f"model must be a model such as nbrnn.Sequential(...), not {type(model).__name__}.")
     twin = copy_model(model, dtype)
     twin.metrics = []
     for layer in twin.layers:

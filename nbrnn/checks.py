@@ -36,6 +36,19 @@ def real_number(name: str, value: Any, low: float = 0.0, high: float = np.inf, *
     return float(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """Return True or False.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else: a text such as "no" would count as true.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, not {value!r}.")
+    return bool(value)
+
+
 def one_of(name: str, value: Any, options: Iterable[str]) -> str:
     """Return a name from a list of options; a wrong one is refused with the nearest suggested.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .checks import one_of
+from .checks import flag, one_of
 from .kernels.activations import ACTIVATIONS
 from .layers import Backward, Shape, Weight, gradient, input_gradient, packed, packed_transposed, weight_gradient
 from .program import Buffer, Program
@@ -93,7 +93,7 @@ class LSTM(Gated):
         flags = (return_sequences, return_state, go_backwards, stateful)
         own = (units, activation, use_bias, initial, flags, input_shape, name)
         super().__init__(recurrent_activation, *own)
-        self.unit_forget_bias = bool(unit_forget_bias)
+        self.unit_forget_bias = flag("unit_forget_bias", unit_forget_bias)
 
     def bias_weight(self, columns: int) -> Weight:
         forget = slice(self.units, 2 * self.units) if self.unit_forget_bias else None
@@ -191,7 +191,7 @@ class GRU(Gated):
         flags = (return_sequences, return_state, go_backwards, stateful)
         own = (units, activation, use_bias, initial, flags, input_shape, name)
         super().__init__(recurrent_activation, *own)
-        self.reset_after = bool(reset_after)
+        self.reset_after = flag("reset_after", reset_after)
 
     def bias_weight(self, columns: int) -> Weight:
         return Weight("bias", (2, columns) if self.reset_after else (columns,), self.bias_initializer)

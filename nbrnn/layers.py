@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import initializers
-from .checks import one_of, whole_number
+from .checks import flag, one_of, whole_number
 from .kernels.activations import ACTIVATIONS, LINEAR
 from .kernels.tile import VECTOR_BYTES
 from .program import Buffer, Program
@@ -168,7 +168,7 @@ class Dense(Layer):
         super().__init__(input_shape=input_shape, name=name)
         self.units = whole_number("units", units)
         self.activation = one_of("activation", "linear" if activation is None else activation, ACTIVATIONS)
-        self.use_bias = bool(use_bias)
+        self.use_bias = flag("use_bias", use_bias)
         self.kernel_initializer = initializers.check("kernel_initializer", kernel_initializer)
         self.bias_initializer = initializers.check("bias_initializer", bias_initializer)
 

@@ -200,11 +200,14 @@ class Sequential(Stateful):
         else:
             held = None
         validate = None
-        if held is not None:
-            held_x, held_y = held
-            validate = lambda: self._validate(held_x, held_y, batch_size)  # noqa: E731
         if self.stateful and shuffle:
             raise ValueError("a stateful layer goes on from batch to batch, so fit needs shuffle=False.")
+        if held is not None:
+            held_x, held_y = held
+            if self.stateful:
+                rows = self._one_size(" to train on", len(x), batch_size, self._rows)
+                self._one_size(" of the validation data", len(held_x), batch_size, rows)
+            validate = lambda: self._validate(held_x, held_y, batch_size)  # noqa: E731
         before = cpu.announce
         cpu.announce = before or (print if verbose else None)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import initializers
-from .checks import one_of, whole_number
+from .checks import flag, one_of, whole_number
 from .kernels.activations import ACTIVATIONS
 from .layers import Backward, Layer, Shape, Weight, input_gradient, known, packed, packed_transposed, weight_gradient
 from .program import Buffer, Program
@@ -30,8 +30,11 @@ class Recurrent(Layer):
         super().__init__(input_shape=input_shape, name=name)
         self.units = whole_number("units", units)
         self.activation = one_of("activation", "linear" if activation is None else activation, ACTIVATIONS)
-        self.use_bias = bool(use_bias)
-        self.return_sequences, self.return_state, self.go_backwards, self.stateful = map(bool, flags)
+        self.use_bias = flag("use_bias", use_bias)
+        every, last, backwards, stateful = flags
+        self.return_sequences = flag("return_sequences", every)
+        self.return_state, self.go_backwards = flag("return_state", last), flag("go_backwards", backwards)
+        self.stateful = flag("stateful", stateful)
         names = ("kernel_initializer", "recurrent_initializer", "bias_initializer")
         checked = (initializers.check(n, value) for n, value in zip(names, initial, strict=True))
         self.kernel_initializer, self.recurrent_initializer, self.bias_initializer = checked
@@ -50,10 +53,7 @@ class Recurrent(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
-            raise ValueError(
-                f"layer {self.name} needs sequences (time steps, features), but its input is {shape}; "
-                "a recurrent layer below it needs return_sequences=True, and plain vectors need a time axis."
-            )
+            raise ValueError(f"layer {self.name} needs sequences (time steps, features), but its input is {shape}")
         return (shape[0], self.units) if self.return_sequences else (self.units,)
 
     def config(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from .arrays import native
 from .checks import one_of, whole_number
 from .initializers import initialize
-from .layers import Layer, Shape, Weight, assign, checked_shape
+from .layers import Flatten, Layer, Shape, Weight, assign, checked_shape
 from .losses import Loss
 from .lowering import parameter_layout
 from .program import Layout, aligned, aligned_copy
@@ -92,6 +92,8 @@ class Stack:
         shapes: list[Shape] = []
         for layer in self.layers:
             shapes.append(shape)
+            if isinstance(layer, Recurrent) and len(shape) != 2:
+                raise ValueError(self._why_no_sequences(layer, shape))
             shape = layer.output_shape(shape)
         self.input_shape, self.input_shapes, self.output_shape = first, shapes, shape
         self.layout: Layout = parameter_layout(self)
@@ -110,6 +112,17 @@ class Stack:
                         view[weight.ones] = 1
                 layer.views[weight.name] = view
         self.built = True
+
+    def _why_no_sequences(self, layer: Recurrent, shape: Shape) -> str:
+        """Return why a recurrent layer's input is no sequence, and what to write."""
+        problem = f"layer {layer.name} needs sequences (time steps, features), but its input is {shape}: "
+        for below in reversed(self.layers[: self.layers.index(layer)]):
+            if isinstance(below, Recurrent):
+                kind = type(below).__name__
+                return f"{problem}write layer {below.name} as {kind}({below.units}, return_sequences=True)."
+            if isinstance(below, Flatten):
+                return f"{problem}leave out layer {below.name}, which makes vectors of them."
+        return f"{problem}input_shape must be (time steps, features); vectors have no time steps."
 
     def _view(self, layer: Layer, weight: Weight) -> np.ndarray:
         """Return a weight's place in the block of parameters."""

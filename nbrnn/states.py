@@ -55,6 +55,8 @@ class Stateful(Stack):
             raise ValueError("no layer of the model is stateful; make one with stateful=True.")
         arrays = named_states("states", states, units, None, self.dtype)
         rows = len(next(iter(arrays.values())))
+        if not rows:
+            raise ValueError("states must be those of at least one sample.")
         if rows != self._rows:  # else in place: a fit may be under way
             self._start(rows)
         for name, view in self._carried_views().items():
@@ -72,15 +74,20 @@ class Stateful(Stack):
         Raises
         ------
         ValueError
-            If `samples` names a sample that the batch does not have.
+            If no layer is stateful, or `samples` names a sample that the batch does not have.
         """
+        if not self.stateful:
+            raise ValueError("no layer of the model is stateful, so there are no states to reset.")
         if samples is None:
             self._carried, self._rows = None, 0
             return
-        rows = np.arange(self._rows)
         try:
-            chosen = rows[samples if isinstance(samples, slice) else np.asarray(samples)]
-        except (IndexError, TypeError) as error:
+            rows = np.arange(self._rows)
+            which = rows[samples] if isinstance(samples, slice) else np.asarray(samples)
+            if which.ndim > 1 or (which.dtype == bool and which.ndim == 0):
+                raise IndexError
+            chosen = rows[which] if which.size else rows[:0]
+        except (IndexError, TypeError, ValueError) as error:
             raise ValueError(f"samples must name some of the batch's {self._rows}, not {samples!r}.") from error
         for view in self._carried_views().values():
             view[chosen] = 0
@@ -103,22 +110,29 @@ class Stateful(Stack):
 
     def _carry(self, samples: int, batch: int) -> np.ndarray:
         """Return the block of carried states for batches of this size."""
+        batch = self._one_size("", samples, batch, self._rows)
+        if not self._rows:
+            self._start(batch)
+        assert self._carried is not None
+        if not np.isfinite(self._carried).all():
+            raise ValueError("carried states are not finite any more: call reset_states(), or set_states() to go on.")
+        return self._carried
+
+    def _one_size(self, what: str, samples: int, batch: int, rows: int) -> int:
+        """Return the size of batches that a stateful layer can take; `rows` is the one that it keeps, if any."""
         batch = min(batch, samples)
         name = next(layer.name for layer in self.layers if getattr(layer, "stateful", False))
         if samples % batch:
             raise ValueError(
-                f"layer {name} is stateful, so all batches must be of one size: {samples} samples do not fall into "
-                f"batches of {batch}."
+                f"layer {name} is stateful, so all batches must be of one size: {samples} samples{what} do not fall "
+                f"into batches of {batch}."
             )
-        if self._rows and batch != self._rows:
+        if rows and batch != rows:
             raise ValueError(
-                f"layer {name} is stateful and keeps the states of {self._rows} samples, but a batch of {batch} came: "
-                f"give batches of {self._rows}, or call reset_states() first."
+                f"layer {name} is stateful and keeps the states of {rows} samples, but a batch of {batch}{what} came: "
+                f"give batches of {rows}, or call reset_states() first."
             )
-        if not self._rows:
-            self._start(batch)
-        assert self._carried is not None
-        return self._carried
+        return batch
 
     def _given(self, initial_state: Any, samples: int) -> np.ndarray:
         """Return the block of first states, a row a sample."""
@@ -153,8 +167,8 @@ def named_states(
     if isinstance(states, Mapping):
         unknown = [str(name) for name in states if name not in units]
         if unknown or not states:
-            came = f"has no state {unknown[0]!r}" if unknown else "came as an empty dict"
-            raise ValueError(f"{argument}: the model {came}; its states are {known}.")
+            wrong = f"the model has no state {unknown[0]!r}" if unknown else "the dict is empty"
+            raise ValueError(f"{argument}: {wrong}; the states are {known}.")
     elif isinstance(states, (list, tuple)) and len(states) == len(units):
         states = dict(zip(units, states, strict=True))
     else:
@@ -165,10 +179,8 @@ def named_states(
         array = contiguous_dtype(value, dtype, f"{argument} {name}")
         samples = (len(array) if array.ndim else None) if samples is None else samples
         if array.shape != (samples, units[name]):
-            raise ValueError(
-                f"{argument} {name} has shape {array.shape}, but must have (samples, units) = "
-                f"({samples}, {units[name]})."
-            )
+            wanted = f"(samples, {units[name]})" if array.ndim != 2 else f"({samples}, {units[name]})"
+            raise ValueError(f"{argument} {name} has shape {array.shape}, but must have (samples, units) = {wanted}.")
         if not np.isfinite(array).all():
             raise ValueError(f"{argument} {name} holds a number that is not finite in {dtype}.")
         arrays[name] = array

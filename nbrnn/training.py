@@ -21,6 +21,7 @@ from .progress import Progress
 
 if TYPE_CHECKING:
     from .model import Sequential
+    from .program import Program
     from .targets.cpu import Executor
 
 SLICE = 0.05  # seconds of batches in one native call
@@ -168,10 +169,17 @@ def _diverged(executor: Executor, batch: int, batches: int, loss: float) -> None
     size = min(plan.batch, plan.samples - place * plan.batch)
     for s in range(-(-size // plan.shard)):
         program = plan.programs[min(plan.shard, size - s * plan.shard)]
-        for call in program.calls:
-            for buffer in call.buffers(written=True):
-                bad = np.argwhere(~np.isfinite(executor.view(buffer, s)))
-                if len(bad):
-                    where = f" (step {max(1, bad[0][0])})" if buffer.name.endswith("/h") else ""
-                    raise DivergedError(what, batch // batches, place, buffer.name, where)
+        found = first_not_finite(executor, program, s)
+        if found is not None:
+            raise DivergedError(what, batch // batches, place, *found)
     raise DivergedError(what, batch // batches, place, "the sum over the shards", "")
+
+
+def first_not_finite(executor: Executor, program: Program, shard: int) -> tuple[str, str] | None:
+    """Return the first buffer, in the order of the calls, that holds a number that is not finite, and its step."""
+    for call in program.calls:
+        for buffer in call.buffers(written=True):
+            bad = np.argwhere(~np.isfinite(executor.view(buffer, shard)))
+            if len(bad):
+                return buffer.name, f" (step {max(1, bad[0][0])})" if buffer.name.endswith("/h") else ""
+    return None

@@ -202,8 +202,9 @@ def test_states_that_do_not_fit_are_refused():
     for states, sentence in [
         ([h, c], r"initial_state must be a dict or a list of 3 arrays \(lstm/h \(samples, 2\).*not 2 of them"),
         (h, "must be a dict or a list of 3 arrays .* not ndarray"),
-        ({}, "an empty dict"),
-        ({"gru/c": g}, "has no state 'gru/c'; its states are lstm/h .*, gru/h"),
+        ({}, "initial_state: the dict is empty; the states are lstm/h"),
+        ({"gru/h": g[None]}, r"gru/h has shape \(1, 4, 3\), but must have \(samples, units\) = \(samples, 3\)"),
+        ({"gru/c": g}, "has no state 'gru/c'; the states are lstm/h .*, gru/h"),
         ({"gru/h": h}, r"initial_state gru/h has shape \(4, 2\), but must have \(samples, units\) = \(4, 3\)"),
         ({"gru/h": g[:3]}, r"gru/h has shape \(3, 3\).*\(4, 3\)"),
         ({"gru/h": g + np.nan}, "gru/h holds a number that is not finite in float64"),
@@ -220,7 +221,67 @@ def test_states_that_do_not_fit_are_refused():
         stateful.predict(x, initial_state=[h, c, g])
     with pytest.raises(ValueError, match=r"states gru/h has shape \(4, 2\)"):
         stateful.set_states([h, c, h])
+    with pytest.raises(ValueError, match="states must be those of at least one sample"):
+        stateful.set_states([h[:0], c[:0], g[:0]])
     assert stateful.states == {}
+    with pytest.raises(ValueError, match="no layer of the model is stateful, so there are no states to reset"):
+        model.reset_states()
+
+
+def test_what_resets_no_sample_is_refused_and_an_empty_choice_is_none():
+    model = stack("gru", stateful=True)
+    model.predict(random_data(model, 4, 1)[0])
+    before = model.states
+    for samples in (9, [[0], [1, 2]], [[0, 1]], True, "all", [0.5]):
+        with pytest.raises(ValueError, match="samples must name some of the batch's 4, not"):
+            model.reset_states(samples)
+    model.reset_states([])
+    assert all((state == before[name]).all() for name, state in model.states.items())
+    model.reset_states(3)
+    assert (model.states["gru/h"][3] == 0).all() and (model.states["gru/h"][:3] == before["gru/h"][:3]).all()
+
+
+def test_validation_data_that_does_not_fit_is_refused_before_training():
+    model = stack("gru", stateful=True)
+    model.compile("sgd", "mse")
+    x, y = np.ones((8, 4, 2)), np.ones((8, 3))
+    weights = model.get_weights()
+    for held in (6, 2):
+        with pytest.raises(ValueError, match="of the validation data"):
+            model.fit(x, y, batch_size=4, shuffle=False, verbose=0, validation_data=(x[:held], y[:held]))
+    with pytest.raises(ValueError, match="6 samples to train on do not fall into batches of 4"):
+        model.fit(x, y, batch_size=4, shuffle=False, verbose=0, validation_split=0.25)
+    assert all((a == b).all() for a, b in zip(weights, model.get_weights(), strict=True)) and model.states == {}
+
+
+def test_states_that_overflow_are_not_gone_on_from():
+    model = nbrnn.Sequential([SimpleRNN(2, "relu", stateful=True)], (3, 1))
+    model.set_weights([np.full((1, 2), 1e30), np.full((2, 2), 1e30), np.zeros(2)])
+    x = np.ones((1, 3, 1))
+    assert np.isinf(model.predict(x)).all()
+    with pytest.raises(ValueError, match=r"states are not finite any more: call reset_states\(\)"):
+        model.predict(x)
+    model.reset_states()
+    model.predict(0 * x)
+
+
+def test_a_missing_return_sequences_is_named_with_what_to_write():
+    for layers, shape, sentence in [
+        ([LSTM(3, name="low"), GRU(2, name="high")], (5, 2), r"write layer low as LSTM\(3, return_sequences=True\)"),
+        ([LSTM(3, name="low"), Dense(2), GRU(2)], (5, 2), r"layer gru needs .* write layer low as LSTM\(3, ret"),
+        ([nbrnn.Flatten(), GRU(2)], (5, 2), "leave out layer flatten, which makes vectors"),
+        ([GRU(2)], (5,), r"input_shape must be \(time steps, features\); vectors have no time steps"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            nbrnn.Sequential(layers, shape)
+
+
+@pytest.mark.parametrize("flag", ["return_sequences", "return_state", "go_backwards", "stateful", "use_bias"])
+def test_flags_are_true_or_false(flag):
+    for value in ("no", 1, None, float("nan"), np.array([True, False])):
+        with pytest.raises(ValueError, match=f"{flag} must be True or False, not"):
+            GRU(2, **{flag: value})
+    assert getattr(GRU(2, **{flag: np.True_}), flag) is True
 
 
 def test_batches_that_do_not_fit_a_stateful_layer_are_refused():

@@ -277,6 +277,17 @@ def test_bad_inputs_are_refused():
         found.text(layers=["lstm"])
     with pytest.raises(ValueError, match="digits must be a whole number"):
         found.text(digits=0)
+    with pytest.raises(ValueError, match="digits must be at most 17"):
+        found.text(digits=60)
+    for arguments in ({"steps": 2}, {"layers": []}, {"layers": "simple_rnn"}):
+        with pytest.raises(ValueError, match="must be a list of at least one"):
+            found.text(**arguments)
+    with pytest.raises(ValueError, match="numbers overflow: the first that is not finite stands in the loss"):
+        nbrnn.trace(model, [1e300, 1e300, 1e300], 4)
+    with pytest.raises(ValueError, match=r"x has shape \(3, 2, 2, 1\), but one sample of the model has shape \(3, 1\)"):
+        nbrnn.trace(model, np.zeros((3, 2, 2, 1)))
+    with pytest.raises(ValueError, match="model must be a model such as"):
+        nbrnn.trace(None, [1, 2, 3])
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def _cached(decorator: Any, signature: Any, function: Any, cacheable: bool, opti
     """Compile a function, or load it from our own cache folder."""
     global _announced
     if announce is not None and not _announced and not (cacheable and code_cache.holds(function.__qualname__)):
-        announce("compiling kernels for this machine, once; this takes some seconds ...")
+        announce("compiling kernels that are new to this machine; this takes some seconds ...")
         _announced = True
     with code_cache.location() as use:
         return decorator(signature, cache=use and cacheable, **abi.OPTIONS | options)(function)

@@ -24,6 +24,7 @@ from ..lowering import PREDICT, TRAIN
 from ..recurrent import Recurrent
 from ..saving import write_whole
 from ..series import real_array
+from ..training import first_not_finite
 from .cells import OPENED, Arrays, Opened, agree
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def trace(model: Sequential, x: Any, y: Any = None, *, initial_state: Any = None
     Raises
     ------
     ValueError
-        If the model is not built, has no loss for a target, or an array does not fit it.
+        If the model is not built, has no loss for a target, an array does not fit it, or a number overflows.
     ArithmeticError
         If the terms of a sum do not give the run's own number: a kernel is wrong.
 
@@ -274,6 +275,10 @@ def trace(model: Sequential, x: Any, y: Any = None, *, initial_state: Any = None
     executor = case.executor(real, PREDICT if y is None else TRAIN, tape=True)
     loss = run_loss(executor).real
     program = executor.plan.programs[1]
+    overflow = first_not_finite(executor, program, 0)
+    if overflow is not None:
+        where = "".join(overflow).replace("stats", "the loss")
+        raise ValueError(f"the numbers overflow: the first that is not finite stands in {where}.")
 
     def numbers(name: str) -> np.ndarray:
         """Return a buffer as (steps, numbers), or (numbers,) for what is no sequence."""
@@ -323,6 +328,8 @@ def _one_sample(model: Sequential, x: Any) -> np.ndarray:
         array = array[:, None]
     if array.ndim == len(shape):
         array = array[None]
+    if array.ndim != len(shape) + 1:
+        raise ValueError(f"x has shape {array.shape}, but one sample of the model has shape {shape}.")
     array = model._samples(array)
     if len(array) != 1:
         raise ValueError(f"a trace follows one sample, but x holds {len(array)}: give one of them, such as x[0].")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from . import LayerTrace, Step, Trace
 
 WIDTH, LABEL = 80, 12  # columns of a line, and of its label
-MOST_LINES = 3000
+MOST_LINES, MOST_DIGITS = 3000, 17
 
 EQUATIONS = {
     "SimpleRNN": "a = x Wx + h_prev Wh + b     h = {act}(a)",
@@ -37,6 +37,11 @@ EQUATIONS = {
 def trace_text(trace: Trace, steps: Sequence[int] | None, layers: Sequence[str] | None, digits: int) -> str:
     """Return the formulas; see `Trace.text`."""
     number = Numbers(whole_number("digits", digits))
+    if number.digits > MOST_DIGITS:
+        raise ValueError(f"digits must be at most {MOST_DIGITS}, as many as a float64 has, not {digits}.")
+    for what, value in (("steps", steps), ("layers", layers)):
+        if value is not None and (isinstance(value, str) or not isinstance(value, Sequence) or not value):
+            raise ValueError(f"{what} must be a list of at least one, not {value!r}.")
     names = [layer.name for layer in trace.layers]
     wanted = [one_of("layer", name, names) for name in layers] if layers is not None else names
     chosen = [layer for layer in trace.layers if layer.name in wanted]
