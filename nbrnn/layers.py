@@ -22,6 +22,7 @@ from .series import real_array
 
 Shape = tuple[int | None, ...]
 FEW, SMALL_SIZE = 8, 64  # rows or columns, and numbers, up to which a matrix is read as it stands
+LARGE = 4096  # numbers from which packing costs less than walking over the rows of a wide matrix
 # Takes dL/dy and whether dL/dx is wanted; adds the calls of the backward pass and returns dL/dx.
 Backward = Callable[[Buffer, bool], Buffer | None]
 
@@ -283,7 +284,7 @@ def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -
 
 def packed(p: Program, W: Buffer, rows: int) -> Buffer | None:
     """Return W packed into panels for products with so many rows; None where it is read as it stands."""
-    worth = W.shape[1] >= FEW and W.size >= 4 * SMALL_SIZE and rows >= FEW
+    worth = W.size >= LARGE and rows >= 2 * FEW
     return _panels(p, "pack", f"{W.name} packed", W, W.shape) if worth else None
 
 

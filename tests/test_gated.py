@@ -125,3 +125,19 @@ def test_bad_arguments_are_named(kind):
         kind(0)
     with pytest.raises(ValueError, match="return_sequences=True"):
         nbrnn.Sequential([kind(3), kind(2)], input_shape=(4, 1))
+
+
+@kinds
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_packed_weights_give_the_same_bits(kind, dtype, monkeypatch):
+    results = []
+    for large in (4096, 10**9):
+        monkeypatch.setattr(nbrnn.layers, "LARGE", large)
+        model = random_model([LAYERS[kind](65), nbrnn.Dense(70), nbrnn.Dense(1)], (3, 66), dtype=dtype, scale=0.1)
+        model.compile("sgd", "mse")
+        x, y = random_data(model, 37, 1, 3)
+        packed = [call.kernel for call in model.program(37, steps=3).calls].count("pack")
+        assert packed >= 3 if large == 4096 else packed == 0
+        model.train_on_batch(x, y)
+        results.append([model.predict(x), *model.get_weights()])
+    assert all((a == b).all() for a, b in zip(*results, strict=True))

@@ -117,6 +117,12 @@ def _multiply_packed(C, A, P, accumulate):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def following(k, states):
+    """Return where the state after the k-th stands: beside it, or, where few of them take turns, at the beginning."""
+    return k + 1 if k + 1 < states.shape[0] else 0
+
+
+@inlined
 def copy(into, V):
     """Copy a matrix."""
     for n in range(V.shape[0]):

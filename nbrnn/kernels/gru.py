@@ -19,7 +19,7 @@ h[0] is the initial state, h[t + 1] the state after step t; without `initial` it
 
 from .abi import inlined, kernel
 from .activations import activate, descend
-from .gemm import affine, back_product, clear, copy
+from .gemm import affine, back_product, clear, copy, following
 
 
 @inlined
@@ -81,8 +81,9 @@ FLOPS = {"flops": lambda d: d["T"] * d["B"] * d["H"] * (6 * (d.get("D", 0) + d["
 def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
     """Run the layer, reset after the product; g keeps z, r, n and q the state's product (see lstm_forward)."""
     T, B, H = x.shape[0], x.shape[1], Wh.shape[0]
+    old = 0
     for t in range(T):
-        at, old, new = t % g.shape[0], t % h.shape[0], (t + 1) % h.shape[0]
+        at, new = t if g.shape[0] > 1 else 0, following(old, h)
         affine(g[at], x[t], Wx, Px, x[t], 0, Wx, Px, b)
         affine(q[at], h[old], Wh, Ph, h[old], 0, Wh, Ph, c)
         open_gates(g[at], q[at], a[t] if a.size else g[at][:0], H, gate)
@@ -91,6 +92,7 @@ def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
             for j in range(H):
                 n[j] += r[j] * part[j]
         close_step(h[new], h[old], g[at], a[t] if a.size else g[at][:0], H, activation)
+        old = new
 
 
 @kernel(
@@ -134,8 +136,9 @@ def gru_after_backward(Wh, PT, h, g, q, activation, gate, dh, through, da, dq, d
 def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, u, m, v, a):
     """Run the layer, reset before the product; g keeps z, r, n and m = r * h_(t-1); u, v are the state's products."""
     T, B, H = x.shape[0], x.shape[1], Wn.shape[0]
+    old = 0
     for t in range(T):
-        at, old, new = t % g.shape[0], t % h.shape[0], (t + 1) % h.shape[0]
+        at, new = t if g.shape[0] > 1 else 0, following(old, h)
         affine(g[at], x[t], Wx, Px, x[t], 0, Wx, Px, b)
         affine(u[at], h[old], Wg, Pg, h[old], 0, Wg, Pg, b[:0])
         open_gates(g[at], u[at], a[t] if a.size else g[at][:0], H, gate)
@@ -149,6 +152,7 @@ def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, u, 
             for j in range(H):
                 n[j] += part[j]
         close_step(h[new], h[old], g[at], a[t] if a.size else g[at][:0], H, activation)
+        old = new
 
 
 @kernel(

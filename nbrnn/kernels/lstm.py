@@ -15,7 +15,7 @@ h[0], c[0] are the initial states, h[t + 1], c[t + 1] those after step t; withou
 
 from .abi import kernel
 from .activations import activate, descend
-from .gemm import affine, back_product, clear, copy
+from .gemm import affine, back_product, clear, copy, following
 
 
 @kernel(
@@ -31,9 +31,10 @@ def lstm_forward(x, Wx, Px, Wh, Ph, b, activation, gate, initial, h, c, g, s, a)
     T, B, H = x.shape[0], x.shape[1], Wh.shape[0]
     if not initial:
         clear(c[0])
+    old, before_at = 0, 0
     for t in range(T):
-        at, old, new = t % g.shape[0], t % h.shape[0], (t + 1) % h.shape[0]
-        before_at, now_at = t % c.shape[0], (t + 1) % c.shape[0]
+        at = t if g.shape[0] > 1 else 0
+        new, now_at = following(old, h), following(before_at, c)
         affine(g[at], x[t], Wx, Px, h[old], H if t > 0 or initial else 0, Wh, Ph, b)
         if a.size:
             copy(a[t], g[at])
@@ -52,6 +53,7 @@ def lstm_forward(x, Wx, Px, Wh, Ph, b, activation, gate, initial, h, c, g, s, a)
             o, squashed, out = g[at, k, 3 * H :], s[at, k], h[new, k]
             for j in range(H):
                 out[j] = o[j] * squashed[j]
+        old, before_at = new, now_at
 
 
 @kernel(

@@ -13,7 +13,7 @@ h[0] is the initial state and h[t + 1] the state after step t; without `initial`
 
 from .abi import kernel
 from .activations import descend
-from .gemm import back_product, neurons
+from .gemm import back_product, following, neurons
 
 
 @kernel(
@@ -25,10 +25,12 @@ def simple_rnn_forward(x, Wx, Px, Wh, Ph, b, activation, initial, h, a):
 
     Where neither a backward pass nor anything above needs every state, h holds two that take turns.
     """
+    old = 0
     for t in range(x.shape[0]):
-        old, new = h[t % h.shape[0]], h[(t + 1) % h.shape[0]]
+        new = following(old, h)
         states = Wh.shape[0] if t > 0 or initial else 0
-        neurons(new, a[t] if a.size else old[:0], x[t], Wx, Px, old, states, Wh, Ph, b, activation)
+        neurons(h[new], a[t] if a.size else h[0][:0], x[t], Wx, Px, h[old], states, Wh, Ph, b, activation)
+        old = new
 
 
 @kernel(
