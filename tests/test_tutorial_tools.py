@@ -36,6 +36,7 @@ def test_markdown_becomes_lines_of_a_terminal():
     assert lines[-4:] == ["| a | b |", "| - | - |", "", "after it (there.md)"]
     assert "bold and `code`" in " ".join(lines)
     assert plain("`f(*a)` and x*y*z, *so* **it** is") == "`f(*a)` and x*y*z, so it is"
+    assert plain("**is** `1 - h ** 2`, *not `**k`*, [`a ** b`](c)") == "is `1 - h ** 2`, not `**k`, `a ** b` (c)"
 
 
 # ---------------------------------------------------------------- check

@@ -7,6 +7,7 @@ import textwrap
 
 from ..catalogue import WIDTH
 
+CODE = re.compile(r"`[^`]+`")
 ITEM = re.compile(r"(\s*)([-*]|\d+\.) ")
 PART = re.compile(
     r"^```[^\n]*\n(?P<block>.*?)\n```$"
@@ -32,9 +33,12 @@ def render(text: str, width: int = WIDTH) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a line without Markdown's signs for bold and emphasis, its links as 'text (address)'."""
-    text = re.sub(r"\[([^]]+)\]\(([^)]+)\)", r"\1 (\2)", text.replace("**", ""))
-    return re.sub(r"(?<![\w*`])\*(\S|\S[^*]*\S)\*(?![\w*`])", r"\1", text)
+    """Return a line without Markdown's signs for bold and emphasis, its links as 'text (address)'; code stays."""
+    codes = iter(CODE.findall(text))
+    text = CODE.sub("\0", text).replace("**", "")  # what stands in code is no sign
+    text = re.sub(r"\[([^]]+)\]\(([^)]+)\)", r"\1 (\2)", text)
+    text = re.sub(r"(?<![\w*])\*(\S|\S[^*]*\S)\*(?![\w*])", r"\1", text)
+    return re.sub("\0", lambda _: next(codes), text)
 
 
 def _wrapped(lines: list[str], width: int) -> str:
