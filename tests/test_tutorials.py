@@ -126,6 +126,9 @@ def test_the_file_of_exercises_is_python_and_all_wrong(number, tmp_path):
     lesson = load_lesson(number)
     text = exercise_file(lesson, "mine.py")
     assert f"nbrnn tutorial check {number} mine.py" in text
+    assert max(map(len, text.splitlines())) <= 80 and not re.search(r"[ \t]$", text, re.M)
+    headings = re.findall(r"^## Exercise.*", "\n".join(cell.source for cell in lesson.cells), re.M)
+    assert headings and re.findall(r"^# (## .*)", text, re.M) == headings
     for cell in lesson.cells:
         assert (cell.source in text) == (cell is lesson.setup or cell.tag == "exercise" or not cell.source)
     right, said = verdicts(lesson, text, tmp_path / "mine.py")
@@ -305,3 +308,21 @@ def test_lessons_use_public_names_only():
         for name in re.findall(r"\bnbrnn\.([A-Za-z_]\w*)", "\n".join(c.text for c in load_lesson(number).cells)):
             known = hasattr(nbrnn, name) or importlib.util.find_spec(f"nbrnn.{name}")
             assert known, f"lesson {number} uses nbrnn.{name}"
+
+
+def test_an_exercise_keeps_its_context(tmp_path):
+    words = "word " * 30
+    marked = [f"## Exercise 1\n\n- one {words}\n- two", "And this.", "```text\n" + "x" * 90 + "\n```"]
+    cells = ["print('never')", "Before.\n\n" + marked[0], "print(1)", *marked[1:]]
+    percent = [
+        f"# %%\n{c}\n" if c.startswith("print") else "# %% [markdown]\n" + re.sub("^", "# ", c, flags=re.M)
+        for c in cells
+    ]
+    path = tmp_path / "07_a.py"
+    path.write_text(TEXT.replace("# %% A name", "\n".join([*percent, "# %% A name"])))
+    lesson = read_lesson(path)
+    text = exercise_file(lesson, "a.py")
+    kept = [cell.source for cell in parse_cells(text[text.index("# %%") :]) if cell.kind == "markdown"]
+    assert [" ".join(k.split()) for k in kept] == [" ".join(m.split()) for m in marked]
+    assert "print(" not in text and "\n# - two\n" in text
+    assert sorted(map(len, text.splitlines()))[-1] == 92 and sorted(map(len, text.splitlines()))[-2] <= 80

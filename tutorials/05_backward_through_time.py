@@ -145,7 +145,7 @@ for t in (2, 1, 0):
     dWx_terms.insert(0, np.outer(X[t], da))
     dhs.insert(0, dh)
     print(f"step {t + 1}: dh = {dh}")
-print("\ndWh, a term a step:")
+print("\ndWh, one term for each step:")
 for t, term in enumerate(dWh_terms):
     print(f"step {t + 1}:\n{term}")
 print("sum:\n", sum(dWh_terms))
@@ -284,17 +284,16 @@ for name, total in sums.items():
 # `nbrnn.check_gradients(model, x)` compares the backward pass with numeric
 # gradients, by the complex step of lesson 1. `question(layer, steps)`, in the
 # first cell, lists the gradients for which the two differ. For a layer that
-# is right:
+# is right, `nbrnn.SimpleRNN`, the list is empty.
 
 # %%
 print("SimpleRNN, 1 step: ", question(nbrnn.SimpleRNN, 1))
 print("SimpleRNN, 3 steps:", question(nbrnn.SimpleRNN, 3))
 
 # %% [markdown]
-# An empty list: nothing is wrong. A fault has a signature: which gradients
-# are wrong, and from how many steps on. Try `question(SUSPECTS["A"], 1)` and
-# so on, think about which gradients each fault can reach, and fill in
-# letters.
+# A fault has a signature: which gradients are wrong, and from how many steps
+# on. Try `question(SUSPECTS["A"], 1)` and so on, think about which gradients
+# each fault can reach, and fill in letters.
 
 # %% tags=["exercise"]
 innocent = ...  # its gradients are right

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Callable
 
 from ..catalogue import WIDTH
 
@@ -32,6 +33,15 @@ def render(text: str, width: int = WIDTH) -> str:
     return "\n\n".join(done)
 
 
+def wrap(text: str, width: int) -> str:
+    """Return Markdown with its paragraphs and lists filled to `width` columns; the rest stands as it is."""
+
+    def filled(part: re.Match[str]) -> str:
+        return _wrapped(part[0].splitlines(), width, str) if part.lastgroup == "text" else part[0]
+
+    return PART.sub(filled, text)
+
+
 def plain(text: str) -> str:
     """Return a line without Markdown's signs for bold and emphasis, its links as 'text (address)'; code stays."""
     codes = iter(CODE.findall(text))
@@ -41,8 +51,8 @@ def plain(text: str) -> str:
     return re.sub("\0", lambda _: next(codes), text)
 
 
-def _wrapped(lines: list[str], width: int) -> str:
-    """Fill a paragraph, or a list item by item."""
+def _wrapped(lines: list[str], width: int, shown: Callable[[str], str] = plain) -> str:
+    """Fill a paragraph, or a list item by item, as `shown` makes it."""
     items: list[str] = []
     for line in lines:
         if ITEM.match(line) or not items:
@@ -54,5 +64,5 @@ def _wrapped(lines: list[str], width: int) -> str:
         match = ITEM.match(item)
         indent = " " * len(match[0]) if match else ""
         options = {"break_long_words": False, "break_on_hyphens": False}
-        filled.append(textwrap.fill(plain(item), width, subsequent_indent=indent, **options))  # type: ignore[arg-type]
+        filled.append(textwrap.fill(shown(item), width, subsequent_indent=indent, **options))  # type: ignore[arg-type]
     return "\n".join(filled)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..catalogue import WIDTH
 from .lessons import Cell, Lesson
+from .terminal import wrap
 
 # Jupyter goes on after a cell that is tagged raises-exception: an open exercise does not hide what follows.
 TAGS = {"exercise": ["exercise"], "check": ["check", "raises-exception"]}
@@ -33,17 +37,22 @@ def exercise_file(lesson: Lesson, name: str) -> str:
         f"#     nbrnn tutorial check {lesson.number} {name}",
         _percent(lesson.setup),
     ]
-    for before, cell in zip([None, *lesson.cells], lesson.cells, strict=False):
-        if cell in exercises:
-            parts += [_percent(text) for text in (before,) if text and text.kind == "markdown"]
-            parts.append(_percent(cell))
+    texts: list[str] = []  # since the last exercise, or the last heading
+    for cell in lesson.cells:
+        if cell.kind == "markdown":
+            *before, text = re.split(r"^(?=## )", cell.source, flags=re.M)
+            texts = [*([] if before else texts), _percent(replace(cell, source=text))]
+        elif cell.tag:
+            parts += [*texts, _percent(cell)] if cell in exercises else []
+            texts = []
     return "\n\n".join(parts) + "\n"
 
 
 def _percent(cell: Cell) -> str:
     """Return a cell in the percent format."""
     if cell.kind == "markdown":
-        return "# %% [markdown]\n" + "\n".join(f"# {line}".rstrip() for line in cell.source.splitlines())
+        lines = wrap(cell.source, WIDTH - 2).splitlines()
+        return "# %% [markdown]\n" + "\n".join(f"# {line}".rstrip() for line in lines)
     return "# %%" + (f' tags=["{cell.tag}"]' if cell.tag else "") + "\n" + cell.source
 
 
