@@ -252,6 +252,25 @@ def test_what_is_wrong_is_said_with_exit_code_1(small, text, said):
     assert not Path(os.environ["NBRNN_STATE_DIR"]).exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("y = ...\n\ndef twice(x):\n    y = ...\n    return x + y\n", "line 4: y = ..."),
+        ("y = ...\n\ndef twice(x):\n    return x + y\n", "line 1: y = ..."),
+        ("y = ...\nz = y + 1\n", "line 1: y = ..."),
+        ("def twice(x):\n    return x + ...\n", "line 2: return x + ..."),
+    ],
+)
+def test_three_dots_that_are_left_come_before_the_error_they_make(small, text, line):
+    said = tutorial("check", 2, answered(text)).output
+    assert said.startswith(f"WRONG  three dots are still left in answers.py, {line}\nERROR  TypeError: "), said
+
+
+def test_dots_in_an_index_are_no_open_answer(small):
+    said = tutorial("check", 2, answered("def twice(x):\n    return x[..., 0]\n")).output
+    assert said.startswith("ERROR  TypeError: ")
+
+
 def test_only_what_the_exercises_ask_for_is_taken_from_the_answers(small):
     text = "from __future__ import annotations\n\ndef check(*a):\n    pass\n\ndef twice(x: what):\n    return 1\n"
     result = tutorial("check", 2, answered(text))

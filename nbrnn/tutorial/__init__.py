@@ -159,6 +159,8 @@ def _problem(name: str, yours: Any, ours: Any, tolerance: float) -> str | None:
         kind = "a number" if wanted.ndim == 0 else f"an array of numbers of the shape {wanted.shape}"
         return f"{name}: yours is {_short(yours)}, but it must be {kind}."
     if given.shape != wanted.shape and not given.size == wanted.size == 1:
+        if max(given.ndim, wanted.ndim) == 1 and max(given.size, wanted.size) <= ENOUGH:
+            return f"{name}: yours is {_listed(given)}, ours is {_listed(wanted)}."
         return f"{name}: yours has the shape {given.shape}, ours has {wanted.shape}."
     given = given.reshape(wanted.shape)
     if not wanted.size:
@@ -189,6 +191,11 @@ def _shown(value: Any) -> str:
     if array.size > ENOUGH:
         return f"an array of the shape {array.shape}"
     return np.array2string(array, separator=", ").replace("\n", "")
+
+
+def _listed(array: Any) -> str:
+    """Return a number, or a short row of numbers as a tuple."""
+    return str(tuple(array.tolist())) if array.ndim else _number(array[()])
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -97,7 +98,12 @@ def check_answers(lesson: Lesson, path: Path, say: Say = print) -> bool:
             say(str(wrong))
             return False
         except (Exception, SystemExit) as error:
-            say(_explained(error, path, text.splitlines(), lesson))
+            lines = text.splitlines()
+            number = _line(error, path)
+            left = _dots(text, number) if not isinstance(error, SyntaxError) else None
+            if left is not None:
+                say(f"WRONG  three dots are still left in {path}, line {left}: {lines[left - 1].strip()}")
+            say(_explained(error, number, path, lines, lesson))
             return False
         return session.passed > 0
 
@@ -124,15 +130,34 @@ def _execute(text: str, path: Path, namespace: dict[str, Any]) -> None:
     exec(compile(text, str(path), "exec", dont_inherit=True), namespace)
 
 
-def _explained(error: BaseException, path: Path, lines: list[str], lesson: Lesson) -> str:
-    """Return what went wrong in a learner's file: type, message, line."""
-    said, number = str(error), None
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        said, number = error.msg, error.lineno
-    message = f"{type(error).__name__}: {said}" if said else type(error).__name__
+def _line(error: BaseException, path: Path) -> int | None:
+    """Return the line of a learner's file where an error arose, or None if it arose elsewhere."""
+    number = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else None
     for frame in traceback.extract_tb(error.__traceback__):
         if frame.filename == str(path):
             number = frame.lineno
+    return number
+
+
+def _dots(text: str, number: int | None) -> int | None:
+    """Return the line of three dots that stand for an answer: in the statement or function of a line if there are any.
+
+    Dots in an index, as in `X[..., 0]`, stand for themselves.
+    """
+    found = []
+    for statement in ast.parse(text).body:
+        indices = {id(n) for s in ast.walk(statement) if isinstance(s, ast.Subscript) for n in ast.walk(s.slice)}
+        here = number is not None and statement.lineno <= number <= (statement.end_lineno or statement.lineno)
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Constant) and node.value is ... and id(node) not in indices:
+                found.append((not here, node.lineno))
+    return min(found)[1] if found else None
+
+
+def _explained(error: BaseException, number: int | None, path: Path, lines: list[str], lesson: Lesson) -> str:
+    """Return what went wrong in a learner's file: type, message, line."""
+    said = error.msg if isinstance(error, SyntaxError) and number is not None else str(error)
+    message = f"{type(error).__name__}: {said}" if said else type(error).__name__
     if number is not None:
         code = lines[number - 1].strip() if 0 < number <= len(lines) else ""
         return f"ERROR  {message}\n       {path}, line {number}: {code}"
