@@ -27,7 +27,7 @@ QUICK = False  # True shortens what takes long
 #
 # The slot is called the window. Its width is the `length`, how far you push it
 # each time is the `stride`, and how many numbers behind it are the answer is
-# the `horizon`.
+# the `horizon`. (Horizon 0 is a special case; it comes below.)
 #
 # ## The equation
 #
@@ -118,11 +118,10 @@ assert y[:, 0].tolist() == [4, 7, 10]
 assert (10 - 3 - 1) // 3 + 1 == 3
 
 # %% [markdown]
-# From 7 examples 3 are left. Which is better? Overlapping windows give more
-# examples, and every row (but the first ones) is an answer once. But
-# neighbours are nearly the same example, so seven of them teach less than
-# seven that were picked apart from each other. Windows that do not overlap use
-# each number as an input once; most numbers are never an answer.
+# From 7 examples 3 are left. Which is better? Overlapping windows give more examples, and every row (but the first
+# ones) is an answer once. But neighbours are nearly the same example, so seven of them teach less than seven that were
+# picked apart from each other. Windows that do not overlap use no number as an input twice, and the last number (here
+# 10) not at all; most numbers are never an answer.
 #
 # Here is what it means for 2256 months of sunspots and windows of 12.
 
@@ -151,8 +150,9 @@ assert len(apart) == 187 and len(overlapping) == 2244
 #
 # There are two different questions, and each has its own table.
 #
-# **What is y now?** You see x1 and x2 up to this row, but not y. The answer
-# stands in the window's last row. That is horizon 0.
+# **What is y now?** You see x1 and x2 up to this row, but not y. The answer stands not behind the window but in its
+# last row. That special case is called horizon 0. `target=2` names the answer's column: columns count from 0, so y is
+# column 2. With horizon 0 the engine leaves that column out of X.
 
 # %%
 rows = [(2, 3, 3), (3, 4, 4), (2, 4, 4), (3, 5, 5), (4, 6, 6)]
@@ -349,11 +349,10 @@ title = "Measuring the slope of x*x at 3, which is 6"
 show(nbrnn.plot_step_errors(steps, errors, title=title), "step-sizes")
 
 # %% [markdown]
-# The forward difference draws a V: too large a step on its left, rounding on
-# its right. The complex step has no bad side, so `nbrnn.check_gradients` takes
-# it. Here it measures every slope of a small network on our table of 1 to 10
-# (divided by 10), and compares them with those that the engine computes when
-# it trains.
+# The forward difference draws a V: too large a step on its left, rounding on its right. The complex step has no bad
+# side: where its curve jumps up, only the last of the 16 digits was rounded. So `nbrnn.check_gradients` takes it. Here
+# it measures every slope of a small network on our table of 1 to 10 (divided by 10), and compares them with those that
+# the engine computes when it trains. The names in the code and in its table come in lessons 2 and 3.
 
 # %%
 X, y = nbrnn.sliding_windows(np.array(numbers) / 10, length=3)

@@ -108,13 +108,13 @@ from_x = x * x_to_p
 from_p = p1 * p_to_p
 from_q = q1 * q_to_p
 p2 = from_x + from_p + from_q
-print(f"p2 = {from_x:.8f} + {from_p:.8f} + {from_q:.8f} = {p2:.8f}")
+print(f"p2 = {from_x:.8f} {from_p:+.8f} {from_q:+.8f} = {p2:.8f}")
 
 from_x = x * x_to_q
 from_p = p1 * p_to_q
 from_q = q1 * q_to_q
 q2 = from_x + from_p + from_q
-print(f"q2 = {from_x:.8f} + {from_p:.8f} + {from_q:.8f} = {q2:.8f}")
+print(f"q2 = {from_x:.8f} {from_p:+.8f} {from_q:+.8f} = {q2:.8f}")
 
 # %% [markdown]
 # Step 3, and then the output, which is made from the last state only, by two more weights. Use the pencil before you
@@ -127,7 +127,7 @@ q3 = x * x_to_q + p2 * p_to_q + q2 * q_to_q
 print(f"p3 = {p3:.8f}, q3 = {q3:.8f}")
 p_to_o, q_to_o = -0.4635998, 0.6538409
 o3 = p3 * p_to_o + q3 * q_to_o
-print(f"o3 = {p3 * p_to_o:.8f} + {q3 * q_to_o:.8f} = {o3:.8f}")
+print(f"o3 = {p3 * p_to_o:.8f} {q3 * q_to_o:+.8f} = {o3:.8f}")
 
 by_hand = np.array([(p1, q1), (p2, q2), (p3, q3)])
 published = [-1.30195881, -6.84172557]  # the tutorial's h3
@@ -177,10 +177,10 @@ for kind in ("float32", "float64"):
     print(f"{kind}: {size} bytes, about {digits:.0f} digits")
 model32 = build(dtype="float32")
 model32.set_weights([Wx, Wh, b, Wy, by])
-predicted32 = model32.predict(batch)[0, 0]
+predicted32 = float(model32.predict(batch)[0, 0])
 keras = -3.8698118  # what the tutorial's network printed, float32 too
-print(f"o3 in float32   {predicted32:.10f}  off by {predicted32 - o3:.0e}")
-print(f"the tutorial's  {keras:.7f}     off by {keras - o3:.0e}")
+print(f"o3 in float32   {predicted32:.10f}  off by {predicted32 - o3:.1e}")
+print(f"the tutorial's  {keras:.7f}     off by {keras - o3:.1e}")
 assert 0 < abs(predicted32 - o3) < 1e-6 and 0 < abs(keras - o3) < 1e-6
 
 # %% [markdown]

@@ -271,6 +271,7 @@ for k, axes in enumerate(figure.subplots(2, 1, sharex=True)):
     axes.plot(series[:30], color=style.ACTUAL, lw=4)
     axes.plot(np.arange(26) + 4 * k, y[:26], color=style.PREDICTED)
     axes.set_title("drawn at row i + 4" if k else "drawn at row i")
+    axes.set_ylabel("value")
     style.tidy(axes)
 axes.set_xlabel("row, counted from 0")
 style.caption(
@@ -352,9 +353,10 @@ is_it_skill = "by heart"
 # %% tags=["check"]
 hint = "the difference from the floor, divided by the floor, times 100."
 check("percent", percent, 5.0, hint, tolerance=1e-3)
-spread = np.mean((3 * (np.arange(1000) + 0.5) / 1000 - 1.5) ** 2)
+u = (np.arange(1000) + 0.5) / 1000  # evenly between 0 and 1
+assert abs(np.mean((3 * u - 1.5) ** 2) - 9 / 12) < 1e-5
 hint = "twice the noise has four times the mean square; and three times?"
-check("floor_of_3", floor_of_3, spread, hint, tolerance=1e-4)
+check("floor_of_3", floor_of_3, 9 / 12, hint, tolerance=1e-4)
 check("is_it_skill", is_it_skill, "by heart", "is 0.6 below the floor?")
 
 # %% [markdown]

@@ -188,7 +188,8 @@ for name, total in t.totals.items():
 # part is the sum over the steps:
 
 # %%
-print(str(t).split("gradients: simple_rnn")[1].split("-- ")[0])
+part = str(t).split("-- gradients: simple_rnn")[1].split("\n\n")[0]
+print(*part.splitlines()[1:], sep="\n")
 
 # %% [markdown]
 # `dh_loss` and `dh_future` are the two sources of `dh`. At the last step

@@ -64,6 +64,7 @@ def plot_step_errors(steps: ArrayLike, errors: Mapping[str, ArrayLike], title: s
         figure,
         "go from left to right, from large steps to small ones. A curve that falls gains from smaller steps, because "
         "the straight line through two points comes closer to the tangent. Where it rises again, the two values have "
-        "become so alike that their difference is mostly rounding. A curve at the foot subtracts nothing.",
+        "become so alike that their difference is mostly rounding. A curve at the foot subtracts nothing; where it "
+        "leaves the foot for single steps, the last bit was rounded.",
     )
     return figure
