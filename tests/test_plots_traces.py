@@ -168,7 +168,7 @@ def test_the_graph_bears_the_traces_numbers(cell, options, units):
             check_table(drawn.pop(f"o {t + 1}"), {"o": row(found.output), "target": row(found.target)})
             check_table(drawn.pop(f"dh_loss {t + 1}"), {"dh_loss": back.dh_loss})
             check_table(drawn.pop(f"do {t + 1}"), {"do": found.layers[1].backward[-1 if t == 3 else t].dy})
-    check_table(drawn.pop("h 0"), {f"{s}0": layer.steps[0][f"{s}_prev"] for s in states})
+    check_table(drawn.pop("h 0"), {f"{s}0": layer.steps[0][f"{s}_prev"] for s in states}, numbered=True)
     assert not drawn
     words = [text.get_text() for text in figure.axes[0].texts]
     every = bool(options.get("return_sequences"))
@@ -188,6 +188,7 @@ def test_the_published_numbers_stand_in_the_graph():
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert any("-1.302" in text and "-6.842" in text for text in texts)
     assert any("11.42" in text and "-5.351" in text for text in texts)  # dL/dh2, from the future alone
+    assert "  x  \n1.000" in texts and any(text.startswith("    h   \n1 ") for text in texts)  # heads stand above
     assert "L (mse) = 61.93" in texts and any("-3.870" in text for text in texts)
     assert arrows(figure) == (3 + 3 + 2, 3 + 2 + 2)
 

@@ -147,14 +147,17 @@ def some(count: int, most: int, first: int, last: int) -> list[int]:
 
 
 def table(columns: Columns, numbered: bool = False) -> str:
-    """Return columns of numbers under their heads, to be set in a font of equal letters."""
+    """Return columns of numbers under their centred heads, to be set in a font of equal letters."""
     count, size = len(next(iter(columns.values()))), (4, 8) if len(columns) < 3 else (3, 7)
     kept = some(count, *UNITS)
     cells = {name: [short(float(v[j]), *size) if j != GAP else "..." for j in kept] for name, v in columns.items()}
     if numbered and count > 1:
         cells = {"": [str(j + 1) if j != GAP else "..." for j in kept]} | cells
     wide = [[name, *column] for name, column in cells.items()]
-    padded = [[cell.rjust(max(map(len, column))) for cell in column] for column in wide]
+    padded = []
+    for head, *numbers in wide:
+        width = max(map(len, (head, *numbers)))
+        padded.append([head.center(width), *(number.rjust(width) for number in numbers)])
     return "\n".join(" ".join(row) for row in zip(*padded, strict=True))
 
 
@@ -187,7 +190,7 @@ class _Graph:
             ("do", t.do, t.outputs if back else []),
         ):
             self.at |= {f"{name} {k + 1}": table(make(k), numbered=name == "h") for k in which}
-        self.at["h 0"] = table(t.before())
+        self.at["h 0"] = table(t.before(), numbered=True)
         self._rows()
         self._columns()
 
