@@ -1,8 +1,10 @@
 """The mutation run of tools/: what it changes, what it finds, and that it leaves the tree alone."""
 
 import os
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,13 +64,18 @@ def test_every_change_is_made_once_and_nothing_else_is_touched():
         assert after[m.line - 1].strip() == m.changed
 
 
+@cache
+def changes():
+    """Return all changes to the kernels and the layers, as the table's patterns see them."""
+    layers = (f"nbrnn/{name}.py" for name in ("recurrent", "gated", "layers", "lowering"))
+    paths = [*(ROOT / "nbrnn" / "kernels").glob("*.py"), *(ROOT / path for path in layers)]
+    return [m.change for path in paths for m in mutants.mutants(str(path.relative_to(ROOT)), path.read_text("utf-8"))]
+
+
 @pytest.mark.parametrize("pattern", mutants.EQUIVALENT)
-def test_a_row_of_the_table_of_equivalents_names_a_mutant_that_can_be_made(pattern):
-    """A pattern that names none is of a line that has changed: remove it, or look at the line's mutants again."""
-    place = pattern.split(" ")[0].replace("\\", "")
-    paths = [ROOT / place] if place.endswith(".py") else sorted((ROOT / "nbrnn" / "kernels").glob("*.py"))
-    found = [m for path in paths for m in mutants.mutants(str(path.relative_to(ROOT)), path.read_text("utf-8"))]
-    assert any(mutants.EQUIVALENT[pattern] == m.reason for m in found), pattern
+def test_a_row_of_the_table_of_equivalents_names_a_mutant(pattern):
+    """If it names none, its line has changed: remove the row, or look at the line's mutants again."""
+    assert any(re.search(pattern, change) for change in changes())
 
 
 # ---------------------------------------------------------------- a run
