@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,9 @@ if not os.environ.get("NBRNN_CACHE_DIR"):  # before nbrnn is imported; processes
     os.environ["NBRNN_CACHE_DIR"] = FRESH
 else:
     FRESH = None
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background: tests' processes would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "nbrnn",
