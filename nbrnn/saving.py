@@ -7,10 +7,14 @@ caller adds under "extra" (scaler, columns, window ...). A reader ignores what i
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import json
+import math
 import os
 import uuid
 from pathlib import Path
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +24,7 @@ from safetensors.numpy import save
 from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
 from . import losses, optimizers
 from .checks import one_of, whole_number
-from .layers import LAYERS, assign
+from .layers import LAYERS, Layer, Shape, assign, checked_shape
 
 if TYPE_CHECKING:
     from .losses import Loss
@@ -28,20 +32,29 @@ if TYPE_CHECKING:
 
 VERSION = 1
 ABOUT = ("dtype", "name", "seed")
+MOST_WEIGHTS = 50_000_000  # of a model in JSON, whose file may be tiny
+MOST_LAYERS = 200
+MOST_DIGITS = 40  # of a whole number in a file; 64 bits hold 19
+TOO_DEEP = "its JSON nests lists or objects too deeply."
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write a file beside its place and rename it: a reader sees the old file or the new one, never a part."""
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    whole = Path(path)
+    if not whole.name:
+        raise ValueError(f"path must name a file, not {str(path)!r}.")
+    beside = whole.with_name(f".{uuid.uuid4().hex}")
     try:
         with open(beside, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(beside, whole)
+    except OSError as error:  # it names the file beside, which nobody asked for
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def save_model(model: Sequential, path: str | Path, extra: dict[str, Any] | None = None) -> None:
@@ -60,7 +73,7 @@ def save_model(model: Sequential, path: str | Path, extra: dict[str, Any] | None
     ValueError
         If the model is not built, or complex.
     OSError
-        If the file cannot be written; an older file of that name stays as it was.
+        If the file cannot be written, with its path; an older file of that name stays as it was.
     """
     if not model.built:
         raise ValueError("a model can be saved once it knows its input_shape; give it, or call fit first.")
@@ -95,11 +108,12 @@ def load_model(path: str | Path) -> Sequential:
     Raises
     ------
     ValueError
-        If the file is missing, cut short, of another kind, or of a newer version.
+        If the file is missing, cut short, of another kind, or of a newer version, or if its tensors are not the ones
+        that its layers need: that is seen before memory is asked for.
     """
     config, tensors = _read(Path(path))
     try:
-        model = _from_config(config["model"])
+        model = _from_config(config["model"], tensors)
         pairs = [pair for layer in model.layers for pair in layer._named()]
         assign(pairs, [tensors[name] for name, _ in pairs], f"the file {path}")
         training = config["training"]
@@ -112,6 +126,8 @@ def load_model(path: str | Path) -> Sequential:
         raise ValueError(f"{path} is an nbrnn file, but contradicts itself: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is an nbrnn file, but its header cannot be understood ({error!r}).") from error
+    except RecursionError:
+        raise ValueError(f"{path} is an nbrnn file, but {TOO_DEEP}") from None
     return model
 
 
@@ -132,66 +148,152 @@ def read_model(path: str | Path) -> Sequential:
     Raises
     ------
     ValueError
-        If the file is missing, is no model, or its parts do not fit each other.
+        If the file is missing, is no model, or its parts do not fit each other; in JSON also if it has more than 200
+        layers or 50 million weights, which are counted before memory is asked for.
     """
     path = Path(path)
-    if path.suffix != ".json" or not path.is_file():
+    if path.suffix != ".json" or not os.path.isfile(path):
         return load_model(path)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        return _from_person(_parsed(path.read_text(encoding="utf-8")), path.stem)
+    except RecursionError:
+        raise ValueError(f"{path}: {TOO_DEEP}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: this is not JSON, which is text in UTF-8: {error}.") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}.") from None
-    wanted = f'{path} must hold an object with "layers", "input_shape" and perhaps "weights"'
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _parsed(text: str) -> Any:
+    """Return what a text in JSON holds."""
+    try:
+        return json.loads(text, parse_int=_digits)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"this is not JSON: {error}.") from None
+
+
+def _digits(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a whole number has {len(text)} digits; at most {MOST_DIGITS} are read.")
+    return int(text)
+
+
+def _from_person(config: Any, stem: str) -> Sequential:
+    """Return the model of a file that a person wrote."""
+    wanted = 'the file must hold an object with "layers", "input_shape" and perhaps "weights"'
     if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
         raise ValueError(f"{wanted}.")
-    unknown = set(config) - {"layers", "input_shape", "weights", "loss", "dtype", "name", "seed"}
+    unknown = set(config) - {"layers", "input_shape", "weights", "loss", *ABOUT}
     if unknown:
-        raise ValueError(f"{wanted}, but no {', '.join(map(repr, sorted(unknown)))}.")
-    layers = []
-    for entry in config["layers"]:
-        if not isinstance(entry, dict) or "class" not in entry:
-            raise ValueError(f'{wanted}; a layer looks like {{"class": "SimpleRNN", "units": 2}}, not {entry!r}.')
-        kind = LAYERS[
-            one_of("class", entry["class"], [name for name, known in LAYERS.items() if known.kind != "layer"])
-        ]
-        try:
-            layers.append(kind(**{key: value for key, value in entry.items() if key != "class"}))
-        except TypeError as error:
-            raise ValueError(f"{path}: {kind.__name__}: {str(error).split('() ')[-1]}.") from None
-    about: dict[str, Any] = {"dtype": "float64", "name": path.stem, "seed": 0} | {
-        k: config[k] for k in ABOUT if k in config
-    }
-    model = model_class()(layers, config.get("input_shape"), **about)
+        raise ValueError(f"{wanted}, but no {', '.join(short(key) for key in sorted(unknown))}.")
+    if not 1 <= len(config["layers"]) <= MOST_LAYERS:
+        raise ValueError(f'"layers" must hold 1 to {MOST_LAYERS} layers, not {len(config["layers"]):,}.')
+    layers = [_layer(entry) for entry in config["layers"]]
+    given = config.get("input_shape")
+    shape = layers[0].input_shape if given is None else _shape(given)
+    if shape is None:
+        raise ValueError('the file needs "input_shape", the shape of one sample, such as [3, 1].')
+    if layers[0].input_shape not in (None, shape):
+        raise ValueError('"input_shape" stands in the file and in its first layer, but differs; leave one out.')
+    weights = sum(math.prod(size) for _, size in _sizes(layers, shape))
+    if weights > MOST_WEIGHTS:
+        raise ValueError(f"the layers have {weights:,} weights; at most {MOST_WEIGHTS:,} are made from a file in JSON.")
+    about: dict[str, Any] = {"dtype": "float64", "name": stem, "seed": 0} | {k: config[k] for k in ABOUT if k in config}
+    one_of("dtype", about["dtype"], ("float32", "float64"))
+    model = _stacked(layers, shape, about)
     if "weights" in config:
+        if _holds_boolean(config["weights"]):
+            raise ValueError('"weights" must hold numbers, not true or false.')
         model.set_weights(config["weights"])
     model.compile(loss=config.get("loss", "mse"))
     return model
 
 
+def _layer(entry: Any) -> Layer:
+    """Return a layer that a person described."""
+    if not isinstance(entry, dict) or "class" not in entry:
+        raise ValueError(f'a layer looks like {{"class": "SimpleRNN", "units": 2}}, not {short(entry)}.')
+    kinds = [name for name, known in LAYERS.items() if known.kind != "layer"]
+    kind = LAYERS[one_of("class", entry["class"], kinds)]
+    arguments = {key: value for key, value in entry.items() if key != "class"}
+    takes = inspect.signature(kind).parameters
+    for key in arguments:
+        if key not in takes:
+            raise ValueError(f"{kind.__name__}: got an unexpected key {short(key)}; it takes {', '.join(takes)}.")
+    missing = [key for key, value in takes.items() if value.default is value.empty and key not in arguments]
+    if missing:
+        raise ValueError(f"{kind.__name__}: {' and '.join(map(repr, missing))} must be given.")
+    name = arguments.get("name")
+    if name is not None and not (isinstance(name, str) and name.isprintable() and name and "/" not in name):
+        raise ValueError(f"a layer's name must be text without line breaks or '/', not {short(name)}.")
+    if arguments.get("input_shape") is not None:
+        arguments["input_shape"] = _shape(arguments["input_shape"])
+    return kind(**arguments)
+
+
+def _shape(value: Any) -> Shape:
+    try:
+        return checked_shape(value)
+    except ValueError:
+        raise ValueError(
+            '"input_shape" must be [time steps, features] or [features], whole numbers of at least 1 '
+            f"(null for any number of time steps), not {short(value)}."
+        ) from None
+
+
+def _holds_boolean(value: Any) -> bool:
+    return any(map(_holds_boolean, value)) if isinstance(value, list) else isinstance(value, bool)
+
+
+def _sizes(layers: list[Layer], shape: Shape) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the names and shapes of a model's weights, with nothing allocated."""
+    found = []
+    for layer in layers:
+        try:
+            after = layer.output_shape(shape)
+        except ValueError:  # building the model stops here too, and says why
+            break
+        found += [(f"{layer.name}/{weight.name}", weight.shape) for weight in layer.weights(shape)]
+        shape = after
+    return found
+
+
 def load_extra(path: str | Path) -> dict[str, Any]:
     """Return what `save_model` was given as `extra`; raises as `load_model` does."""
-    return dict(_read(Path(path))[0].get("extra", {}))
+    extra = _read(Path(path))[0].get("extra", {})
+    if not isinstance(extra, dict):
+        raise ValueError(f"{path} is an nbrnn file, but what it holds as extra is no object: {short(extra)}.")
+    return extra
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return a file's header and tensors."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ValueError(f"there is no model file {path}.")
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != "nbrnn":
-                raise ValueError(f"{path} is a safetensors file, but nbrnn did not write it: it names no nbrnn model.")
-            if not metadata.get("version", "").isdecimal():
-                raise ValueError(f"{path} names no format version that is a number: {metadata.get('version')!r}.")
-            if int(metadata["version"]) > VERSION:
-                raise ValueError(
-                    f"{path} has format version {metadata['version']}, but this nbrnn reads up to {VERSION}; update it."
-                )
-            config = json.loads(metadata["config"])
-            return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError, AttributeError, KeyError) as error:  # also a dtype NumPy lacks
         raise ValueError(f"{path} is no model file, or is cut short ({error}).") from error
+    if metadata.get("format") != "nbrnn":
+        raise ValueError(f"{path} is a safetensors file, but nbrnn did not write it: it names no nbrnn model.")
+    version = metadata.get("version", "")
+    if not version.isdecimal() or len(version) > MOST_DIGITS:
+        raise ValueError(f"{path} names no format version that is a number: {short(version)}.")
+    if int(version) > VERSION:
+        raise ValueError(f"{path} has format version {version}, but this nbrnn reads up to {VERSION}; update it.")
+    try:
+        config = _parsed(metadata.get("config", ""))
+    except RecursionError:
+        raise ValueError(f"{path} is an nbrnn file, but {TOO_DEEP}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is an nbrnn file, but its header cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is an nbrnn file, but its header is no object: {short(config)}.")
+    return config, tensors
 
 
 def copy_model(model: Sequential, dtype: str) -> Sequential:
@@ -221,13 +323,38 @@ def model_class() -> type[Sequential]:
     return Sequential
 
 
-def _from_config(config: dict[str, Any]) -> Sequential:
+def _from_config(config: dict[str, Any], tensors: dict[str, np.ndarray] | None = None) -> Sequential:
+    """Return the model of a configuration, whose weights are in the tensors if they are given."""
     layers = []
     for entry in config["layers"]:
         arguments = {k: tuple(v) if k == "input_shape" else v for k, v in entry["config"].items()}
         layers.append(LAYERS[entry["class"]](**arguments))  # type: ignore[arg-type]
-    shape = tuple(config["input_shape"])
-    return model_class()(layers, input_shape=shape, seed=config["seed"], dtype=config["dtype"], name=config["name"])
+    shape = checked_shape(config["input_shape"])
+    for name, size in _sizes(layers, shape) if tensors is not None else []:
+        _fits(name, size, tensors)  # type: ignore[arg-type]
+    return _stacked(layers, shape, {key: config[key] for key in ABOUT})
+
+
+def _fits(name: str, size: tuple[int, ...], tensors: dict[str, np.ndarray]) -> None:
+    """Raise ValueError unless a weight's tensor is there, has its shape and holds numbers."""
+    if name not in tensors:
+        raise ValueError(f"its layers need {name} with the shape {size}, which it does not hold.")
+    if tensors[name].shape != size or tensors[name].dtype.kind == "b":
+        came = f"{tensors[name].shape} of {tensors[name].dtype}"
+        raise ValueError(f"{name} must hold numbers in the shape {size}, but holds {came}.")
+
+
+def _stacked(layers: list[Layer], shape: Shape, about: dict[str, Any]) -> Sequential:
+    """Return a model that is built once, at the end, not again for every layer."""
+    if not isinstance(about["name"], str):
+        raise ValueError(f"a model's name must be text, not {short(about['name'])}.")
+    if not layers or not all(layer.name is None or isinstance(layer.name, str) for layer in layers):
+        raise ValueError("a model needs layers, and their names must be text.")
+    first, layers[0].input_shape = layers[0].input_shape, None
+    model = model_class()(layers, **about)
+    layers[0].input_shape = first
+    model.build(shape)
+    return model
 
 
 def _loss_config(loss: Loss) -> dict[str, Any]:

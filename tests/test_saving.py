@@ -247,6 +247,30 @@ def test_what_cannot_be_saved(tmp_path):
         Sequential([Dense(1)]).save(tmp_path / "m")
     with pytest.raises(ValueError, match="complex128"):
         Sequential([Dense(1)], input_shape=(2,), dtype="complex128").save(tmp_path / "m")
-    with pytest.raises(OSError):
-        small_model().save(tmp_path / "no such folder" / "m")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_written_is_named_as_the_user_named_it(tmp_path):
+    (tmp_path / "taken").write_text("")
+    (tmp_path / "folder").mkdir()
+    wrong = {"no such folder/m": FileNotFoundError, "taken/m": NotADirectoryError, "folder": IsADirectoryError}
+    for place, kind in wrong.items():
+        with pytest.raises(kind) as refused:
+            small_model().save(tmp_path / place)
+        assert refused.value.filename == str(tmp_path / place) and str(refused.value).count("'") == 2
+    for path in ("", ".", "/"):
+        with pytest.raises(ValueError, match=f"path must name a file, not {path!r}"):
+            small_model().save(path)
+    assert sorted(os.listdir(tmp_path)) == ["folder", "taken"] and os.listdir(tmp_path / "folder") == []
+
+
+def test_a_name_as_long_as_a_folder_takes_can_be_written(tmp_path):
+    small_model().save(tmp_path / ("m" * 255))
+    assert os.listdir(tmp_path) == ["m" * 255]
+
+
+def test_a_model_rebuilt_for_another_shape_comes_back_with_it(tmp_path):
+    model = random_model([SimpleRNN(2, input_shape=(3, 1))], None, seed=1)
+    model.build((None, 1))
+    model.save(tmp_path / "m")
+    assert nbrnn.load_model(tmp_path / "m").input_shape == (None, 1)
