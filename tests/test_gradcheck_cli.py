@@ -58,7 +58,8 @@ def test_a_random_model_of_each_cell(cell):
     assert rows(lines) == {name: (shape, "ok") for name, shape in wanted.items()}
     assert lines[-1] == "passed"
     weights = sum(np.prod([int(n) for n in shape.split("x")]) for row, shape in wanted.items() if row[-1] not in "0x")
-    first, second = result.output.split("\n\n")[0].splitlines()[-2:]
+    head = result.output.split("\n\n")[0].splitlines()
+    first, second = (line for line in head if not line.startswith("compiling"))  # that comes with an empty cache
     assert first == f"{name} ({kind}) -> {name}_1 ({kind}) -> dense (Dense); {weights} weights"
     assert second == "at 1 sample, 3 time steps, 3 features, random"
 
@@ -159,6 +160,7 @@ MISTAKES = [
     (("--activation", "tahn"), "activation 'tahn' is unknown (did you mean 'tanh'?)"),
     (("--units", 0), "units must be a whole number of at least 1, not 0."),
     (("--layers", -1), "layers must be a whole number of at least 1, not -1."),
+    (("--layers", 10000), "10,000 layers are too many (at most 200); take fewer --layers."),
     (("--features", 0), "features must be a whole number of at least 1, not 0."),
     (("--steps", 0), "steps must be a whole number of at least 1, not 0."),
     (("--samples", 0), "samples must be a whole number of at least 1, not 0."),

@@ -106,6 +106,7 @@ def _random(options: dict[str, Any], steps: int | None, seed: int) -> Sequential
     """Make a model with random weights, unless it is too large to check."""
     from ..checks import whole_number
     from ..layers import Dense
+    from ..saving import MOST_LAYERS
     from ..testing.randoms import random_model
     from ..testing.strategies import CELLS
 
@@ -120,6 +121,8 @@ def _random(options: dict[str, Any], steps: int | None, seed: int) -> Sequential
     weights = cell.gates * units * (features + units + (layers - 1) * 2 * units)
     if weights > MOST:  # before memory is asked for
         raise UserError(f"a model of about {weights:,} weights is too large (at most {MOST:,}); {_smaller(None)}.")
+    if layers > MOST_LAYERS:  # few weights, but passes that take long
+        raise UserError(f"{layers:,} layers are too many (at most {MOST_LAYERS}); take fewer --layers.")
     stack = [cell(units, return_sequences=k < layers - 1, **own) for k in range(layers)]
     shape = (None if steps is None else whole_number("steps", steps), features)
     return random_model([*stack, Dense(1)], shape, seed=seed)
