@@ -85,7 +85,7 @@ def stages(root: Path, path: str, names: set[str]) -> list[list[str]]:
     narrow = ["-k", " or ".join(sorted(names))] if names and near == FIRST[kernels] else []
     more = REST if path.startswith(kernels) else REST + LAYERS
     rest = [test for test in more if test not in near and (root / test).exists()]
-    quick = [] if names else [rest[:1]]  # no kernel's twin tests it: most likely a test made for it
+    quick = [rest[:1]] if path.startswith(kernels) and not names else []  # no twin tests it: a test made for it may
     return [*quick, [*near, *narrow], [*rest, "-k", f"not ({' or '.join(SLOW)})"]]
 
 
