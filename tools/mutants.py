@@ -93,6 +93,7 @@ ALIKE = [  # names that a slip may exchange
 ]  # fmt: skip
 UNTOUCHED = {"decorator_list", "annotation", "returns", "targets", "type_params"}  # fields; a target is no term
 SILENT = (ast.JoinedStr, ast.Import, ast.ImportFrom, ast.Assert)
+GUARDS = ("strict=", "raise NotImplementedError")  # against mistakes that only another change could make
 
 
 def shifted(node: ast.expr) -> list[ast.expr]:
@@ -179,8 +180,10 @@ def places(node: ast.AST, scope: Scope) -> Iterator[tuple[ast.AST, str, int | No
     for field, value in ast.iter_fields(node):
         children = value if isinstance(value, list) else [value]
         for k, child in enumerate(children):
+            if not isinstance(child, ast.AST) or field in UNTOUCHED or isinstance(child, SILENT):
+                continue
             counts = isinstance(child, ast.Lambda) and scope.function == "module"  # of operations
-            if not isinstance(child, ast.AST) or field in UNTOUCHED or isinstance(child, SILENT) or counts:
+            if counts or (isinstance(child, (ast.keyword, ast.Raise)) and ast.unparse(child).startswith(GUARDS)):
                 continue
             yield node, field, k if isinstance(value, list) else None, child, scope
             # Of a raise nothing but itself changes, nor of a slice of columns.
