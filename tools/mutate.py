@@ -233,6 +233,8 @@ def main() -> int:
         runner.baseline(list(planned.values()), arguments.timeout)
         begun = time.perf_counter()
         runs = {pool.submit(runner.judge, mutant, plan(mutant)): mutant for mutant in todo}
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(stop, signal.default_int_handler)
         try:
             for k, run in enumerate(as_completed(runs), 1):
                 end, what = run.result()
