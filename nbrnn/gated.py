@@ -6,7 +6,17 @@ from typing import Any
 
 from .checks import flag, one_of
 from .kernels.activations import ACTIVATIONS
-from .layers import Backward, Shape, Weight, gradient, input_gradient, packed, packed_transposed, weight_gradient
+from .layers import (
+    Backward,
+    Shape,
+    Weight,
+    gradient,
+    input_gradient,
+    packed,
+    packed_transposed,
+    padded,
+    weight_gradient,
+)
 from .program import Buffer, Program
 from .recurrent import Recurrent
 
@@ -105,7 +115,7 @@ class LSTM(Gated):
     def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
         steps, samples, _ = x.shape
         h, c = states
-        shape, gates = (steps, samples, self.units), (steps, samples, 4 * self.units)
+        shape, gates = (steps, samples, self.units), (steps, samples, padded(p, 4 * self.units))
         Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
         keep = steps if p.taped else 1
         g, s = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "act_c", keep, *shape[1:])
@@ -116,10 +126,10 @@ class LSTM(Gated):
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da, dh0 = self.buffer(p, "da", *gates), self.first_gradient(p, given, samples)
             last = p.from_last.get(c.name)  # becomes dL/dc_0 in place
-            dc, ds = last or self.buffer(p, "dc", samples, self.units), self.buffer(p, "dact_c", samples, self.units)
+            dc = last or self.buffer(p, "dc", samples, self.units)
             p.aliases[f"{self.name}/dc0"] = dc
             PT = packed_transposed(p, Wh) if steps > 1 or dh0 else None
-            own = {"dh0": dh0, "dc": dc, "ds": ds, "da": da}
+            own = {"dh0": dh0, "dc": dc, "da": da}
             final = int(bool(last))
             p.call("lstm_backward", Wh=Wh, PT=PT, c=c, g=g, s=s, final=final, dh=dh, **own, **self.codes())
             self.gradients(p, x, da, h, given)
@@ -206,10 +216,9 @@ class GRU(Gated):
 
     def _after(self, p: Program, x: Buffer, given: bool, h: Buffer) -> Backward:
         steps, samples, _ = x.shape
-        gates = (steps, samples, 3 * self.units)
+        gates, keep = (steps, samples, padded(p, 3 * self.units)), steps if p.taped else 1
         Wx, Wh, b = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel"), self.bias(p)
-        keep = (steps if p.taped else 1, *gates[1:])
-        g, q = self.buffer(p, "gates", *keep), self.buffer(p, "hWh", *keep)
+        g, q = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "hWn", keep, samples, self.units)
         a = self.buffer(p, "a", *gates) if p.options.tape else None
         both = self.panels(p, x) | ({"b": b[0], "c": b[1]} if b else {})
         p.call("gru_after_forward", x=x, Wx=Wx, Wh=Wh, h=h, g=g, q=q, a=a, **both, **self.codes())
@@ -236,20 +245,21 @@ class GRU(Gated):
         p.call("take_columns", W=Wh, first=0, part=Wg)
         p.call("take_columns", W=Wh, first=2 * H, part=Wn)
         keep = steps if p.taped else 1
-        g, u = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "hWzr", keep, *two[1:])
-        m, v = (self.buffer(p, name, keep, *shape[1:]) for name in ("rh", "rhWn"))
+        g, m = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "rh", keep, *shape[1:])
         a = self.buffer(p, "a", *gates) if p.options.tape else None
-        rows = steps * samples
         weights = {"Wx": Wx, "Wg": Wg, "Wn": Wn, "b": self.bias(p)}
-        weights |= {"Px": packed(p, Wx, rows), "Pg": packed(p, Wg, rows), "Pn": packed(p, Wn, rows)}
-        p.call("gru_before_forward", x=x, h=h, g=g, u=u, m=m, v=v, a=a, **weights, **self.codes())
+        panels = (("Px", Wx, 0, 3), ("Pg", Wh, 0, 2), ("Pn", Wh, 2 * H, 1))
+        own = {"each": H, "beside": max(Wx.size, Wh.size)}
+        weights |= {name: packed(p, W, steps * samples, first, gates=n, **own) for name, W, first, n in panels}
+        p.call("gru_before_forward", x=x, h=h, g=g, m=m, a=a, **weights, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da, dg, dn = self.buffer(p, "da", *gates), self.buffer(p, "dzr", *two), self.buffer(p, "dn", *shape)
             through, dm = (self.buffer(p, name, samples, H) for name in ("dh_through", "drh"))
             dh0 = self.first_gradient(p, given, samples)
             own = {"through": through, "dm": dm, "da": da, "dg": dg, "dn": dn, "dh0": dh0} | self.codes()
-            both = {"Wg": Wg, "PgT": packed_transposed(p, Wg), "Wn": Wn, "PnT": packed_transposed(p, Wn)}
+            turned = (packed_transposed(p, Wh, 0, 2 * H), packed_transposed(p, Wh, 2 * H, H))
+            both = {"Wg": Wg, "PgT": turned[0], "Wn": Wn, "PnT": turned[1]}
             p.call("gru_before_backward", h=h, g=g, dh=dh, **both, **own)
             weight_gradient(p, x, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
             dWh = p[gradient(f"{self.name}/recurrent_kernel")]

@@ -102,9 +102,10 @@ def shard_program(
     y: Feed | None,
     batch: int,
     options: Options = Options(),  # noqa: B008
+    prepare: Program | None = None,
 ) -> Program:
-    """Lower a model for a shard of so many samples of a batch."""
-    p = Program(model.dtype, samples, model.layout, f"{model.name}: {mode}", batch, options)
+    """Lower a model for a shard of so many samples of a batch; what all shards share goes to `prepare`."""
+    p = Program(model.dtype, samples, model.layout, f"{model.name}: {mode}", batch, options, prepare)
     p.taped = mode == TRAIN or options.tape
     control = p.buffer("control", CONTROL_WORDS, block="control")
     order = p.buffer("order", x.samples, block="order")
@@ -177,8 +178,11 @@ def make_plan(
     batch = min(batch, x.samples)
     shard = shard_size(batch)
     sizes = sorted(sample_counts(x.samples, batch, shard))
-    programs = {n: shard_program(model, mode, n, x, y, batch, options) for n in sizes}
-    update = None
+    programs: dict[int, Program] = {}
+    prepare = update = None
+    for n in sizes:
+        programs[n] = shard_program(model, mode, n, x, y, batch, options, prepare)
+        prepare = programs[n].prepare
     if mode == TRAIN and model.optimizer is not None:
         update = update_program(model, model.optimizer, -(-batch // shard))
-    return Plan(programs, update, x.samples, batch, shard)
+    return Plan(programs, update, prepare, x.samples, batch, shard)

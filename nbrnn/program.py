@@ -24,6 +24,7 @@ BLOCKS = {
     "params": ("model", SHARED),
     "grads": ("model", PRIVATE),
     "slots": ("model", SHARED),
+    "packed": ("model", SHARED),
     "work": ("model", PRIVATE),
     "stats": ("f8", PRIVATE),
     "hyper": ("f8", SHARED),
@@ -168,6 +169,9 @@ class Program:
     batch : int
         Number of samples of a whole batch; that of the shard if it is not given.
     options : Options
+    prepare : Program, optional
+        What has to be done once, before the shards of a batch, or before all batches where no weight changes: its
+        calls do not depend on one another. A new one if it is not given.
     """
 
     def __init__(
@@ -178,7 +182,9 @@ class Program:
         title: str,
         batch: int | None = None,
         options: Options = Options(),
+        prepare: Program | None = None,
     ) -> None:
+        self.prepare = prepare
         self.dtype, self.samples, self.title = np.dtype(dtype), samples, title
         self.batch, self.options = samples if batch is None else batch, options
         self.taped = True  # whether what a backward pass needs is kept
@@ -191,6 +197,16 @@ class Program:
     def buffer(self, name: str, *shape: int, block: str = "work") -> Buffer:
         """Add a buffer."""
         return self.layout.add(name, shape, block)
+
+    def prepared(self, name: str, *shape: int) -> tuple[Buffer, bool]:
+        """Return a buffer that `prepare` fills, and whether it is new, so that its calls have yet to be added."""
+        if self.prepare is None:
+            self.prepare = Program(self.dtype, 0, Layout(self.layout.itemsize), f"{self.title}, before a batch")
+        new = name not in self.prepare.layout.buffers
+        made = self.prepare.buffer(name, *shape, block="packed") if new else self.prepare[name]
+        self.layout.buffers[name] = made
+        self.layout.sizes["packed"] = self.prepare.layout.sizes["packed"]
+        return made, new
 
     def __getitem__(self, name: str) -> Buffer:
         return self.layout.buffers.get(name) or self.aliases[name]
@@ -250,7 +266,8 @@ class Program:
         number, indent = max(2, len(str(len(self.calls)))), " " * 4
         lines.append(f"{'#':>{number}}  {'call':<52}{'FLOPs':>12}{'bytes':>12}")
         total = 0
-        for k, call in enumerate(self.calls):
+        calls = [*(self.prepare.calls if self.prepare else []), *self.calls]
+        for k, call in enumerate(calls):
             reads, writes = list(call.buffers(False)), list(call.buffers(True))
             moved = self._bytes(iter(reads)) + self._bytes(iter(writes))
             total += call.flops
@@ -299,6 +316,7 @@ class Plan:
 
     programs: dict[int, Program]  # by number of samples
     update: Program | None
+    prepare: Program | None
     samples: int
     batch: int
     shard: int
@@ -312,7 +330,8 @@ class Plan:
     def sizes(self) -> dict[str, int]:
         """Elements of each block: the largest that any program needs."""
         sizes: dict[str, int] = {}
-        for program in [*self.programs.values(), *([self.update] if self.update else [])]:
+        others = [p for p in (self.update, self.prepare) if p is not None]
+        for program in [*self.programs.values(), *others]:
             for block, size in program.layout.sizes.items():
                 sizes[block] = max(size, sizes.get(block, 0))
         return sizes

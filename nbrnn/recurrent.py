@@ -7,7 +7,18 @@ from typing import Any
 from . import initializers
 from .checks import flag, one_of, whole_number
 from .kernels.activations import ACTIVATIONS
-from .layers import Backward, Layer, Shape, Weight, input_gradient, known, packed, packed_transposed, weight_gradient
+from .layers import (
+    Backward,
+    Layer,
+    Shape,
+    Weight,
+    input_gradient,
+    known,
+    packed,
+    packed_transposed,
+    padded,
+    weight_gradient,
+)
 from .program import Buffer, Program
 
 
@@ -141,7 +152,9 @@ class Recurrent(Layer):
         """Return the kernels packed for the products of all steps, where that is worth it."""
         rows = x.shape[0] * x.shape[1]
         Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
-        return {"Px": packed(p, Wx, rows), "Ph": packed(p, Wh, rows)}
+        largest = max(Wx.size, Wh.size)
+        gates = {"each": self.units, "gates": self.gates, "beside": largest}
+        return {"Px": packed(p, Wx, rows, **gates), "Ph": packed(p, Wh, rows, **gates)}
 
     def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool) -> None:
         """Add the calls of the weight gradients, from the inputs, the states and dL/da."""
@@ -216,7 +229,7 @@ class SimpleRNN(Recurrent):
         p.call("simple_rnn_forward", x=x, **own, activation=code, initial=int(given), h=h, a=a)
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
-            da = self.buffer(p, "da", steps, samples, self.units)
+            da = self.buffer(p, "da", steps, samples, padded(p, self.units))
             self.through_time(p, Wh, h, dh, da, self.first_gradient(p, given, samples))
             self.gradients(p, x, da, h, given)
             return input_gradient(p, da, Wx, x, self.name) if wanted else None

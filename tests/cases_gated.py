@@ -22,8 +22,10 @@ def turned(draw, W):
     return panels(W.T) if draw(st.booleans(), "transposed copy") else None
 
 
-def packed(draw, W):
-    return panels(W) if draw.dtype != "complex128" and draw(st.booleans(), "packed") else None
+def packed(draw, *named):
+    """Draw whether weights are packed: matrices by name, each with its number of gates."""
+    there = draw.dtype != "complex128" and draw(st.booleans(), "packed")
+    return {name: panels(W, gates) if there else None for name, W, gates in named}
 
 
 def kept(draw, T):
@@ -32,9 +34,9 @@ def kept(draw, T):
 
 
 def both(draw, D, H, G):
-    """Draw kernel and recurrent kernel, each packed too or not."""
+    """Draw kernel and recurrent kernel, packed too or not."""
     Wx, Wh = draw.array(D, G * H, scale=D**-0.5), draw.array(H, G * H, scale=H**-0.5)
-    return dict(Wx=Wx, Px=packed(draw, Wx), Wh=Wh, Ph=packed(draw, Wh))
+    return dict(Wx=Wx, Wh=Wh, **packed(draw, ("Px", Wx, G), ("Ph", Wh, G)))
 
 
 def lstm_forward(draw):
@@ -60,7 +62,7 @@ def lstm_backward(draw):
         g=gates(draw, T, B, H, (0, 0, 1, 0), (gate, activation)),
         s=draw.activated(activation, T, B, H), activation=activation, gate=gate,
         final=draw(st.integers(0, 1), "final"),
-        dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), dc=draw.array(B, H), ds=draw.array(B, H),
+        dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), dc=draw.array(B, H),
         da=draw.array(T, B, 4 * H), dh0=draw.maybe(B, H),
     )  # fmt: skip
 
@@ -71,7 +73,7 @@ def gru_after_forward(draw):
     return dict(
         x=draw.array(T, B, D), **both(draw, D, H, 3),
         b=draw.maybe(3 * H), c=draw.maybe(3 * H), activation=draw.code(), gate=gate_code(draw),
-        h=draw.array(U, B, H), g=draw.array(K, B, 3 * H), q=draw.array(K, B, 3 * H), a=draw.maybe(T, B, 3 * H),
+        h=draw.array(U, B, H), g=draw.array(K, B, 3 * H), q=draw.array(K, B, H), a=draw.maybe(T, B, 3 * H),
     )  # fmt: skip
 
 
@@ -80,7 +82,7 @@ def gru_after_backward(draw):
     Wh, gate, activation = draw.array(H, 3 * H, scale=H**-0.5), draw.code(), draw.code()
     return dict(
         Wh=Wh, PT=turned(draw, Wh), h=draw.array(T + 1, B, H), g=gates(draw, T, B, H, (0, 0, 1), (gate, activation)),
-        q=draw.array(T, B, 3 * H), activation=activation, gate=gate,
+        q=draw.array(T, B, H), activation=activation, gate=gate,
         dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), through=draw.array(B, H),
         da=draw.array(T, B, 3 * H), dq=draw.array(T, B, 3 * H), dh0=draw.maybe(B, H),
     )  # fmt: skip
@@ -91,11 +93,11 @@ def gru_before_forward(draw):
     K, U = kept(draw, T)
     Wx, Wg = draw.array(D, 3 * H, scale=D**-0.5), draw.array(H, 2 * H, scale=H**-0.5)
     Wn = draw.array(H, H, scale=H**-0.5)
-    weights = dict(Wx=Wx, Wg=Wg, Wn=Wn, Px=packed(draw, Wx), Pg=packed(draw, Wg), Pn=packed(draw, Wn))
+    weights = dict(Wx=Wx, Wg=Wg, Wn=Wn, **packed(draw, ("Px", Wx, 3), ("Pg", Wg, 2), ("Pn", Wn, 1)))
     return dict(
         x=draw.array(T, B, D), **weights, b=draw.maybe(3 * H), activation=draw.code(), gate=gate_code(draw),
-        h=draw.array(U, B, H), g=draw.array(K, B, 3 * H), u=draw.array(K, B, 2 * H), m=draw.array(K, B, H),
-        v=draw.array(K, B, H), a=draw.maybe(T, B, 3 * H),
+        h=draw.array(U, B, H), g=draw.array(K, B, 3 * H), m=draw.array(K, B, H),
+        a=draw.maybe(T, B, 3 * H),
     )  # fmt: skip
 
 

@@ -126,7 +126,7 @@ def dense_forward(x, W, P, b, activation, y, a):
     return {"y": new_y, "a": new_a}
 
 
-def weight_gradient(x, da, dW, db):
+def weight_gradient(x, da, dW, db, tall=None, room=None):
     new_dW, new_db = zeros(x, da, dW.shape), zeros(da, dW.shape[1])
     for n in range(len(x)):
         for o in range(da.shape[1]):
@@ -145,15 +145,19 @@ def input_gradient(da, W, PT, dx):
     return {"dx": new}
 
 
-def pack(W, P):
-    new = zeros(W, P.shape)
+def pack(W, first, each, start, P):
+    new, panels = zeros(W, P.shape), -(-each // P.shape[2])
     for k, j in np.ndindex(W.shape):
-        new[j // P.shape[2], k, j % P.shape[2]] = W[k, j]
+        gate, column = divmod(j - first, each)
+        q = gate * panels + column // P.shape[2] - start
+        if j >= first and 0 <= q < len(P):
+            new[q, k, column % P.shape[2]] = W[k, j]
     return {"P": new}
 
 
-def pack_transposed(W, P):
-    return pack(W.T, P)
+def pack_transposed(W, first, start, P):
+    part = W[:, first : first + P.shape[1]].T
+    return pack(part, 0, part.shape[1], start, P)
 
 
 def flatten(x, y):

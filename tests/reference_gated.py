@@ -32,7 +32,7 @@ def lstm_forward(x, Wx, Px, Wh, Ph, b, activation, gate, initial, h, c, g, s, a)
     return {"h": turns(new_h, h), "c": turns(new_c, c), "g": turns(new_g, g), "s": turns(new_s, s), "a": new_a}
 
 
-def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, ds, da, dh0):
+def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, da, dh0):
     (T, B, H), K = s.shape, len(dh)
     new_da, total, cell = zeros((T, B, 4 * H)), zeros((T, B, H)), dc.copy() if final else zeros((B, H))
     before = zeros((B, H))
@@ -73,7 +73,7 @@ def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
             n = apply(act, total, activation)
             new_h[t + 1, k] = mixed(z, n, new_h[t, k])
             new_a[t, k], new_g[t, k] = np.concatenate([zr, total]), np.concatenate([z, r, n])
-    return {"h": turns(new_h, h), "g": turns(new_g, g), "q": turns(new_q, q), "a": new_a}
+    return {"h": turns(new_h, h), "g": turns(new_g, g), "q": turns(new_q[:, :, 2 * H :], q), "a": new_a}
 
 
 def gru_backward(Wh, h, g, dh, codes, reset):
@@ -102,12 +102,12 @@ def gru_after_backward(Wh, PT, h, g, q, activation, gate, dh, through, da, dq, d
     H = h.shape[2]
 
     def reset(dn, t, k):
-        return dn * q[t, k, 2 * H :], 0.0, dn * g[t, k, H : 2 * H]
+        return dn * q[t, k], 0.0, dn * g[t, k, H : 2 * H]
 
     return gru_backward(Wh, h, g, dh, (activation, gate), reset)
 
 
-def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, u, m, v, a):
+def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, m, a):
     (T, B, _), H = x.shape, len(Wn)
     new_h, new_m = zeros(x, Wx, (T + 1, B, H)), zeros(x, Wx, (T, B, H))
     new_g, new_a = zeros(x, Wx, (T, B, 3 * H)), zeros(x, Wx, (T, B, 3 * H))

@@ -36,13 +36,13 @@ def native_call(name, dtype, blocks, row):
     return prototype(function.address)(addresses.ctypes.data, row.ctypes.data)
 
 
-def panels(W):
-    """Return a matrix packed into panels of columns, as tiles read it."""
-    lanes = 2 * VECTOR_BYTES // W.itemsize
-    count = -(-W.shape[1] // lanes)
-    full = np.zeros((W.shape[0], count * lanes), W.dtype)
-    full[:, : W.shape[1]] = W
-    return np.ascontiguousarray(full.reshape(W.shape[0], count, lanes).swapaxes(0, 1))
+def panels(W, gates=1):
+    """Return a matrix packed into panels of columns, gate by gate, as tiles read it."""
+    lanes, each = 2 * VECTOR_BYTES // W.itemsize, W.shape[1] // gates
+    count = -(-each // lanes)
+    full = np.zeros((W.shape[0], gates, count * lanes), W.dtype)
+    full[:, :, :each] = W.reshape(W.shape[0], gates, each)
+    return np.ascontiguousarray(full.reshape(W.shape[0], gates * count, lanes).swapaxes(0, 1))
 
 
 def call_kernel(name, dtype, arguments):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from reference import BATCH, POSITION, SHARDS, STATUS
 from support import assert_close, call_kernel, few, from_python, panels, seeds, sizes
 
-from nbrnn.kernels import KERNELS, activations
+from nbrnn.kernels import KERNELS, activations, gemm
 from nbrnn.kernels import random as chance
 from nbrnn.kernels.abi import kernel, parse
 from nbrnn.targets import cpu
@@ -88,7 +88,7 @@ def dense_forward(draw):
     N, F, O = draw(sizes, "N"), draw(sizes, "F"), draw(sizes, "O")
     W = draw.array(F, O, scale=F**-0.5)
     return dict(
-        x=draw.array(N, F), W=W, P=cases_gated.packed(draw, W), b=draw.maybe(O), activation=draw.code(),
+        x=draw.array(N, F), W=W, **cases_gated.packed(draw, ("P", W, 1)), b=draw.maybe(O), activation=draw.code(),
         y=draw.array(N, O), a=draw.maybe(N, O),
     )  # fmt: skip
 
@@ -100,7 +100,14 @@ def activation_backward(draw):
 
 def weight_gradient(draw):
     N, F, O = draw(st.sampled_from((0, 1, 2, 3, 4, 5, 7, 8, 17)), "N"), draw(sizes, "F"), draw(sizes, "O")
-    return dict(x=draw.array(N, F), da=draw.array(N, O), dW=draw.array(F, O), db=draw.maybe(O))
+    large = draw.dtype != "complex128" and draw(st.booleans(), "packed")
+    if large:  # around the borders of a block
+        N, F, O = draw(st.sampled_from(((gemm.DEPTH + 1, 9, 5), (2 * gemm.DEPTH, 1, 33), (2, gemm.TALL + 9, 3))))
+    depth, blocks = min(gemm.DEPTH, N), max(1, min(gemm.TALL, F) // gemm.ROWS)
+    tall = draw.array(depth * blocks, gemm.ROWS) if large else None
+    wide, _, L = panels(np.ones((1, O), draw.dtype)).shape
+    room = draw.array(depth * min(gemm.PANELS, wide), L) if large else None
+    return dict(x=draw.array(N, F), da=draw.array(N, O), dW=draw.array(F, O), db=draw.maybe(O), tall=tall, room=room)
 
 
 def input_gradient(draw):
@@ -110,13 +117,19 @@ def input_gradient(draw):
 
 
 def pack(draw):
-    W = draw.array(draw(sizes, "F"), draw(sizes, "O"))
-    return dict(W=W, P=draw.array(*panels(W).shape))
+    gates, each, first = draw(st.integers(1, 4), "gates"), draw(sizes, "each"), draw(st.integers(0, 3), "first")
+    W = draw.array(draw(sizes, "F"), first + gates * each)
+    P = draw.array(*panels(W[:, first:], gates).shape)
+    start = draw(st.integers(0, len(P) - 1), "start")
+    return dict(W=W, first=first, each=each, start=start, P=P[start : start + draw(few, "panels")])
 
 
 def pack_transposed(draw):
-    W = draw.array(draw(sizes, "F"), draw(sizes, "O"))
-    return dict(W=W, P=draw.array(*panels(W.T).shape))
+    columns, first = draw(sizes, "O"), draw(st.integers(0, 3), "first")
+    W = draw.array(draw(sizes, "F"), first + columns + draw(st.integers(0, 3), "more"))
+    P = draw.array(*panels(W[:, first : first + columns].T).shape)
+    start = draw(st.integers(0, len(P) - 1), "start")
+    return dict(W=W, first=first, start=start, P=P[start:])
 
 
 def flatten(draw):

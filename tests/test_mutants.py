@@ -13,15 +13,13 @@ from nbrnn.kernels import activations, gemm
 
 @pytest.fixture
 def tiles(monkeypatch):
-    """Let the products run as plain Python, on tiles of 4 rows and vectors of 2 float64; return the tiles' names."""
-    monkeypatch.setattr(gemm, "ROWS", 4)
+    """Let the products run as plain Python, on vectors of 2 float64; return the names of the tiles that were used."""
     for module in (gemm, support):
         monkeypatch.setattr(module, "VECTOR_BYTES", 16)
     used = []
-    shapes = {"full": (4, 2, False), "single": (1, 2, False), "full_edge": (4, 1, True), "single_edge": (1, 1, True)}
-    for name, shape in shapes.items():
-        monkeypatch.setattr(gemm, name, tile(name, used, *shape))
-    for name in ("tiled_multiply", "loop_multiply", "tiled_packed"):
+    for name, vectors in (("wide", 2), ("narrow", 1)):
+        monkeypatch.setattr(gemm, name, tile(name, used, vectors))
+    for name in ("tiled_strip", "looped_strip", "panel_width", "joint_strip", "affine"):
         monkeypatch.setattr(gemm, name, plain(getattr(gemm, name)))
     return used
 
@@ -31,62 +29,63 @@ def plain(function):
     return getattr(function, "py_func", function)
 
 
-def tile(name, used, rows, vectors, masked):
-    """Return what a register tile does, in plain Python; it notes its name."""
+def tile(name, used, vectors):
+    """Return what register tiles do, in plain Python; they note their name."""
 
-    def run(A, a_at, a_row, a_k, B, b_at, b_k, C, c_at, c_row, K, accumulate, columns):
-        a, b, c = A.reshape(-1), B.reshape(-1), C.reshape(-1)
+    def run(A, a_at, a_step, a_row, a_k, B, b_at, b_k, K, H, h_at, h_row, W, w_at, w_k, S, I, i_at, i_row, begun,
+            C, c_at, c_row, M, columns):  # fmt: skip
+        a, b, h, w, i, c = (V.reshape(-1) for V in (A, B, H, W, I, C))
         wide = vectors * gemm.VECTOR_BYTES // C.itemsize
-        wide = min(wide, columns) if masked else wide
+        wide = min(wide, columns) if name == "narrow" else wide
         used.append(name)
-        for r in range(rows):
-            line = c[c_at + r * c_row :][:wide]
+        for m in range(M):
+            line = c[c_at + m * c_row :][:wide]
             assert line.size == wide, "beyond the matrix"
-            line *= accumulate
+            line[:] = i[i_at + m * i_row :][:wide] if begun else 0
             for k in range(K):
-                line += a[a_at + r * a_row + k * a_k] * b[b_at + k * b_k :][:wide]
+                line += a[a_at + m * a_row + k * a_k] * b[b_at + k * b_k :][:wide]
+            for k in range(S):
+                line += h[h_at + m * h_row + k] * w[w_at + k * w_k :][:wide]
 
     return run
 
 
-SHAPES = [(M, K, N) for M in (1, 3, 4, 5, 8, 11) for K in (1, 3) for N in (1, 2, 3, 4, 5, 7, 8, 9)]
+SHAPES = [(M, K, N) for M in (1, 3, 4, 5, 8) for K in (1, 3) for N in (1, 2, 3, 4, 5, 7, 8, 9)]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
-@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("start", [0, 1, "all"])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_a_compiled_product_covers_every_element_once(tiles, dtype, accumulate, transposed):
+def test_strips_cover_every_element_once(tiles, dtype, start, transposed):
     rng = np.random.default_rng(0)
     for M, K, N in SHAPES:
-        A, B, C = (rng.normal(size=shape).astype(dtype) for shape in ((M, K), (K, N), (M, N)))
-        wanted, same = C * accumulate + A @ B, C.copy()
-        given = np.ascontiguousarray(A.T) if transposed else A
-        make = gemm._multiply_tn if transposed else gemm._multiply
-        make(numba.typeof(C), None, None, None)(C, given, B, accumulate)
-        (gemm.multiply_tn if transposed else gemm.multiply)(same, given, B, accumulate)
-        assert_close(C, wanted, 1e-14, (M, K, N))
-        assert_close(same, wanted, 1e-14, (M, K, N))
-    assert set(tiles) == (set() if dtype == "complex128" else {"full", "single", "full_edge", "single_edge"})
+        draw = lambda *shape: rng.normal(size=shape).astype(dtype)
+        A, B, H, W, C, I = draw(M, K), draw(K, N), draw(M, 2), draw(2, N), draw(M, N), draw(M, N)
+        I = C if start == "all" else I[:start]
+        begins = I.copy() if len(I) else 0
+        fill = gemm._strip(numba.typeof(C), *[None] * 12)
+        for states in (0, 2):
+            wanted, given = begins + A @ B + H[:, :states] @ W[:states], np.ascontiguousarray(A.T) if transposed else A
+            for run in (fill, gemm.strip):
+                D = C.copy()
+                for first in range(0, N, 4):
+                    count = min(4, N - first)
+                    begin = D if start == "all" else I
+                    run(D, first, count, given, transposed, 0, B, first, H, states, W, first, begin)
+                assert_close(D, wanted, 1e-14, (M, K, N))
+    assert set(tiles) == (set() if dtype == "complex128" else {"wide", "narrow"})
 
 
-@pytest.mark.parametrize("accumulate", [False, True])
-def test_a_product_with_a_packed_matrix_covers_every_element_once(tiles, accumulate):
+@pytest.mark.parametrize("states", [0, 2])
+def test_packed_weights_give_what_plain_ones_give(tiles, states):
     rng = np.random.default_rng(1)
     for M, K, N in SHAPES:
-        A, B, C = (rng.normal(size=shape) for shape in ((M, K), (K, N), (M, N)))
-        wanted, same = C * accumulate + A @ B, C.copy()
-        P = panels(B)
-        gemm._multiply_packed(numba.typeof(C), None, None, None)(C, A, P, accumulate)
-        gemm.multiply_packed(same, A, P, accumulate)
-        assert_close(C, wanted, 1e-14, (M, K, N))
-        assert_close(same, wanted, 1e-14, (M, K, N))
-    assert set(tiles) == {"full", "single", "full_edge", "single_edge"}
-
-
-def test_complex_numbers_are_never_packed():
-    C = np.zeros((2, 2), complex)
-    assert gemm._multiply_packed(numba.typeof(C), None, None, None)(C, C, C, False) is None
-    assert not C.any()
+        A, B, H, W, I = (rng.normal(size=shape) for shape in ((M, K), (K, N), (M, 2), (2, N), (1, N)))
+        found, none = np.zeros((2, M, N)), np.zeros((0, 0, 0))
+        gemm.affine(found[0], A, B, panels(B), H, states, W, panels(W), I)
+        gemm.affine(found[1], A, B, none, H, states, W, none, I)
+        assert_close(found[0], I + A @ B + H[:, :states] @ W[:states], 1e-14, (M, K, N))
+        assert found[0].tobytes() == found[1].tobytes()
 
 
 # ---------------------------------------------------------------- activations

@@ -29,8 +29,9 @@ CONTROL_WORDS = 8
 
 # error_model: a division that may raise stops vectorisation. No fastmath: the same bits compiled or loaded from cache.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-# No wrappers for calls from Python: each would hold a copy of the code, to be compiled in vain.
-_BARE: dict[str, Any] = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# No wrappers for calls from Python: each would hold a copy of the code, to be compiled in vain. No counting of
+# references (nrt): views of blocks own nothing, and every row that a loop looks at would be counted.
+_BARE: dict[str, Any] = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
 jit = njit(**_BARE)
 inlined = njit(forceinline=True, **_BARE)  # for what is called in an inner loop: a call with arrays costs 30 ns
 

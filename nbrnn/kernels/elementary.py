@@ -1,9 +1,10 @@
 """Elementary functions of one number: float32, float64 and complex128 (the complex step), each with a native twin.
 
-The float32 forms are straight-line arithmetic (multiply-add, division, select), so that LLVM vectorises a loop over
-them and CUDA compiles them as they stand. Their errors are the largest over all 2^32 inputs, by `tools/ulp.py`; their
-coefficients are the output of `tools/fit_elementary.py`. The float64 forms are the C library's. The complex forms are
-written out, so that an imaginary part of 1e-30 comes back as the derivative times 1e-30 to full relative accuracy.
+The float32 forms are straight-line arithmetic (multiply-add, division, pick): they take one number or lanes of them
+(lanes.py), LLVM vectorises a loop over them, and CUDA compiles them as they stand. Their errors are the largest over
+all 2^32 inputs, by `tools/ulp.py`; their coefficients are the output of `tools/fit_elementary.py`. The float64 forms
+are the C library's. The complex forms are written out, so that an imaginary part of 1e-30 comes back as the derivative
+times 1e-30 to full relative accuracy.
 """
 
 import math
@@ -11,9 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import from_dtype, types
-from numba.extending import intrinsic, overload, register_jitable
+from numba.extending import overload, register_jitable
+
+from .lanes import muladd, numbers, pick, power
 
 OPTIONS = {"error_model": "numpy"}  # a division that may raise stops vectorisation
 
@@ -33,36 +35,6 @@ SHIFTED_MAGIC, SHIFTED_ONE = _single(1.5 * 2**23 + 127 - 24, 2.0**-24)
 EXP_LAST = 709.782712893384  # float64: the last finite exponential; beyond it Python's own raises
 
 
-def muladd(a: Any, b: Any, c: Any) -> Any:
-    """Return a b + c; natively, in one real dtype, with one rounding where the processor has FMA and two elsewhere."""
-    return a * b + c
-
-
-@intrinsic
-def _fmuladd(typingctx, a, b, c):
-    """Emit llvm.fmuladd: the target alone decides, where fastmath's `contract` leaves it to each optimisation."""
-
-    def codegen(context, builder, signature, args):
-        kind = args[0].type
-        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], ir.FunctionType(kind, [kind] * 3))
-        return builder.call(function, args)
-
-    return a(a, a, a), codegen
-
-
-@overload(muladd)
-def _muladd(a, b, c):
-    if a == b == c and a in (types.float32, types.float64):
-        return lambda a, b, c: _fmuladd(a, b, c)
-    return lambda a, b, c: a * b + c
-
-
-@register_jitable(**OPTIONS)
-def _power(t):
-    """Return 2^k for t = MAGIC + k: the low bits of t, moved to the exponent."""
-    return np.uint32(np.float32(t).view(np.uint32) << np.uint32(23)).view(np.float32)
-
-
 @register_jitable(**OPTIONS)
 def _reduce(x, magic):
     """Return t = magic + k, k, and e^r - 1 for x = k ln 2 + r, |r| <= ln(2) / 2."""
@@ -79,7 +51,7 @@ def _halves(k):
     """Return 2^i, 2^-i and 2^j with i + j = k: normal numbers where 2^k may not be."""
     t = muladd(k, HALF, MAGIC)
     i = t - MAGIC
-    return _power(t), _power(MAGIC - i), _power(MAGIC + (k - i))
+    return power(t), power(MAGIC - i), power(MAGIC + (k - i))
 
 
 def _tanh_f4(x):
@@ -88,7 +60,7 @@ def _tanh_f4(x):
     d = muladd(z, muladd(z * z, Q3, muladd(z, Q2, Q1)), TWO)
     sine, cosine = (n + n) * d, muladd(d, d, n * n)
     y = sine / cosine
-    return (ONE if x > ZERO else -ONE) if abs(x) > TANH_END or abs(sine) >= cosine else y
+    return pick((abs(x) > TANH_END) | (abs(sine) >= cosine), pick(x > ZERO, ONE, -ONE), y)
 
 
 def _tanh_f8(x):
@@ -103,10 +75,9 @@ def _tanh_c16(x):  # t = tanh(a), u = tan(b): (t + i u) / (1 + i t u), where 1 -
 
 def _sigmoid_f4(x):
     t, _, s = _reduce(-x, SHIFTED_MAGIC)
-    power = _power(t)
-    y = SHIFTED_ONE / muladd(power, s, power + SHIFTED_ONE)
-    y = ONE if x > SIGMOID_END else y
-    return ZERO if x < EXP_START else y
+    scale = power(t)
+    y = SHIFTED_ONE / muladd(scale, s, scale + SHIFTED_ONE)
+    return pick(x < EXP_START, ZERO, pick(x > SIGMOID_END, ONE, y))
 
 
 def _sigmoid_f8(x):
@@ -123,10 +94,9 @@ def _sigmoid_c16(x):  # the form of float64, times the conjugate of its denomina
 
 def _exp_f4(x):
     _, k, s = _reduce(x, MAGIC)
-    power, _, rest = _halves(k)
-    y = muladd(rest, s, rest) * power
-    y = INF if x > EXP_END else y
-    return ZERO if x < EXP_START else y
+    scale, _, rest = _halves(k)
+    y = muladd(rest, s, rest) * scale
+    return pick(x < EXP_START, ZERO, pick(x > EXP_END, INF, y))
 
 
 @register_jitable
@@ -141,10 +111,9 @@ def _exp_c16(x):
 
 def _expm1_f4(x):
     _, k, s = _reduce(x, MAGIC)
-    power, inverse, rest = _halves(k)
-    y = muladd(rest, s, rest - inverse) * power
-    y = INF if x > EXP_END else y
-    return -ONE if x < EXPM1_START else y
+    scale, inverse, rest = _halves(k)
+    y = muladd(rest, s, rest - inverse) * scale
+    return pick(x < EXPM1_START, -ONE, pick(x > EXP_END, INF, y))
 
 
 @register_jitable
@@ -223,6 +192,7 @@ def _plainly(function: Callable[[Any], Any], x: Any) -> Any:
 def _register(function: Callable[[Any], Any]) -> None:
     """Make the same forms a function's native twin."""
     forms = {from_dtype(np.dtype(kind)): form for kind, form in FORMS[function].items()}
+    forms[numbers] = forms[types.float32]
     overload(function, jit_options=OPTIONS)(lambda x: forms.get(x))
 
 

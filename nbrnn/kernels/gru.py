@@ -14,52 +14,135 @@ Source: Cho et al., arXiv:1406.1078, eq. 5-8; reset_after: NVIDIA's cuDNN. Weigh
 dWx = sum x^T da, and dWh = sum h^T dq; reset before, the candidate's third of it is sum (r * h)^T da_n.
 
 Letters: T steps, B samples, D features, H units; K is T where every step feeds the loss, 1 where the last one does.
+Rows of g, da and dq may be longer than 3H (see weight_gradient).
 h[0] is the initial state, h[t + 1] the state after step t; without `initial` it is zero.
 """
 
 from .abi import inlined, kernel
-from .activations import activate, descend
-from .gemm import affine, back_product, clear, copy, following
+from .activations import SIGMOID, TANH, squash, steepness
+from .gemm import back_product, clear, copy, following, joint_strip, panel_width
+from .lanes import constant, load, muladd, store, width
 
 
 @inlined
-def open_gates(g, part, a, H, gate):
-    """z, r = gate(p + part), with p standing in g; `a`, unless it is empty, keeps the pre-activations."""
-    for k in range(g.shape[0]):
-        for j in range(2 * H):
-            g[k, j] += part[k, j]
-    if a.size:
-        copy(a, g)
-    activate(g, 0, 2 * H, gate)
+def open_gate(j, n, g, v, a, taped, gate, known):
+    """Turn a pre-activation into a gate, in column j; `a` keeps it where the run is `taped`."""
+    if taped:
+        store(a, j, n, v)
+    v = squash(v, gate, known)
+    store(g, j, n, v)
+    return v
 
 
 @inlined
-def close_step(now, before, g, a, H, activation):
-    """n = act(its pre-activation, which stands in g), h_t = z * h_(t-1) + (1 - z) * n."""
-    for k in range(a.shape[0]):
-        for j in range(2 * H, 3 * H):
-            a[k, j] = g[k, j]
-    activate(g, 2 * H, 3 * H, activation)
-    one = now.dtype.type(1)
-    for k in range(now.shape[0]):
-        out, h, z, n = now[k], before[k], g[k, :H], g[k, 2 * H :]
-        for j in range(H):
-            out[j] = z[j] * h[j] + (one - z[j]) * n[j]
+def mix(j, n, g, v, z, before, out, a, taped, activation, known):
+    """n = act(v), h_t = z * h_(t-1) + (1 - z) * n."""
+    v = open_gate(2 * out.size + j, n, g, v, a, taped, activation, known)
+    store(out, j, n, muladd(z, load(before, j, n), (constant(z, 1.0) - z) * v))
 
 
 @inlined
-def unmix(da, through, dh, before, g, H):
-    """Take dh back through the mixture: dz and dn into da's thirds, and what goes straight to the state before."""
-    one = dh.dtype.type(1)
-    for k in range(dh.shape[0]):
-        d, h, z, n = dh[k], before[k], g[k, :H], g[k, 2 * H :]
-        dz, dn, straight = da[k, :H], da[k, 2 * H :], through[k]
-        for j in range(H):
-            dz[j] = d[j] * (h[j] - n[j])
-        for j in range(H):
-            dn[j] = d[j] * (one - z[j])
-        for j in range(H):
-            straight[j] = d[j] * z[j]
+def after(j, n, g, q, c, before, out, a, taped, activation, gate, known):
+    """Take n units of a sample, from j on, one step on; q holds the candidate's product with the state before."""
+    H = out.size
+    z, r = load(g, j, n), load(g, H + j, n)
+    if c.size:
+        z, r = z + load(c, j, n), r + load(c, H + j, n)
+    z, r = open_gate(j, n, g, z, a, taped, gate, known), open_gate(H + j, n, g, r, a, taped, gate, known)
+    mix(j, n, g, muladd(r, load(q, j, n), load(g, 2 * H + j, n)), z, before, out, a, taped, activation, known)
+
+
+@inlined
+def after_row(g, q, c, before, out, a, taped, first, stop, activation, gate, known):
+    """Take units first to stop of a sample one step on."""
+    w = width(out)
+    for j in range(first, stop, w):
+        after(j, min(w, stop - j), g, q, c, before, out, a, taped, activation, gate, known)
+
+
+@inlined
+def before_gates(j, n, g, before, m, a, taped, gate, known):
+    """Open the gates of n units of a sample, and apply one to the state: m = r * h_(t-1)."""
+    H = m.size
+    open_gate(j, n, g, load(g, j, n), a, taped, gate, known)
+    store(m, j, n, open_gate(H + j, n, g, load(g, H + j, n), a, taped, gate, known) * load(before, j, n))
+
+
+@inlined
+def before_row(candidate, g, before, m, out, a, taped, first, stop, activation, gate, known):
+    """Take units first to stop of a sample through the gates, or then through the candidate."""
+    w = width(out)
+    for j in range(first, stop, w):
+        n = min(w, stop - j)
+        if candidate:
+            v, z = load(g, 2 * out.size + j, n), load(g, j, n)
+            mix(j, n, g, v, z, before, out, a, taped, activation, known)
+        else:
+            before_gates(j, n, g, before, m, a, taped, gate, known)
+
+
+@inlined
+def unmix(j, n, g, before, dh, da, straight, activation, gate, known):
+    """Take dh back through the mixture: into da's z and n, and what goes straight to the state before."""
+    H = before.size
+    z, u, d = load(g, j, n), load(g, 2 * H + j, n), load(dh, j, n)
+    dz = d * (load(before, j, n) - u) * steepness(z, gate, known)
+    dn = d * (constant(z, 1.0) - z) * steepness(u, activation, known)
+    store(da, j, n, dz)
+    store(da, 2 * H + j, n, dn)
+    store(straight, j, n, d * z)
+    return dz, dn
+
+
+@inlined
+def after_back(j, n, g, q, before, dh, da, dq, straight, activation, gate, known):
+    """Take n units of a sample, from j on, one step back."""
+    H = before.size
+    r = load(g, H + j, n)
+    dz, dn = unmix(j, n, g, before, dh, da, straight, activation, gate, known)
+    dr = dn * load(q, j, n) * steepness(r, gate, known)
+    store(da, H + j, n, dr)
+    store(dq, j, n, dz)
+    store(dq, H + j, n, dr)
+    store(dq, 2 * H + j, n, dn * r)
+
+
+@inlined
+def after_back_row(g, q, before, dh, da, dq, straight, activation, gate, known):
+    """Take all units of a sample one step back."""
+    w = width(before)
+    for j in range(0, before.size, w):
+        after_back(j, min(w, before.size - j), g, q, before, dh, da, dq, straight, activation, gate, known)
+
+
+@inlined
+def before_unmix(j, n, g, before, dh, da, dn, straight, activation, gate, known):
+    """Take n units of a sample back through the mixture; dn is the candidate's part of da, as a matrix of its own."""
+    store(dn, j, n, unmix(j, n, g, before, dh, da, straight, activation, gate, known)[1])
+
+
+@inlined
+def before_reset(j, n, g, before, dm, da, dg, straight, gate, known):
+    """Take n units of a sample back through the reset gate; dg is the gates' part of da, as a matrix of its own."""
+    H = before.size
+    r, d = load(g, H + j, n), load(dm, j, n)
+    dr = d * load(before, j, n) * steepness(r, gate, known)
+    store(da, H + j, n, dr)
+    store(dg, H + j, n, dr)
+    store(dg, j, n, load(da, j, n))
+    store(straight, j, n, muladd(d, r, load(straight, j, n)))
+
+
+@inlined
+def before_back_row(reset, g, before, dh, dm, da, dg, dn, straight, activation, gate, known):
+    """Take all units of a sample back through the mixture, or then through the reset gate."""
+    w = width(before)
+    for j in range(0, before.size, w):
+        n = min(w, before.size - j)
+        if reset:
+            before_reset(j, n, g, before, dm, da, dg, straight, gate, known)
+        else:
+            before_unmix(j, n, g, before, dh, da, dn, straight, activation, gate, known)
 
 
 @inlined
@@ -75,50 +158,54 @@ FLOPS = {"flops": lambda d: d["T"] * d["B"] * d["H"] * (6 * (d.get("D", 0) + d["
 
 @kernel(
     "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wh[H,3H] Ph[Q,H,L]? b[3H]? c[3H]? activation:int gate:int"
-    " -> !h[U,B,H] g[K,B,3H] q[K,B,3H] a[T,B,3H]?",
+    " -> !h[U,B,H] g[K,B,G] q[K,B,H] a[T,B,3H]?",
     **FLOPS,
 )
 def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
-    """Run the layer, reset after the product; g keeps z, r, n and q the state's product (see lstm_forward)."""
-    T, B, H = x.shape[0], x.shape[1], Wh.shape[0]
-    old = 0
+    """Run the layer, reset after the product; g keeps z, r, n and q the candidate's product with the state.
+
+    As in lstm_forward some units are taken at a time, and buffers may hold one step, or two states.
+    """
+    T, B, H, L = x.shape[0], x.shape[1], Wh.shape[0], panel_width(Wh)
+    each, begins, rest = (H + L - 1) // L, b.reshape((1, b.size)), c[2 * H :]
+    state_begins, usual = rest.reshape((1, rest.size)), gate == SIGMOID and activation == TANH
+    old, taped = 0, a.size > 0
     for t in range(T):
         at, new = t if g.shape[0] > 1 else 0, following(old, h)
-        affine(g[at], x[t], Wx, Px, x[t], 0, Wx, Px, b)
-        affine(q[at], h[old], Wh, Ph, h[old], 0, Wh, Ph, c)
-        open_gates(g[at], q[at], a[t] if a.size else g[at][:0], H, gate)
-        for k in range(B):
-            r, n, part = g[at, k, H : 2 * H], g[at, k, 2 * H :], q[at, k, 2 * H :]
-            for j in range(H):
-                n[j] += r[j] * part[j]
-        close_step(h[new], h[old], g[at], a[t] if a.size else g[at][:0], H, activation)
+        for first in range(0, H, L):
+            count = min(L, H - first)
+            for k in range(3):
+                to, p, states = k * H + first, k * each + first // L, H if k < 2 else 0
+                joint_strip(g[at], to, count, x[t], Wx, Px, to, p, h[old], states, Wh, Ph, to, p, begins)
+            to, p = 2 * H + first, 2 * each + first // L
+            joint_strip(q[at], first, count, h[old], Wh, Ph, to, p, h[old], 0, Wh, Ph, to, p, state_begins)
+            for k in range(B):
+                g_k, q_k, h_k, new_k, stop = g[at, k], q[at, k], h[old, k], h[new, k], first + count
+                a_k = a[t, k] if taped else g_k
+                if usual:
+                    after_row(g_k, q_k, c, h_k, new_k, a_k, taped, first, stop, TANH, SIGMOID, True)
+                else:
+                    after_row(g_k, q_k, c, h_k, new_k, a_k, taped, first, stop, activation, gate, False)
         old = new
 
 
 @kernel(
-    "Wh[H,3H] PT[Q,3H,L]? h[T+1,B,H] g[T,B,3H] q[T,B,3H] activation:int gate:int"
-    " -> !dh[K,B,H] through[B,H] da[T,B,3H] dq[T,B,3H] dh0[B,H]?",
+    "Wh[H,3H] PT[Q,3H,L]? h[T+1,B,H] g[T,B,G] q[T,B,H] activation:int gate:int"
+    " -> !dh[K,B,H] through[B,H] da[T,B,E] dq[T,B,E] dh0[B,H]?",
     **FLOPS,
 )
 def gru_after_backward(Wh, PT, h, g, q, activation, gate, dh, through, da, dq, dh0):
     """Backpropagation through time, reset after the product."""
-    T, B, H = g.shape[0], g.shape[1], Wh.shape[0]
-    every = dh.shape[0] == T
+    T, B = g.shape[:2]
+    every, usual = dh.shape[0] == T, gate == SIGMOID and activation == TANH
     for t in range(T - 1, -1, -1):
         now = dh[t] if every else dh[0]
-        unmix(da[t], through, now, h[t], g[t], H)
-        descend(da[t], da[t], g[t], 2 * H, 3 * H, activation)
         for k in range(B):
-            r, part, dn = g[t, k, H : 2 * H], q[t, k, 2 * H :], da[t, k, 2 * H :]
-            dr, dqn = da[t, k, H : 2 * H], dq[t, k, 2 * H :]
-            for j in range(H):
-                dr[j] = dn[j] * part[j]
-            for j in range(H):
-                dqn[j] = dn[j] * r[j]
-        descend(da[t], da[t], g[t], 0, 2 * H, gate)
-        for k in range(B):
-            for j in range(2 * H):
-                dq[t, k, j] = da[t, k, j]
+            g_k, q_k, h_k, dh_k, da_k, dq_k = g[t, k], q[t, k], h[t, k], now[k], da[t, k], dq[t, k]
+            if usual:
+                after_back_row(g_k, q_k, h_k, dh_k, da_k, dq_k, through[k], TANH, SIGMOID, True)
+            else:
+                after_back_row(g_k, q_k, h_k, dh_k, da_k, dq_k, through[k], activation, gate, False)
         if t > 0:
             before = dh[t - 1] if every else now
             back_product(before, dq[t], Wh, PT, every)
@@ -130,28 +217,34 @@ def gru_after_backward(Wh, PT, h, g, q, activation, gate, dh, through, da, dq, d
 
 @kernel(
     "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wg[H,2H] Pg[R,H,L]? Wn[H,H] Pn[S,H,L]? b[3H]? activation:int gate:int"
-    " -> !h[U,B,H] g[K,B,3H] u[K,B,2H] m[K,B,H] v[K,B,H] a[T,B,3H]?",
+    " -> !h[U,B,H] g[K,B,3H] m[K,B,H] a[T,B,3H]?",
     **FLOPS,
 )
-def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, u, m, v, a):
-    """Run the layer, reset before the product; g keeps z, r, n and m = r * h_(t-1); u, v are the state's products."""
-    T, B, H = x.shape[0], x.shape[1], Wn.shape[0]
-    old = 0
+def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, m, a):
+    """Run the layer, reset before the product; g keeps z, r, n and m = r * h_(t-1)."""
+    T, B, H, L = x.shape[0], x.shape[1], Wn.shape[0], panel_width(Wn)
+    each, begins, taped = (H + L - 1) // L, b.reshape((1, b.size)), a.size > 0
+    usual, old = gate == SIGMOID and activation == TANH, 0
     for t in range(T):
         at, new = t if g.shape[0] > 1 else 0, following(old, h)
-        affine(g[at], x[t], Wx, Px, x[t], 0, Wx, Px, b)
-        affine(u[at], h[old], Wg, Pg, h[old], 0, Wg, Pg, b[:0])
-        open_gates(g[at], u[at], a[t] if a.size else g[at][:0], H, gate)
-        for k in range(B):
-            r, before, reset = g[at, k, H : 2 * H], h[old, k], m[at, k]
-            for j in range(H):
-                reset[j] = r[j] * before[j]
-        affine(v[at], m[at], Wn, Pn, m[at], 0, Wn, Pn, b[:0])
-        for k in range(B):
-            n, part = g[at, k, 2 * H :], v[at, k]
-            for j in range(H):
-                n[j] += part[j]
-        close_step(h[new], h[old], g[at], a[t] if a.size else g[at][:0], H, activation)
+        for half in range(2):  # the gates of all units, then the candidates, which need all of them
+            for first in range(0, H, L):
+                count = min(L, H - first)
+                for gate_number in range(2 * half, 2 + half):
+                    to, p = gate_number * H + first, gate_number * each + first // L
+                    if half == 0:
+                        joint_strip(g[at], to, count, x[t], Wx, Px, to, p, h[old], H, Wg, Pg, to, p, begins)
+                    else:
+                        n, q = first, first // L
+                        joint_strip(g[at], to, count, x[t], Wx, Px, to, p, m[at], H, Wn, Pn, n, q, begins)
+                for k in range(B):
+                    g_k, h_k, m_k, new_k = g[at, k], h[old, k], m[at, k], h[new, k]
+                    a_k = a[t, k] if taped else g_k
+                    stop = first + count
+                    if usual:
+                        before_row(half, g_k, h_k, m_k, new_k, a_k, taped, first, stop, TANH, SIGMOID, True)
+                    else:
+                        before_row(half, g_k, h_k, m_k, new_k, a_k, taped, first, stop, activation, gate, False)
         old = new
 
 
@@ -162,26 +255,19 @@ def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, u, 
 )
 def gru_before_backward(Wg, PgT, Wn, PnT, h, g, activation, gate, dh, through, dm, da, dg, dn, dh0):
     """Backpropagation through time, reset before the product; dg and dn are da's parts, as matrices of their own."""
-    T, B, H = g.shape[0], g.shape[1], Wn.shape[0]
-    every = dh.shape[0] == T
+    T, B = g.shape[:2]
+    every, usual = dh.shape[0] == T, gate == SIGMOID and activation == TANH
     for t in range(T - 1, -1, -1):
         now = dh[t] if every else dh[0]
-        unmix(da[t], through, now, h[t], g[t], H)
-        descend(da[t], da[t], g[t], 2 * H, 3 * H, activation)
-        for k in range(B):
-            for j in range(H):
-                dn[t, k, j] = da[t, k, 2 * H + j]
-        back_product(dm, dn[t], Wn, PnT, False)
-        for k in range(B):
-            r, before, part, dr, straight = g[t, k, H : 2 * H], h[t, k], dm[k], da[t, k, H : 2 * H], through[k]
-            for j in range(H):
-                dr[j] = part[j] * before[j]
-            for j in range(H):
-                straight[j] += part[j] * r[j]
-        descend(da[t], da[t], g[t], 0, 2 * H, gate)
-        for k in range(B):
-            for j in range(2 * H):
-                dg[t, k, j] = da[t, k, j]
+        for half in range(2):
+            for k in range(B):
+                rows = half, g[t, k], h[t, k], now[k], dm[k], da[t, k], dg[t, k], dn[t, k], through[k]
+                if usual:
+                    before_back_row(*rows, TANH, SIGMOID, True)
+                else:
+                    before_back_row(*rows, activation, gate, False)
+            if half == 0:
+                back_product(dm, dn[t], Wn, PnT, False)
         if t > 0:
             before = dh[t - 1] if every else now
             back_product(before, dg[t], Wg, PgT, every)

@@ -10,89 +10,125 @@ Source: Hochreiter & Schmidhuber, Neural Computation 9 (1997), with the forget g
 (Neural Computation 12, 2000) and no peepholes. Weight gradients leave the time loop (gemm.weight_gradient).
 
 Letters: T steps, B samples, D features, H units; K is T where every step feeds the loss, 1 where the last one does.
+Rows of g and da may be longer than 4H (see weight_gradient).
 h[0], c[0] are the initial states, h[t + 1], c[t + 1] those after step t; without `initial` they are zero.
 """
 
-from .abi import kernel
-from .activations import activate, descend
-from .gemm import affine, back_product, clear, copy, following
+from .abi import inlined, kernel
+from .activations import SIGMOID, TANH, squash, steepness
+from .gemm import back_product, clear, following, joint_strip, panel_width
+from .lanes import load, muladd, store, width
+
+
+@inlined
+def advance(j, n, g, before, now, squashed, out, a, taped, activation, gate, known):
+    """Take n units of a sample, from j on, one step on; their gates' pre-activations stand in g, and become gates."""
+    H = out.size
+    ai, af, an, ao = load(g, j, n), load(g, H + j, n), load(g, 2 * H + j, n), load(g, 3 * H + j, n)
+    if taped:
+        store(a, j, n, ai)
+        store(a, H + j, n, af)
+        store(a, 2 * H + j, n, an)
+        store(a, 3 * H + j, n, ao)
+    i, f, u, o = (
+        squash(ai, gate, known),
+        squash(af, gate, known),
+        squash(an, activation, known),
+        squash(ao, gate, known),
+    )
+    cell = muladd(f, load(before, j, n), i * u)
+    s = squash(cell, activation, known)
+    store(g, j, n, i)
+    store(g, H + j, n, f)
+    store(g, 2 * H + j, n, u)
+    store(g, 3 * H + j, n, o)
+    store(now, j, n, cell)
+    store(squashed, j, n, s)
+    store(out, j, n, o * s)
+
+
+@inlined
+def advance_row(g, before, now, squashed, out, a, taped, first, stop, activation, gate, known):
+    """Take units first to stop of a sample one step on, as many at once as a register holds."""
+    w = width(now)
+    for j in range(first, stop, w):
+        advance(j, min(w, stop - j), g, before, now, squashed, out, a, taped, activation, gate, known)
 
 
 @kernel(
     "x[T,B,D] Wx[D,4H] Px[Q,D,L]? Wh[H,4H] Ph[Q,H,L]? b[4H]? activation:int gate:int initial:int"
-    " -> !h[U,B,H] !c[V,B,H] g[K,B,4H] s[K,B,H] a[T,B,4H]?",
+    " -> !h[U,B,H] !c[V,B,H] g[K,B,G] s[K,B,H] a[T,B,4H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * (d["D"] + d["H"]) + 4),
 )
 def lstm_forward(x, Wx, Px, Wh, Ph, b, activation, gate, initial, h, c, g, s, a):
     """Run the layer over T steps; g keeps the gates, s = act(c), and `a`, where asked for, the pre-activations.
 
-    Where no backward pass follows, g and s hold one step, and h and c may hold two states that take turns.
+    Where no backward pass follows, g and s hold one step, and h and c may hold two states that take turns. Some units
+    are taken at a time: their gates are used while they stand in the first cache.
     """
-    T, B, H = x.shape[0], x.shape[1], Wh.shape[0]
+    T, H, L = x.shape[0], Wh.shape[0], panel_width(Wh)
+    each, begins = (H + L - 1) // L, b.reshape((1, b.size))
     if not initial:
         clear(c[0])
-    old, before_at = 0, 0
+    old, before_at, taped, usual = 0, 0, a.size > 0, gate == SIGMOID and activation == TANH
     for t in range(T):
-        at = t if g.shape[0] > 1 else 0
+        at, states = t if g.shape[0] > 1 else 0, H if t > 0 or initial else 0
         new, now_at = following(old, h), following(before_at, c)
-        affine(g[at], x[t], Wx, Px, h[old], H if t > 0 or initial else 0, Wh, Ph, b)
-        if a.size:
-            copy(a[t], g[at])
-        activate(g[at], 0, 2 * H, gate)
-        activate(g[at], 2 * H, 3 * H, activation)
-        activate(g[at], 3 * H, 4 * H, gate)
-        for k in range(B):
-            i, f, n = g[at, k, :H], g[at, k, H : 2 * H], g[at, k, 2 * H : 3 * H]
-            before, now, squashed = c[before_at, k], c[now_at, k], s[at, k]
-            for j in range(H):
-                now[j] = f[j] * before[j] + i[j] * n[j]
-            for j in range(H):
-                squashed[j] = now[j]
-        activate(s[at], 0, H, activation)
-        for k in range(B):
-            o, squashed, out = g[at, k, 3 * H :], s[at, k], h[new, k]
-            for j in range(H):
-                out[j] = o[j] * squashed[j]
+        for first in range(0, H, L):
+            count = min(L, H - first)
+            for k in range(4):
+                to, p = k * H + first, k * each + first // L
+                joint_strip(g[at], to, count, x[t], Wx, Px, to, p, h[old], states, Wh, Ph, to, p, begins)
+            for k in range(x.shape[1]):
+                g_k, c_k, now_k, s_k, h_k = g[at, k], c[before_at, k], c[now_at, k], s[at, k], h[new, k]
+                a_k, stop = a[t, k] if taped else g_k, first + count
+                if usual:
+                    advance_row(g_k, c_k, now_k, s_k, h_k, a_k, taped, first, stop, TANH, SIGMOID, True)
+                else:
+                    advance_row(g_k, c_k, now_k, s_k, h_k, a_k, taped, first, stop, activation, gate, False)
         old, before_at = new, now_at
 
 
+@inlined
+def go_back(j, n, g, before, squashed, dh, dc, da, activation, gate, known):
+    """Take n units of a sample, from j on, one step back: from dL/dh, dL/dc to dL/da and dL/dc of the step before."""
+    H = dc.size
+    i, f, u, o = load(g, j, n), load(g, H + j, n), load(g, 2 * H + j, n), load(g, 3 * H + j, n)
+    s, out = load(squashed, j, n), load(dh, j, n)
+    cell = load(dc, j, n) + out * o * steepness(s, activation, known)
+    store(da, j, n, cell * u * steepness(i, gate, known))
+    store(da, H + j, n, cell * load(before, j, n) * steepness(f, gate, known))
+    store(da, 2 * H + j, n, cell * i * steepness(u, activation, known))
+    store(da, 3 * H + j, n, out * s * steepness(o, gate, known))
+    store(dc, j, n, cell * f)
+
+
+@inlined
+def go_back_row(g, before, squashed, dh, dc, da, activation, gate, known):
+    """Take all units of a sample one step back."""
+    w = width(dc)
+    for j in range(0, dc.size, w):
+        go_back(j, min(w, dc.size - j), g, before, squashed, dh, dc, da, activation, gate, known)
+
+
 @kernel(
-    "Wh[H,4H] PT[Q,4H,L]? c[T+1,B,H] g[T,B,4H] s[T,B,H] activation:int gate:int final:int"
-    " -> !dh[K,B,H] !dc[B,H] ds[B,H] da[T,B,4H] dh0[B,H]?",
+    "Wh[H,4H] PT[Q,4H,L]? c[T+1,B,H] g[T,B,G] s[T,B,H] activation:int gate:int final:int"
+    " -> !dh[K,B,H] !dc[B,H] da[T,B,E] dh0[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * d["H"] + 20),
 )
-def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, ds, da, dh0):
+def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, da, dh0):
     """Backpropagation through time; dc goes from dL/dc_T (zero unless `final`) to dL/dc_0."""
-    T, B, H = s.shape
-    every = dh.shape[0] == T
+    T, B = s.shape[:2]
+    every, usual = dh.shape[0] == T, gate == SIGMOID and activation == TANH
     if not final:
         clear(dc)
     for t in range(T - 1, -1, -1):
         now = dh[t] if every else dh[0]
-        for k in range(B):  # h = o * s
-            o, out, dsk = g[t, k, 3 * H :], now[k], ds[k]
-            for j in range(H):
-                dsk[j] = out[j] * o[j]
-        descend(ds, ds, s[t], 0, H, activation)
         for k in range(B):
-            i, f, n = g[t, k, :H], g[t, k, H : 2 * H], g[t, k, 2 * H : 3 * H]
-            di, df, dn, do = da[t, k, :H], da[t, k, H : 2 * H], da[t, k, 2 * H : 3 * H], da[t, k, 3 * H :]
-            before, squashed, out, dck, dsk = c[t, k], s[t, k], now[k], dc[k], ds[k]
-            for j in range(H):
-                dck[j] += dsk[j]
-            for j in range(H):
-                do[j] = out[j] * squashed[j]
-            for j in range(H):  # c = f * before + i * n
-                di[j] = dck[j] * n[j]
-            for j in range(H):
-                dn[j] = dck[j] * i[j]
-            for j in range(H):
-                df[j] = dck[j] * before[j]
-            for j in range(H):
-                dck[j] *= f[j]
-        descend(da[t], da[t], g[t], 0, 2 * H, gate)
-        descend(da[t], da[t], g[t], 2 * H, 3 * H, activation)
-        descend(da[t], da[t], g[t], 3 * H, 4 * H, gate)
+            if usual:
+                go_back_row(g[t, k], c[t, k], s[t, k], now[k], dc[k], da[t, k], TANH, SIGMOID, True)
+            else:
+                go_back_row(g[t, k], c[t, k], s[t, k], now[k], dc[k], da[t, k], activation, gate, False)
         if t > 0:
             back_product(dh[t - 1] if every else now, da[t], Wh, PT, every)
         elif dh0.size:

@@ -34,7 +34,7 @@ def simple_rnn_forward(x, Wx, Px, Wh, Ph, b, activation, initial, h, a):
 
 
 @kernel(
-    "Wh[H,H] PT[Q,H,L]? h[T+1,B,H] activation:int -> !dh[K,B,H] da[T,B,H] dh0[B,H]?",
+    "Wh[H,H] PT[Q,H,L]? h[T+1,B,H] activation:int -> !dh[K,B,H] da[T,B,E] dh0[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (2 * d["H"] + 3),
 )
 def simple_rnn_backward(Wh, PT, h, activation, dh, da, dh0):

@@ -31,7 +31,8 @@ announce: Callable[[str], None] | None = None  # told, once a process, that kern
 _announced = False
 
 # Words of a job, the runner's orders.
-FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE, SHUFFLE, JOB_SEED, EPOCH_0, STEP_0 = range(9)
+FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE, SHUFFLE, JOB_SEED, EPOCH_0, STEP_0, PREPARE = range(10)
+NEVER, ONCE, EVERY_BATCH = range(3)  # when what all shards share is prepared
 
 
 def _kernel_call(blocks, row):  # type: ignore[no-untyped-def]
@@ -98,10 +99,11 @@ def _native_call(functions, k, blocks, s, rows):  # type: ignore[no-untyped-def]
 def run(functions, rows, spans, blocks, control, order, stats, log, job):  # type: ignore[no-untyped-def]
     """Run batches job[FIRST] to job[STOP] and return the batch at which it stopped.
 
-    spans[m] is the part of the table for a shard of m samples, spans[0] the optimizer's step. The log gains a row a
-    batch: the sums of the shards' statistics, the loss first. A loss or a step that is not finite ends the run before
-    the parameters are touched.
+    spans[m] is the part of the table for a shard of m samples, spans[0] the optimizer's step, the last one what is
+    prepared for all shards. The log gains a row a batch: the sums of the shards' statistics, the loss first. A loss or
+    a step that is not finite ends the run before the parameters are touched.
     """
+    last = spans.shape[0] - 1
     samples, batch, shard = job[SAMPLES], job[BATCH_SIZE], job[SHARD_SIZE]
     batches = (samples + batch - 1) // batch
     for n in range(job[FIRST], job[STOP]):
@@ -111,6 +113,9 @@ def run(functions, rows, spans, blocks, control, order, stats, log, job):  # typ
         start = place * batch
         size = min(batch, samples - start)
         shards = (size + shard - 1) // shard
+        if job[PREPARE] == EVERY_BATCH or (job[PREPARE] == ONCE and n == job[FIRST]):
+            for k in prange(spans[last, 0], spans[last, 1]):
+                call(functions, k, blocks, 0, rows)
         for s in prange(shards):
             at = control[s]
             at[POSITION], at[BATCH], at[SHARDS] = start + s * shard, size, shards
@@ -201,13 +206,17 @@ class Executor:
 
     def __init__(self, plan: Plan, arrays: dict[str, np.ndarray]) -> None:
         self.plan = plan
+        arrays = dict(arrays)
         programs: list[tuple[int, Program]] = list(plan.programs.items())
         if plan.update is not None:
             programs.append((0, plan.update))
+        if plan.prepare is not None:
+            programs.append((plan.shard + 1, plan.prepare))
+            arrays["packed"] = aligned(plan.sizes["packed"], plan.prepare.dtype)
         dtype = programs[0][1].dtype
         width = max(len(c.row()) for _, p in programs for c in p.calls)
         self.rows = np.zeros((sum(len(p.calls) for _, p in programs), width), np.int64)
-        self.spans = np.zeros((plan.shard + 1, 2), np.int64)
+        self.spans = np.zeros((plan.shard + 2, 2), np.int64)
         functions, k = [], 0
         for samples, program in programs:
             self.spans[samples] = k, k + len(program.calls)
@@ -285,9 +294,11 @@ _NOTHING = np.zeros(1)
 
 def make_job(plan: Plan, first: int, stop: int, shuffle: bool, seed: int, epoch: int, step: int) -> np.ndarray:
     """Return the runner's orders."""
-    job = np.zeros(9, np.int64)
+    job = np.zeros(10, np.int64)
     job[[FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE]] = first, stop, plan.samples, plan.batch, plan.shard
     job[[SHUFFLE, JOB_SEED, EPOCH_0, STEP_0]] = shuffle, seed, epoch, step
+    if plan.prepare is not None:
+        job[PREPARE] = EVERY_BATCH if plan.update is not None else ONCE
     return job
 
 

@@ -87,7 +87,8 @@ class Executor:
     def __init__(self, plan: Plan, arrays: dict[str, np.ndarray]) -> None:
         require_device()
         self.plan, self.arrays = plan, arrays
-        programs = plan.programs | ({} if plan.update is None else {0: plan.update})
+        others = {0: plan.update, plan.shard + 1: plan.prepare}
+        programs = plan.programs | {key: p for key, p in others.items() if p is not None}
         first = next(iter(programs.values()))
         if first.dtype.kind != "f":
             raise ValueError(f"the CUDA target runs models in float32 and float64, not {first.dtype}.")
@@ -100,13 +101,15 @@ class Executor:
         control, stats = Mirror(self.control.reshape(-1)), Mirror(self.stats.reshape(-1))
         self.blocks = {name: mirror.device for name, mirror in self.mirrors.items()}
         self.blocks |= {"control": control.device, "stats": stats.device}
+        if plan.prepare is not None:
+            self.blocks["packed"] = cuda.to_device(np.zeros(plan.sizes["packed"], first.dtype))
         for name in self.private.keys() - self.blocks.keys():
             self.blocks[name] = cuda.to_device(np.zeros(plan.shards * self.private[name], kinds[name]))
         self.figures = first["stats"].size
         self.written = {b.block for p in programs.values() for c in p.calls for b in c.buffers(True)}
         self.forms: list[Callable[..., None]] = []
         self.arguments: list[list[Any]] = []
-        self.spans = np.zeros((plan.shard + 1, 2), np.int64)
+        self.spans = np.zeros((plan.shard + 2, 2), np.int64)
         for samples, program in programs.items():
             tables = [[self._flat(b, s) for b in BLOCKS] for s in range(plan.shards if samples else 1)]
             rows = [

@@ -218,7 +218,7 @@ def descend(dA, dY, Y, first, stop, code):  # type: ignore[no-untyped-def]
 def back_product(dX, dA, W, PT, accumulate):  # type: ignore[no-untyped-def]
     """dX (+)= dA W^T; of the packed transpose PT, where there is one, neighbouring threads read neighbours."""
     rows, features = dX.shape
-    units, turned, zero = dA.shape[1], PT.size > 0, dX.dtype.type(0)
+    units, turned, zero = W.shape[1], PT.size > 0, dX.dtype.type(0)
     L = PT.shape[2] if turned else 1
     for i in range(cuda.grid(1), rows * features, cuda.gridsize(1)):
         n, k = i // features, i % features
@@ -245,22 +245,30 @@ def products_of_columns(x, da, dW, db):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit
-def pack(W, P, turned):  # type: ignore[no-untyped-def]
-    """Copy W, or its transpose, into panels of L columns, the last one filled up with zeros."""
+def pack(W, first, each, start, P):  # type: ignore[no-untyped-def]
+    """Copy columns of W into panels of L columns, gate by gate, the last of each filled up with zeros."""
     rows, L = P.shape[1], P.shape[2]
-    columns = W.shape[0] if turned else W.shape[1]
+    panels = (each + L - 1) // L
     for i in range(cuda.grid(1), P.size, cuda.gridsize(1)):
         q, k, j = i // (rows * L), i // L % rows, i % L
-        column = q * L + j
-        if column >= columns:
-            P[q, k, j] = P.dtype.type(0)
-        else:
-            P[q, k, j] = W[column, k] if turned else W[k, column]
+        place = (start + q) % panels * L + j
+        inside = place < each
+        P[q, k, j] = W[k, first + (start + q) // panels * each + place] if inside else P.dtype.type(0)
+
+
+@cuda.jit
+def pack_transposed(W, first, start, P):  # type: ignore[no-untyped-def]
+    """Copy columns of W into panels of L of its rows, the last one filled up with zeros."""
+    rows, L = P.shape[1], P.shape[2]
+    for i in range(cuda.grid(1), P.size, cuda.gridsize(1)):
+        q, k, j = i // (rows * L), i // L % rows, i % L
+        row = (start + q) * L + j
+        P[q, k, j] = W[row, first + k] if row < W.shape[0] else P.dtype.type(0)
 
 
 _launched = {k.__name__: partial(launch, k) for k in (neurons, descend, back_product)}
 _made_of_them = ("simple_rnn_forward", "simple_rnn_backward", "dense_forward", "activation_backward", "input_gradient")
 for _name in _made_of_them:
     FORMS[_name] = rebound(KERNELS[_name].function, **_launched)
-FORMS["weight_gradient"] = partial(launch, products_of_columns)
-FORMS["pack"], FORMS["pack_transposed"] = (lambda W, P, turned=t: launch(pack, W, P, turned) for t in (False, True))
+FORMS["weight_gradient"] = lambda x, da, dW, db, tall, room: launch(products_of_columns, x, da, dW, db)
+FORMS["pack"], FORMS["pack_transposed"] = partial(launch, pack), partial(launch, pack_transposed)

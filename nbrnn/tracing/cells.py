@@ -193,8 +193,8 @@ class OpenedGRU(OpenedRecurrent):
         if after:  # two biases: with x Wx, and with h Wh inside the reset
             first, second = b if b.ndim == 2 else (b, b)
             product = before @ W["Wh"]
-            agree(f"{self.name}: hWh", product + second, self.read("hWh"))
             inner = product + second
+            agree(f"{self.name}: hWn", inner[:, 2 * H :], self.read("hWn"))
             state = np.concatenate([inner[:, : 2 * H], gates["r"] * inner[:, 2 * H :]], axis=1)
             own = {"xWx": terms, "b": self.every(first, x), "hWh": product, "bh": self.every(second, x)}
         else:
