@@ -36,7 +36,7 @@ def executor_of(name: str, size: int, mode: str, dtype: str) -> cpu.Executor:
 
 
 def source(program: Program, k: int) -> int:
-    """Return the call that fills what call k writes over, or k: alone, such a call would run away or fade to nothing."""
+    """Return the call that fills what call k writes over, or k: alone, it would run away or fade away."""
     call = program.calls[k]
     kept = set(call.buffers(False)) & set(call.buffers(True))
     places = {(b.block, b.offset) for b in kept}

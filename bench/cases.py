@@ -121,6 +121,11 @@ class Case:
     dtype: str = "float32"
 
     @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.name if self.group == "fit" else f"{TITLES[self.name]} {self.size}, {self.mode}, {self.dtype}"
+
+    @property
     def sizes(self) -> LayerSize:
         """The sizes of a layer or a stream."""
         return (LAYERS if self.group == "layer" else STREAMS)[self.size]
@@ -160,6 +165,11 @@ class Case:
     def part(self, contestant: str) -> int:
         """Return by how much the epochs are divided for a contestant."""
         return PARTS.get((contestant, self.name), 1) if self.group == "fit" else 1
+
+
+def threads_text(count: int) -> str:
+    """Return "1 thread" or "2 threads"."""
+    return f"{count} thread{'s' * (count > 1)}"
 
 
 def layer_cases(cells: Iterable[str], sizes: Iterable[int], modes: Iterable[str], dtypes: Iterable[str]) -> list[Case]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cases import DISTRIBUTIONS, Case
+from cases import DISTRIBUTIONS, Case, threads_text
 
 HERE = Path(__file__).parent
 FORMAT = 1  # of the JSON
@@ -136,7 +136,7 @@ class Contest:
         self.report: dict[str, Any] = {
             "format": FORMAT,
             "taken": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": {"processor": processor(), "cores": cores(), "system": platform.platform()},
+            "machine": {"processor": processor(), "cores": cores(), "system": platform.platform(), "load": load()},
             "rounds": settings.rounds,
             "round_s": settings.seconds,
             "versions": {"python": platform.python_version()},
@@ -149,12 +149,13 @@ class Contest:
         """Yield the cases' results one after the other; `peaks` is told what the machine can do, ahead of them."""
         try:
             for threads in self.settings.threads:
-                for dtype in dict.fromkeys(case.dtype for case in self.cases):
+                own = [case for case in self.cases if case.group != "stream" or threads == 1]
+                for dtype in dict.fromkeys(case.dtype for case in own):
                     peak = self.peak(dtype, threads)
                     if peak:
                         peaks(peak)
-                    for case in self.cases:
-                        if case.dtype == dtype and (case.group != "stream" or threads == 1):
+                    for case in own:
+                        if case.dtype == dtype:
                             yield self.result(case, threads, peak)
                 self.end()
         finally:
@@ -174,9 +175,9 @@ class Contest:
             self.report["versions"] |= self.players[name].versions
         return self.players[name]
 
-    def failed(self, name: str, what: str, error: Died) -> None:
+    def failed(self, name: str, case: str, error: Died) -> None:
         """Keep what happened; the contestant begins anew with the next case."""
-        self.report["failures"].append(f"{what}: {error}")
+        self.report["failures"].append({"contestant": name, "case": case, "error": str(error)})
         if name in self.players:
             self.players.pop(name).close()
 
@@ -218,8 +219,7 @@ class Contest:
         try:
             into[name] = work(self.player(name, threads))
         except Died as error:
-            size = f" {case.size}" if case.group != "fit" else ""
-            self.failed(name, f"{case.name}{size} {case.mode} {case.dtype}, {threads} thread(s)", error)
+            self.failed(name, f"{case.label}, {threads_text(threads)}", error)
 
     def judged(
         self,
@@ -266,6 +266,11 @@ class Contest:
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load() -> float:
+    """Return how many processes wanted to run in the last minute, on average; 0 where the system does not tell."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def processor() -> str:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from cases import MODES, STREAM_MODES, TITLES, Case
+from cases import MODES, STREAM_MODES, TITLES, Case, threads_text
 
 Result = dict[str, Any]
 RATIO_GOAL = (6, 5)  # widths
@@ -27,10 +27,6 @@ def three(number: float) -> str:
 def or_dash(value: float | None, text: Callable[[float], str]) -> str:
     """Return a number as text; a dash where there is none."""
     return "-" if value is None else text(value)
-
-
-def threads_text(count: int) -> str:
-    return f"{count} thread{'s' * (count > 1)}"
 
 
 def peak_text(peak: dict[str, Any]) -> str:
@@ -145,9 +141,9 @@ def notes(report: dict[str, Any], against: tuple[str, ...]) -> Iterator[str]:
     )
     if against:
         yield (
-            "ratio: the fastest peer's time over ours; above 1 nbrnn is faster, below 1 it loses. Each library has the "
-            "layout that it likes best, and may pack weights beforehand where they do not change. Nobody computes the "
-            "gradient of the input."
+            "ratio: a peer's time over ours, of layers the fastest peer's; above 1 nbrnn is faster. Each library has "
+            "the layout that it likes best, and may pack weights beforehand where they do not change. Nobody computes "
+            "the gradient of the input."
         )
     if any(r["group"] == "stream" for r in results):
         yield "; ".join(f"{mode}: {what}" for mode, what in STREAM_MODES.items()) + ". A peer runs a step a call."
@@ -165,6 +161,16 @@ def notes(report: dict[str, Any], against: tuple[str, ...]) -> Iterator[str]:
     }
     yield from sorted(parts)
     yield from goals_text(results)
+
+
+def failures_text(failures: list[dict[str, str]]) -> Iterator[str]:
+    """Yield a sentence for each error, however many cases met it."""
+    by_error: dict[str, list[str]] = {}
+    for failure in failures:
+        by_error.setdefault(failure["error"], []).append(failure["case"])
+    for error, cases in by_error.items():
+        more = f" and {len(cases) - 1} more" if len(cases) > 1 else ""
+        yield f"{cases[0]}{more}: {error}"
 
 
 def goals_text(results: list[Result]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """nbrnn as a contestant: through what a user calls, `fit`, `predict` and `stream`; gradients alone by the executor."""
 
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,9 @@ ROWS = 256  # of a call of the compiled loop
 
 def start(threads: int) -> dict[str, str]:
     """Return the versions that matter; the number of threads comes from the environment."""
-    import numba
-
     if not cpu.JIT:
         raise RuntimeError("the kernels would run as plain Python; unset NUMBA_DISABLE_JIT")
-    return {"nbrnn": nbrnn.__version__, "numba": numba.__version__, "numpy": np.__version__}
+    return {"nbrnn": nbrnn.__version__, "numba": version("numba"), "numpy": np.__version__}
 
 
 peaks = peak.peaks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from .common import UserError, one_sentence, writable, writing
 
 FAILED = 1  # exit code
 INSTALL = 'pip install "nbrnn[bench]"'
+BUSY = 0.7  # load
 ROUND, QUICK_ROUND = 0.05, 0.005  # seconds
 
 
@@ -64,14 +66,19 @@ def bench(
         if rounds < 5:
             raise UserError(f"--rounds must be at least 5, not {rounds}.")
         python = peer_python or sys.executable
+        _takes_part(against, cases)
         if against:
             _installed(python, engine.missing(python, list(against)), against)
+        if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+            raise UserError("nbrnn bench measures compiled kernels; unset NUMBA_DISABLE_JIT.")
     folder = None if out is None else writable(Path(out))
     seconds, root = QUICK_ROUND if quick else ROUND, Path(__file__).parents[2]
     settings = engine.Settings(threads, against, python, rounds, seconds, folder is not None, root)
     contest, rows = engine.Contest(cases, settings), table.Table(against)
     machine = contest.report["machine"]
     click.echo(f"{machine['processor']}, {machine['cores']} core{'s' * (machine['cores'] > 1)}")
+    if machine["load"] > BUSY:
+        click.echo(_wrapped(f"The load is {machine['load']:.1f} before anything ran: others make these times longer."))
     for result in contest.hold(lambda peak: click.echo(table.peak_text(peak))):
         for line in rows.lines(result):
             click.echo(line)
@@ -80,7 +87,7 @@ def bench(
         click.echo(_wrapped(sentence))
     if folder is not None:
         _write(contest.report, folder)
-    for sentence in contest.report["failures"]:
+    for sentence in table.failures_text(contest.report["failures"]):
         click.echo(_wrapped(sentence), err=True)
     if contest.report["failures"]:
         ctx.exit(FAILED)
@@ -154,6 +161,16 @@ def _threads(text: str | None, cores: int, quick: bool) -> tuple[int, ...]:
     if not all(1 <= n <= cores for n in numbers):
         raise UserError(f"--threads must be whole numbers from 1 to {cores}, this machine's cores, not {text!r}.")
     return tuple(sorted(numbers))
+
+
+def _takes_part(against: tuple[str, ...], cases: list[Any]) -> None:
+    """Refuse peers that no chosen case is for."""
+    for name in against:
+        if not any(case.admits(name) for case in cases):
+            raise UserError(
+                f"{name} takes no part in the chosen cases: torch and jax run layers, onnxruntime layers forward in "
+                "float32, torch and onnxruntime --streaming, torch, jax and keras --fits."
+            )
 
 
 def _installed(python: str, missing: list[str], against: tuple[str, ...]) -> None:
