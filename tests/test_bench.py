@@ -350,6 +350,7 @@ def test_the_fastest_form_of_a_library_takes_part(clocked):
     player = clocked(slow=3e-3, quick=1e-3, slower=4e-3)
     answer = player.prepare(case=dict(group="layer", name="gru", size=3, mode="train"), seconds=0.05)
     assert answer["form"] == "quick" and player.run() == 1e-3
+    assert answer["tried_s"] == {"slow": 3e-3, "quick": 1e-3, "slower": 4e-3}
 
 
 @needs_jit
