@@ -365,3 +365,15 @@ def test_the_calls_of_a_layer_are_timed_one_by_one(arguments, names):
     done = subprocess.run(words, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in [*names, "runner and gaps", "whole batch"])
+
+
+@needs_jit
+@pytest.mark.skipif(not hasattr(nbrnn.Sequential, "stream"), reason="models cannot be streamed yet")
+def test_streaming_is_measured_by_row():
+    result = bench("--streaming", "--quick", "--threads", 1, "--out", "run")
+    assert result.exit_code == 0, result.output + result.stderr
+    found = {(r["size"], r["mode"]): r for r in checked("run/benchmarks.json")["results"]}
+    assert found.keys() == {(H, mode) for H in cases.STREAMS for mode in cases.STREAM_MODES}
+    for (H, _), r in found.items():
+        F = cases.STREAMS[H].F
+        assert 8 * H * (F + H) <= r["flops"] <= 8 * H * (F + H) + 10 * H
