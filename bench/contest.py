@@ -133,6 +133,7 @@ class Contest:
     def __init__(self, cases: list[Case], settings: Settings) -> None:
         self.cases, self.settings = cases, settings
         self.players: dict[str, Contestant] = {}
+        self.status: Callable[[str], None] = lambda text: None
         self.report: dict[str, Any] = {
             "format": FORMAT,
             "taken": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -145,12 +146,17 @@ class Contest:
             "failures": [],
         }
 
-    def hold(self, peaks: Callable[[dict[str, Any]], None]) -> Iterator[dict[str, Any]]:
-        """Yield the cases' results one after the other; `peaks` is told what the machine can do, ahead of them."""
+    def hold(self, peaks: Callable[[dict[str, Any]], None], status: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+        """Yield the cases' results one after the other.
+
+        `peaks` is told what the machine can do, ahead of them; `status` what is going on.
+        """
+        self.status = status
         try:
             for threads in self.settings.threads:
                 own = [case for case in self.cases if case.group != "stream" or threads == 1]
                 for dtype in dict.fromkeys(case.dtype for case in own):
+                    status(f"the machine's peak, {dtype}, {threads_text(threads)}")
                     peak = self.peak(dtype, threads)
                     if peak:
                         peaks(peak)
@@ -196,11 +202,14 @@ class Contest:
         """Measure a case and return all that is known of it."""
         times: dict[str, list[float]] = {}
         known: dict[str, dict[str, Any]] = {}
+        what = f"{case.label}, {threads_text(threads)}"
         for name in ("nbrnn", *self.settings.against):
             if case.admits(name):
+                self.status(f"{what}: {name} loads or compiles what it needs")
                 order = {"case": asdict(case), "seconds": self.settings.seconds}
                 self.attempt(name, case, threads, known, lambda player, order=order: player.ask("prepare", **order))
         for k in range(self.settings.rounds + 1):
+            self.status(f"{what}: round {k} of {self.settings.rounds}" if k else f"{what}: a warm round")
             for name in list(known):
                 taken: dict[str, Any] = {}
                 if len(known) > 1:

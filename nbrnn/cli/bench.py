@@ -78,11 +78,18 @@ def bench(
     machine = contest.report["machine"]
     click.echo(f"{machine['processor']}, {machine['cores']} core{'s' * (machine['cores'] > 1)}")
     if machine["load"] > BUSY:
-        click.echo(_wrapped(f"The load is {machine['load']:.1f} before anything ran: others make these times longer."))
-    for result in contest.hold(lambda peak: click.echo(table.peak_text(peak))):
+        click.echo(
+            _wrapped(f"The load of the last minute is {machine['load']:.1f}: what else runs makes times longer.")
+        )
+
+    def say(text: str) -> None:
+        _status("")
+        click.echo(text)
+
+    for result in contest.hold(lambda peak: say(table.peak_text(peak)), _status):
         for line in rows.lines(result):
-            click.echo(line)
-    click.echo()
+            say(line)
+    say("")
     for sentence in table.notes(contest.report, against):
         click.echo(_wrapped(sentence))
     if folder is not None:
@@ -181,6 +188,12 @@ def _installed(python: str, missing: list[str], against: tuple[str, ...]) -> Non
             f"{' and '.join(missing)} {are} not installed for {python}, so --against {','.join(against)} cannot run; "
             f"type: {INSTALL}"
         )
+
+
+def _status(text: str) -> None:
+    """Show in a terminal what is going on, on a line that the next one replaces."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{text[:79]:<79}\r{text[:79]}", nl=False, err=True)
 
 
 def _wrapped(text: str) -> str:
