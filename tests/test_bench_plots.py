@@ -89,6 +89,9 @@ def test_a_single_panel_and_three_panels_are_drawn():
     for options in ({"threads": (1,), "modes": ("train",), "cells": ("gru",)}, {"threads": (1,), "modes": ("train",)}):
         report = made_report(**options)
         assert png(plot_roofline(report)) and png(plot_ratios(report))
+    figure = plot_ratios(made_report(threads=(1,), modes=("train",), cells=("gru",), peers=("jax",)))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["GRU", "goal"]
+    assert "above 1 nbrnn is faster than jax, " in " ".join(figure.get_supxlabel().split())
     report = made_report(modes=("train",), cells=("gru", "lstm"))
     report["results"] = report["results"][:-3]  # the last panel is missing
     assert len(plot_roofline(report).axes) == 3 and png(plot_roofline(report))

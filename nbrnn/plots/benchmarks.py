@@ -121,13 +121,15 @@ def plot_ratios(report: Mapping[str, Any]) -> Figure:
         _plain_ticks(axes, every)
         tidy(axes)
     _finish(grid, len(panels), "fastest peer's time / nbrnn's")
-    handles = [Line2D([], [], color=c, marker=m, ms=7, lw=1.2, label=name) for name, c, m in CELLS.values()]
+    cells = [CELLS[cell] for cell in CELLS if any(r["name"] == cell for r in every)]
+    handles = [Line2D([], [], color=c, marker=m, ms=7, lw=1.2, label=name) for name, c, m in cells]
     handles.append(Line2D([], [], color=GOAL, lw=3, label="goal"))
     figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
     peers = sorted({name for r in every for name in r["contestants"]} - {"nbrnn"})
+    fastest = f"the fastest of {', '.join(peers)}" if len(peers) > 1 else peers[0]
     caption(
         figure,
-        f"above 1 nbrnn is faster than the fastest of {', '.join(peers)}, in the grey part it is slower. A marker "
+        f"above 1 nbrnn is faster than {fastest}, in the grey part it is slower. A marker "
         "above its bar meets the goal that was set for this cell and size. The scale is logarithmic: twice as fast and "
         "half as fast are equally far from 1.",
     )
