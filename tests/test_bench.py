@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,11 @@ def test_a_peer_stands_beside_with_its_ratio_its_goal_and_its_part(peer):
         (("--threads", "0"), "--threads must be whole numbers from 1 to"),
         (("--threads", "10000"), "--threads must be whole numbers from 1 to"),
         (("--threads", "two"), "not 'two'."),
+        pytest.param(
+            ("--streaming", "--threads", "2"),
+            "--streaming is work for one thread; --threads must hold 1, not '2' alone.",
+            marks=pytest.mark.skipif(contest.cores() < 2, reason="one core"),
+        ),
         (("--rounds", "4"), "--rounds must be at least 5, not 4."),
         (("--against", "keras", "--cells", "gru"), "keras takes no part in the chosen cases"),
         (("--against", "jax", "--peer-python", "none"), "--peer-python must be a Python interpreter, not 'none'."),
@@ -377,3 +383,19 @@ def test_streaming_is_measured_by_row():
     for (H, _), r in found.items():
         F = cases.STREAMS[H].F
         assert 8 * H * (F + H) <= r["flops"] <= 8 * H * (F + H) + 10 * H
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", cases.PEERS)
+def test_a_peer_that_is_installed_does_its_small_cases(name):
+    if contest.missing(sys.executable, [name]):
+        pytest.skip(f"{name} is not installed")
+    small = [*cases.layer_cases(cases.CELLS, [3], cases.MODES, cases.DTYPES), *cases.fit_cases(["mlm"])]
+    player = contest.Contestant(name, 1, sys.executable, ROOT)
+    try:
+        for case in [case for case in [*small, *cases.stream_cases()] if case.admits(name)]:
+            found = player.ask("prepare", case=asdict(case), seconds=0.001)
+            assert found["calls"] >= 1 and found["part"] == case.part(name) and player.ask("run") > 0
+            assert found["form"] == min(found.get("tried_s", {found["form"]: 0}), key=found.get("tried_s", {}).get)
+    finally:
+        player.close()

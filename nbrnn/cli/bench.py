@@ -63,6 +63,10 @@ def bench(
         cases = _cases(given, streaming, quick)
         threads = _threads(given["threads"], engine.cores(), quick)
         against = _names("--against", given["against"], _part("cases").PEERS) or ()
+        if streaming and 1 not in threads:
+            raise UserError(
+                f"--streaming is work for one thread; --threads must hold 1, not {given['threads']!r} alone."
+            )
         if rounds < 5:
             raise UserError(f"--rounds must be at least 5, not {rounds}.")
         python = peer_python or sys.executable
