@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .. import __version__
+from .bench import bench
 from .common import STOPPED
 from .gradcheck import gradcheck
 from .show import data, info
@@ -39,5 +40,5 @@ def main() -> None:
     """Learn, run and measure recurrent neural networks."""
 
 
-for command in (train, gradcheck, data, info, trace, tutorial):
+for command in (train, gradcheck, data, info, trace, tutorial, bench):
     main.add_command(command)
