@@ -7,11 +7,11 @@ from types import FunctionType
 import numpy as np
 
 from nbrnn.kernels.abi import OPTIONS, njit, types
-from nbrnn.kernels.tile import ROWS, VECTOR_BYTES, full
+from nbrnn.kernels.tile import ROWS, VECTOR_BYTES, wide
 from nbrnn.program import aligned
 from nbrnn.targets import cache
 
-K = 256  # inner length of the tile's product: 8 KiB and 32 KiB of operands with AVX-512
+K = 256  # inner length of the tile's product: 32 KiB of each operand with AVX-512
 SIDE = 512  # of NumPy's matrices
 COPIED = 64 * 2**20  # bytes of an array that is copied: more than caches hold
 ROUNDS = 15
@@ -19,8 +19,9 @@ ROUNDS = 15
 
 def tiles(A, B, C, count):
     """Run the tile on the same packed operands, many times."""
+    L, M = B.shape[1], A.shape[0]
     for _ in range(count):
-        full(A, 0, A.shape[1], 1, B, 0, B.shape[1], C, 0, C.shape[1], A.shape[1], False, 0)
+        wide(A, 0, K, K, 1, B, 0, L, K, B, 0, L, B, 0, L, 0, C, 0, L, False, C, 0, L, M, 0)
 
 
 def fastest(work: Callable[[], object]) -> float:
@@ -37,7 +38,8 @@ def fastest(work: Callable[[], object]) -> float:
 def tile_peak(dtype: str) -> float:
     """Return the GFLOP/s of one thread within the tile."""
     L = 2 * VECTOR_BYTES // np.dtype(dtype).itemsize
-    A, B, C = aligned((ROWS, K), dtype), aligned((K, L), dtype), aligned((ROWS, L), dtype)
+    M = 4 * ROWS
+    A, B, C = aligned((M, K), dtype), aligned((K, L), dtype), aligned((M, L), dtype)
     rng = np.random.default_rng(0)
     A[...], B[...] = rng.standard_normal(A.shape), rng.standard_normal(B.shape)
     matrix = types.Array(getattr(types, dtype), 2, "C")
@@ -45,8 +47,8 @@ def tile_peak(dtype: str) -> float:
     copy.__qualname__, copy.__module__ = f"tiles_{dtype}", __name__  # Numba's cache confuses signatures of one name
     with cache.location() as use:
         run = njit(types.void(matrix, matrix, matrix, types.int64), cache=use, **OPTIONS)(copy)
-    count = 8_000
-    return 2 * ROWS * K * L * count / fastest(lambda: run(A, B, C, count)) / 1e9
+    count = 2_000
+    return 2 * M * K * L * count / fastest(lambda: run(A, B, C, count)) / 1e9
 
 
 def numpy_peak(dtype: str) -> float:

@@ -124,16 +124,22 @@ class LSTM(Gated):
         p.call("lstm_forward", x=x, **weights, initial=int(given), h=h, c=c, g=g, s=s, a=a, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
-            da, dh0 = self.buffer(p, "da", *gates), self.first_gradient(p, given, samples)
+            dh0 = self.first_gradient(p, given, samples)
             last = p.from_last.get(c.name)  # becomes dL/dc_0 in place
             dc = last or self.buffer(p, "dc", samples, self.units)
             p.aliases[f"{self.name}/dc0"] = dc
             PT = packed_transposed(p, Wh) if steps > 1 or dh0 else None
-            own = {"dh0": dh0, "dc": dc, "da": da}
-            final = int(bool(last))
-            p.call("lstm_backward", Wh=Wh, PT=PT, c=c, g=g, s=s, final=final, dh=dh, **own, **self.codes())
-            self.gradients(p, x, da, h, given)
-            return input_gradient(p, da, Wx, x, self.name) if wanted else None
+            da = self.buffer(p, "da", self.steps_at_once(p, x), *gates[1:])
+            dx = self.buffer(p, "dx", *x.shape) if wanted else None
+            for now in self.parts(p, x, dh, dh0):
+                part, c_part = da[: now.count], c[now.start : now.stop + 1]
+                own = {"c": c_part, "g": g[now.steps], "s": s[now.steps], "dh": now.dh, "dc": dc, "dh0": now.below}
+                flags = {"final": int(now.later or bool(last)), "add": int(now.add)}
+                p.call("lstm_backward", Wh=Wh, PT=PT, da=part, **own, **flags, **self.codes())
+                self.gradients(p, x[now.steps], part, h[now.start : now.stop + 1], given or now.start > 0, now.later)
+                if dx:
+                    input_gradient(p, part, Wx, dx[now.steps])
+            return dx
 
         return backward
 
@@ -224,15 +230,22 @@ class GRU(Gated):
         p.call("gru_after_forward", x=x, Wx=Wx, Wh=Wh, h=h, g=g, q=q, a=a, **both, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
-            da, dq = self.buffer(p, "da", *gates), self.buffer(p, "dhWh", *gates)
+            da, dq = (self.buffer(p, name, self.steps_at_once(p, x), *gates[1:]) for name in ("da", "dhWh"))
             through, PT = self.buffer(p, "dh_through", samples, self.units), packed_transposed(p, Wh)
-            dh0 = self.first_gradient(p, given, samples)
-            own = {"through": through, "da": da, "dq": dq, "dh0": dh0} | self.codes()
-            p.call("gru_after_backward", Wh=Wh, PT=PT, h=h, g=g, q=q, dh=dh, **own)
             db = p[gradient(f"{self.name}/bias")] if b else None
-            weight_gradient(p, x, da, f"{self.name}/kernel", db[0] if db else None)
-            weight_gradient(p, h[:steps], dq, f"{self.name}/recurrent_kernel", db[1] if db else None)
-            return input_gradient(p, da, Wx, x, self.name) if wanted else None
+            dx = self.buffer(p, "dx", *x.shape) if wanted else None
+            for now in self.parts(p, x, dh, self.first_gradient(p, given, samples)):
+                own = {"through": through, "dh": now.dh, "dh0": now.below, "add": int(now.add)} | self.codes()
+                both = {"da": da[: now.count], "dq": dq[: now.count]}
+                tape = {"h": h[now.start : now.stop + 1], "g": g[now.steps], "q": q[now.steps]}
+                p.call("gru_after_backward", Wh=Wh, PT=PT, **tape, **both, **own)
+                products = ((x, "da", "kernel"), (h, "dq", "recurrent_kernel"))
+                for k, (left, right, name) in enumerate(products):
+                    bias = db[k] if db else None
+                    weight_gradient(p, left[now.steps], both[right], f"{self.name}/{name}", bias, now.later)
+                if dx:
+                    input_gradient(p, both["da"], Wx, dx[now.steps])
+            return dx
 
         return backward
 
@@ -267,6 +280,6 @@ class GRU(Gated):
                 part = self.buffer(p, f"dWh_{first}", H, d.shape[-1])
                 weight_gradient(p, states, d, part, None)
                 p.call("put_columns", part=part, first=first, W=dWh)
-            return input_gradient(p, da, Wx, x, self.name) if wanted else None
+            return input_gradient(p, da, Wx, self.buffer(p, "dx", *x.shape)) if wanted else None
 
         return backward

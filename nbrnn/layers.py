@@ -201,7 +201,7 @@ class Dense(Layer):
                 da = p.buffer(f"{self.name}/da", rows, self.units)
                 p.call("activation_backward", y=y, dy=dy.reshape(rows, self.units), activation=code, da=da)
             weight_gradient(p, flat, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
-            return input_gradient(p, da, W, x, self.name) if wanted else None
+            return input_gradient(p, da, W, p.buffer(f"{self.name}/dx", *x.shape)) if wanted else None
 
         return y.reshape(*x.shape[:-1], self.units), backward
 
@@ -337,23 +337,24 @@ def padded(p: Program, columns: int) -> int:
     return columns + line if columns % (PAGE_PART // p.dtype.itemsize) == 0 and not p.options.tape else columns
 
 
-def weight_gradient(p: Program, x: Buffer, da: Buffer, kernel: str | Buffer, bias: str | Buffer | None) -> None:
-    """Add the call that gives dW = x^T da, and db; weights are named, or their gradients' buffers given."""
+def weight_gradient(
+    p: Program, x: Buffer, da: Buffer, kernel: str | Buffer, bias: str | Buffer | None, add: bool = False
+) -> None:
+    """Add the call that gives dW = x^T da, and db, or adds to them; weights are named, or their gradients given."""
     flat = x.reshape(-1, x.shape[-1]) if x.size else x.reshape(0, x.shape[-1])
     N, (dW, db) = flat.shape[0], (p[gradient(w)] if isinstance(w, str) else w for w in (kernel, bias))
     assert dW is not None
     (F, O), room = dW.shape, {}
     if F * O >= LARGE and N >= 2 * FEW and p.dtype.kind != "c":
-        depth, L = min(DEPTH, N), columns_of_a_panel(p)
-        room["room"] = p.buffer(f"room for {dW.name}", depth * min(PANELS, -(-O // L)), L)
-        room["tall"] = p.buffer(f"tall room for {dW.name}", depth * max(1, min(TALL, F) // ROWS), ROWS)
-    p.call("weight_gradient", x=flat, da=da.reshape(N, da.shape[-1]), dW=dW, db=db, **room)
+        L = columns_of_a_panel(p)
+        room["room"] = p.scratch(f"room for {dW.name}", DEPTH * min(PANELS, -(-O // L)), L)
+        room["tall"] = p.scratch(f"tall room for {dW.name}", DEPTH * max(1, min(TALL, F) // ROWS), ROWS)
+    p.call("weight_gradient", x=flat, da=da.reshape(N, da.shape[-1]), dW=dW, add=int(add), db=db, **room)
 
 
-def input_gradient(p: Program, da: Buffer, W: Buffer, x: Buffer, name: str | None) -> Buffer:
+def input_gradient(p: Program, da: Buffer, W: Buffer, dx: Buffer) -> Buffer:
     """Add the call that gives dx = da W^T."""
-    dx = p.buffer(f"{name}/dx", *x.shape)
-    flat = dx.reshape(-1, x.shape[-1])
+    flat = dx.reshape(-1, dx.shape[-1])
     p.call("input_gradient", da=da.reshape(flat.shape[0], da.shape[-1]), W=W, PT=packed_transposed(p, W), dx=flat)
     return dx
 

@@ -198,6 +198,10 @@ class Program:
         """Add a buffer."""
         return self.layout.add(name, shape, block)
 
+    def scratch(self, name: str, *shape: int) -> Buffer:
+        """Return a buffer that several calls use in turn, added by the first of them; none needs more than that one."""
+        return self.layout.buffers[name][: shape[0]] if name in self.layout.buffers else self.buffer(name, *shape)
+
     def prepared(self, name: str, *shape: int) -> tuple[Buffer, bool]:
         """Return a buffer that `prepare` fills, and whether it is new, so that its calls have yet to be added."""
         if self.prepare is None:

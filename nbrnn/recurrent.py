@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from . import initializers
 from .checks import flag, one_of, whole_number
 from .kernels.activations import ACTIVATIONS
+from .kernels.gemm import DEPTH
 from .layers import (
+    LARGE,
     Backward,
     Layer,
     Shape,
@@ -20,6 +24,28 @@ from .layers import (
     weight_gradient,
 )
 from .program import Buffer, Program
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some steps of a sequence that go back together."""
+
+    start: int
+    stop: int
+    dh: Buffer  # of these steps, or of the last one of all
+    below: Buffer | None  # where the gradient of the state before them goes
+    add: bool  # whether it is added to what stands there
+    later: bool  # whether steps after them have gone before
+
+    @property
+    def count(self) -> int:
+        """Number of steps."""
+        return self.stop - self.start
+
+    @property
+    def steps(self) -> slice:
+        """Which steps."""
+        return slice(self.start, self.stop)
 
 
 class Recurrent(Layer):
@@ -156,11 +182,25 @@ class Recurrent(Layer):
         gates = {"each": self.units, "gates": self.gates, "beside": largest}
         return {"Px": packed(p, Wx, rows, **gates), "Ph": packed(p, Wh, rows, **gates)}
 
-    def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool) -> None:
+    def steps_at_once(self, p: Program, x: Buffer) -> int:
+        """Return how many steps go back before their weight gradients are taken: dL/da is then still in the cache."""
+        steps, samples, _ = x.shape
+        large = self._buffer(p, "recurrent_kernel").size >= LARGE and not p.options.tape
+        return min(steps, max(1, DEPTH // samples)) if large else steps
+
+    def parts(self, p: Program, x: Buffer, dh: Buffer, dh0: Buffer | None) -> Iterator[Part]:
+        """Yield the parts of the sequence in which the backward pass goes, the last one first."""
+        steps, some, every = x.shape[0], self.steps_at_once(p, x), dh.shape[0] == x.shape[0]
+        for start in range((steps - 1) // some * some, -1, -some):
+            stop = min(start + some, steps)
+            below = dh0 if start == 0 else dh[start - 1] if every else dh[0]
+            yield Part(start, stop, dh[start:stop] if every else dh, below, every and start > 0, stop < steps)
+
+    def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool, add: bool = False) -> None:
         """Add the calls of the weight gradients, from the inputs, the states and dL/da."""
-        weight_gradient(p, x, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
+        weight_gradient(p, x, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None, add)
         first = 0 if given else 1  # h[0] is zero then, and adds nothing
-        weight_gradient(p, h[first : da.shape[0]], da[first:], f"{self.name}/recurrent_kernel", None)
+        weight_gradient(p, h[first : da.shape[0]], da[first:], f"{self.name}/recurrent_kernel", None, add)
 
 
 class SimpleRNN(Recurrent):
@@ -229,15 +269,22 @@ class SimpleRNN(Recurrent):
         p.call("simple_rnn_forward", x=x, **own, activation=code, initial=int(given), h=h, a=a)
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
-            da = self.buffer(p, "da", steps, samples, padded(p, self.units))
-            self.through_time(p, Wh, h, dh, da, self.first_gradient(p, given, samples))
-            self.gradients(p, x, da, h, given)
-            return input_gradient(p, da, Wx, x, self.name) if wanted else None
+            da = self.buffer(p, "da", self.steps_at_once(p, x), samples, padded(p, self.units))
+            dx = self.buffer(p, "dx", *x.shape) if wanted else None
+            for now in self.parts(p, x, dh, self.first_gradient(p, given, samples)):
+                part, states = da[: now.count], h[now.start : now.stop + 1]
+                self.through_time(p, Wh, states, now.dh, part, now.below, now.add)
+                self.gradients(p, x[now.steps], part, states, given or now.start > 0, now.later)
+                if dx:
+                    input_gradient(p, part, Wx, dx[now.steps])
+            return dx
 
         return backward
 
-    def through_time(self, p: Program, Wh: Buffer, h: Buffer, dh: Buffer, da: Buffer, dh0: Buffer | None) -> None:
-        """Add the call that goes back through the steps, from dL/dh to dL/da and, where it is wanted, dL/dh_0."""
-        PT = packed_transposed(p, Wh) if da.shape[0] > 1 or dh0 else None
-        code = ACTIVATIONS.index(self.activation)
-        p.call("simple_rnn_backward", Wh=Wh, PT=PT, h=h, activation=code, dh=dh, da=da, dh0=dh0)
+    def through_time(
+        self, p: Program, Wh: Buffer, h: Buffer, dh: Buffer, da: Buffer, below: Buffer | None, add: bool = False
+    ) -> None:
+        """Add the call that goes back through steps, from dL/dh to dL/da and, where wanted, what is `below` them."""
+        PT = packed_transposed(p, Wh) if da.shape[0] > 1 or below else None
+        own = {"activation": ACTIVATIONS.index(self.activation), "add": int(add)}
+        p.call("simple_rnn_backward", Wh=Wh, PT=PT, h=h, dh=dh, da=da, dh0=below, **own)

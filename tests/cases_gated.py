@@ -61,7 +61,7 @@ def lstm_backward(draw):
         Wh=Wh, PT=turned(draw, Wh), c=draw.array(T + 1, B, H),
         g=gates(draw, T, B, H, (0, 0, 1, 0), (gate, activation)),
         s=draw.activated(activation, T, B, H), activation=activation, gate=gate,
-        final=draw(st.integers(0, 1), "final"),
+        final=draw(st.integers(0, 1), "final"), add=draw(st.integers(0, 1), "add"),
         dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), dc=draw.array(B, H),
         da=draw.array(T, B, 4 * H), dh0=draw.maybe(B, H),
     )  # fmt: skip
@@ -82,7 +82,7 @@ def gru_after_backward(draw):
     Wh, gate, activation = draw.array(H, 3 * H, scale=H**-0.5), draw.code(), draw.code()
     return dict(
         Wh=Wh, PT=turned(draw, Wh), h=draw.array(T + 1, B, H), g=gates(draw, T, B, H, (0, 0, 1), (gate, activation)),
-        q=draw.array(T, B, H), activation=activation, gate=gate,
+        q=draw.array(T, B, H), activation=activation, gate=gate, add=draw(st.integers(0, 1), "add"),
         dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), through=draw.array(B, H),
         da=draw.array(T, B, 3 * H), dq=draw.array(T, B, 3 * H), dh0=draw.maybe(B, H),
     )  # fmt: skip

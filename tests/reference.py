@@ -95,10 +95,10 @@ def simple_rnn_forward(x, Wx, Px, Wh, Ph, b, activation, initial, h, a):
     return {"h": turns(new_h, h), "a": new_a}
 
 
-def simple_rnn_backward(Wh, PT, h, activation, dh, da, dh0):
-    (T, B, H), K = da.shape, len(dh)
+def simple_rnn_backward(Wh, PT, h, activation, dh, da, dh0, add=0):
+    (T, B, H), K = h[1:].shape, len(dh)
     new_da, total = zeros((T, B, H)), zeros((T, B, H))  # total: dL/dh_t from the loss and from the future
-    before = zeros((B, H))
+    before = dh0.copy() if add and dh0 is not None else zeros((B, H))
     for t in reversed(range(T)):
         for i in range(B):
             for j in range(H):
@@ -126,10 +126,12 @@ def dense_forward(x, W, P, b, activation, y, a):
     return {"y": new_y, "a": new_a}
 
 
-def weight_gradient(x, da, dW, db, tall=None, room=None):
+def weight_gradient(x, da, dW, db, tall=None, room=None, add=0):
     new_dW, new_db = zeros(x, da, dW.shape), zeros(da, dW.shape[1])
+    if add:
+        new_dW, new_db = new_dW + dW, new_db + (0 if db is None else db)
     for n in range(len(x)):
-        for o in range(da.shape[1]):
+        for o in range(dW.shape[1]):
             new_db[o] += da[n, o]
             for f in range(x.shape[1]):
                 new_dW[f, o] += x[n, f] * da[n, o]

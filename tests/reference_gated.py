@@ -32,10 +32,10 @@ def lstm_forward(x, Wx, Px, Wh, Ph, b, activation, gate, initial, h, c, g, s, a)
     return {"h": turns(new_h, h), "c": turns(new_c, c), "g": turns(new_g, g), "s": turns(new_s, s), "a": new_a}
 
 
-def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, da, dh0):
+def lstm_backward(Wh, PT, c, g, s, activation, gate, final, add, dh, dc, da, dh0):
     (T, B, H), K = s.shape, len(dh)
     new_da, total, cell = zeros((T, B, 4 * H)), zeros((T, B, H)), dc.copy() if final else zeros((B, H))
-    before = zeros((B, H))
+    before = dh0.copy() if add and dh0 is not None else zeros((B, H))
     for t in reversed(range(T)):
         for n in range(B):
             total[t, n] += dh[t, n] if K == T else (dh[0, n] if t == T - 1 else 0.0)
@@ -50,7 +50,7 @@ def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, da, dh0):
             if t > 0:
                 total[t - 1, n] += back
             else:
-                before[n] = back
+                before[n] += back
     return {"da": new_da, "dc": cell, "dh0": before} | ({"dh": total} if K == T else {})
 
 
@@ -76,11 +76,12 @@ def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
     return {"h": turns(new_h, h), "g": turns(new_g, g), "q": turns(new_q[:, :, 2 * H :], q), "a": new_a}
 
 
-def gru_backward(Wh, h, g, dh, codes, reset):
+def gru_backward(Wh, h, g, dh, codes, reset, begun=None):
     """Both forms: `reset(dn, t, k)` gives dr, what goes through r to the state before, and dq or None."""
     activation, gate = codes
     (T, B, _), H, K = g.shape, h.shape[2], len(dh)
-    new_da, new_dq, total, before = zeros(g.shape), zeros(g.shape), zeros((T, B, H)), zeros((B, H))
+    new_da, new_dq, total = zeros(g.shape), zeros(g.shape), zeros((T, B, H))
+    before = zeros((B, H)) if begun is None else begun.copy()
     for t in reversed(range(T)):
         for k in range(B):
             total[t, k] += dh[t, k] if K == T else (dh[0, k] if t == T - 1 else 0.0)
@@ -94,17 +95,17 @@ def gru_backward(Wh, h, g, dh, codes, reset):
             if t > 0:
                 total[t - 1, k] += back
             else:
-                before[k] = back
+                before[k] += back
     return {"da": new_da, "dq": new_dq, "dh0": before} | ({"dh": total} if K == T else {})
 
 
-def gru_after_backward(Wh, PT, h, g, q, activation, gate, dh, through, da, dq, dh0):
+def gru_after_backward(Wh, PT, h, g, q, activation, gate, add, dh, through, da, dq, dh0):
     H = h.shape[2]
 
     def reset(dn, t, k):
         return dn * q[t, k], 0.0, dn * g[t, k, H : 2 * H]
 
-    return gru_backward(Wh, h, g, dh, (activation, gate), reset)
+    return gru_backward(Wh, h, g, dh, (activation, gate), reset, dh0 if add else None)
 
 
 def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, m, a):

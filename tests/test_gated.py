@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from support import assert_close, random_data, random_model
 
 import nbrnn
+from nbrnn.cases import Case, run_backward
 from nbrnn.kernels.activations import ACTIVATIONS
 
 LAYERS = {
@@ -145,3 +146,29 @@ def test_packed_weights_give_the_same_bits_and_blocked_gradients_the_same_number
     assert (results[0][0] == results[1][0]).all()
     for packed, plain in zip(results[0][1], results[1][1], strict=True):
         assert_close(packed, plain, 1e-6 if dtype == "float32" else 1e-14)
+
+
+@kinds
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_sequence_that_goes_back_in_parts_has_the_gradients_of_the_whole(kind, every, begun, monkeypatch):
+    found = []
+    for large in (1, 10**9):
+        for module in (nbrnn.layers, nbrnn.recurrent):
+            monkeypatch.setattr(module, "LARGE", large)
+        monkeypatch.setattr(nbrnn.recurrent, "DEPTH", 10)
+        layers = [LAYERS[kind](5, return_sequences=True), LAYERS[kind](4, return_sequences=every)]
+        model = random_model(layers, (7, 3))
+        model.compile(loss="mse")
+        model.optimizer = None
+        x, y = random_data(model, 3, 1, 7)
+        rng = np.random.default_rng(2)
+        states = {name: rng.normal(size=(3, units)) for name, units in model._units().items()}
+        case = Case(x, y, model._given(states, 3) if begun else None)
+        calls = [c.kernel for c in case.executor(model, "train").plan.programs[3].calls]
+        parts = 3 if large == 1 and kind != "GRU before" else 1
+        assert calls.count("weight_gradient") == (6 if kind == "GRU before" else 4) * parts
+        found.append(run_backward(model, case)[1])
+    assert len(found[0]) == len(found[1]) >= 6
+    for name, gradient in found[0].items():
+        assert_close(gradient, found[1][name], 1e-13, name)

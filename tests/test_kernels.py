@@ -78,7 +78,7 @@ def simple_rnn_backward(draw):
     T, B, H = draw(few, "T"), draw(few, "B"), draw(sizes, "H")
     Wh, code = draw.array(H, H, scale=H**-0.5), draw.code()
     return dict(
-        Wh=Wh, PT=cases_gated.turned(draw, Wh), activation=code,
+        Wh=Wh, PT=cases_gated.turned(draw, Wh), activation=code, add=draw(st.integers(0, 1), "add"),
         h=draw.activated(code, T + 1, B, H),
         dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), da=draw.array(T, B, H), dh0=draw.maybe(B, H),
     )  # fmt: skip
@@ -107,7 +107,9 @@ def weight_gradient(draw):
     tall = draw.array(depth * blocks, gemm.ROWS) if large else None
     wide, _, L = panels(np.ones((1, O), draw.dtype)).shape
     room = draw.array(depth * min(gemm.PANELS, wide), L) if large else None
-    return dict(x=draw.array(N, F), da=draw.array(N, O), dW=draw.array(F, O), db=draw.maybe(O), tall=tall, room=room)
+    add = draw(st.integers(0, 1), "add")
+    return dict(x=draw.array(N, F), da=draw.array(N, O), add=add, dW=draw.array(F, O), db=draw.maybe(O),
+                tall=tall, room=room)  # fmt: skip
 
 
 def input_gradient(draw):

@@ -201,11 +201,11 @@ def pack_transposed(W, first, start, P):
                     P[q, k, j] = P.dtype.type(0)
 
 
-def blocked_gradient(x, da, dW, db, tall, room):
-    """dW = x^T da and db = the sum of da, block by block (plain Python; the native twin is below)."""
-    dW[...] = x.T @ da[:, : dW.shape[1]]
+def blocked_gradient(x, da, add, dW, db, tall, room):
+    """dW (+)= x^T da and db (+)= the sum of da, block by block (plain Python; the native twin is below)."""
+    dW[...] = (dW if add else 0) + x.T @ da[:, : dW.shape[1]]
     if db.size:
-        db[...] = da[:, : db.size].sum(axis=0)
+        db[...] = (db if add else 0) + da[:, : db.size].sum(axis=0)
 
 
 @inlined
@@ -253,16 +253,14 @@ def add_rows(room, rows, count, db, first):
 
 
 @jit
-def tiled_gradient(x, da, dW, db, tall, room):
-    """dW = x^T da, and db: blocks of x and panels of da are packed, and each panel serves all rows of its block."""
+def tiled_gradient(x, da, add, dW, db, tall, room):
+    """dW (+)= x^T da, and db: blocks of x and panels of da are packed, and each panel serves all rows of its block."""
     (N, F), O, L = x.shape, dW.shape[1], room.shape[1]
-    for j in range(db.size):
-        db[j] = db.dtype.type(0)
     for f in range(0, F, TALL):
         part = dW[f : f + TALL]
         for n in range(0, N, DEPTH):
             rows, above = x[n : n + DEPTH], da[n : n + DEPTH]
-            depth, begun = rows.shape[0], n > 0
+            depth, begun = rows.shape[0], n > 0 or add != 0
             whole = pack_rows(rows, f, part.shape[0], tall)
             for first in range(0, O, L):
                 if first % (PANELS * L) == 0:  # neighbours together: a row of da is far from the next
@@ -287,27 +285,33 @@ def tiled_gradient(x, da, dW, db, tall, room):
 
 
 @overload(blocked_gradient)
-def _blocked_gradient(x, da, dW, db, tall, room):  # type: ignore[no-untyped-def]
+def _blocked_gradient(x, da, add, dW, db, tall, room):  # type: ignore[no-untyped-def]
     if x.dtype == types.complex128:  # nothing is packed for complex numbers
-        return lambda x, da, dW, db, tall, room: None
-    return lambda x, da, dW, db, tall, room: tiled_gradient(x, da, dW, db, tall, room)
+        return lambda x, da, add, dW, db, tall, room: None
+    return lambda x, da, add, dW, db, tall, room: tiled_gradient(x, da, add, dW, db, tall, room)
 
 
-@kernel("x[N,F] da[N,G] -> dW[F,O] db[O]? tall[S,R]? room[K,L]?", flops=lambda d: (2 * d["F"] + 1) * d["N"] * d["O"])
-def weight_gradient(x, da, dW, db, tall, room):
-    """dW = x^T da and db = the sum of da, over all steps and samples at once: no part of it is sequential.
+@kernel(
+    "x[N,F] da[N,G] add:int -> !dW[F,O] !db[O]? tall[S,R]? room[K,L]?",
+    flops=lambda d: (2 * d["F"] + 1) * d["N"] * d["O"],
+)
+def weight_gradient(x, da, add, dW, db, tall, room):
+    """dW = x^T da and db = the sum of da, over many steps and samples at once: no part of it is sequential.
+
+    With `add` they are added to what dW and db hold.
 
     Rows of da may be longer than those of dW: lines that are a power of two apart get in each other's way in a cache.
     `tall` and `room`, for large products, are where blocks of x and of da are packed.
     """
+    if not add:
+        for j in range(db.size):
+            db[j] = db.dtype.type(0)
     if room.size:
-        blocked_gradient(x, da, dW, db, tall, room)
+        blocked_gradient(x, da, add, dW, db, tall, room)
         return
     L, O = panel_width(dW), dW.shape[1]
     for first in range(0, O, L):
-        strip(dW, first, min(L, O - first), x, True, 0, da, first, x, 0, da, 0, dW[:0])
-    for j in range(db.size):
-        db[j] = db.dtype.type(0)
+        strip(dW, first, min(L, O - first), x, True, 0, da, first, x, 0, da, 0, dW if add else dW[:0])
     add_rows(da, da.shape[0], db.size, db, 0)
 
 

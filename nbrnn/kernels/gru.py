@@ -146,7 +146,7 @@ def before_back_row(reset, g, before, dh, dm, da, dg, dn, straight, activation, 
 
 
 @inlined
-def add(into, V):
+def plus(into, V):
     """Add a matrix to another."""
     for k in range(into.shape[0]):
         for j in range(into.shape[1]):
@@ -190,12 +190,12 @@ def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
 
 
 @kernel(
-    "Wh[H,3H] PT[Q,3H,L]? h[T+1,B,H] g[T,B,G] q[T,B,H] activation:int gate:int"
-    " -> !dh[K,B,H] through[B,H] da[T,B,E] dq[T,B,E] dh0[B,H]?",
+    "Wh[H,3H] PT[Q,3H,L]? h[T+1,B,H] g[T,B,G] q[T,B,H] activation:int gate:int add:int"
+    " -> !dh[K,B,H] through[B,H] da[T,B,E] dq[T,B,E] !dh0[B,H]?",
     **FLOPS,
 )
-def gru_after_backward(Wh, PT, h, g, q, activation, gate, dh, through, da, dq, dh0):
-    """Backpropagation through time, reset after the product."""
+def gru_after_backward(Wh, PT, h, g, q, activation, gate, add, dh, through, da, dq, dh0):
+    """Backpropagation through time, reset after the product; of a part of all steps as in lstm_backward."""
     T, B = g.shape[:2]
     every, usual = dh.shape[0] == T, gate == SIGMOID and activation == TANH
     for t in range(T - 1, -1, -1):
@@ -209,10 +209,10 @@ def gru_after_backward(Wh, PT, h, g, q, activation, gate, dh, through, da, dq, d
         if t > 0:
             before = dh[t - 1] if every else now
             back_product(before, dq[t], Wh, PT, every)
-            add(before, through)
+            plus(before, through)
         elif dh0.size:
-            back_product(dh0, dq[0], Wh, PT, False)
-            add(dh0, through)
+            back_product(dh0, dq[0], Wh, PT, add != 0)
+            plus(dh0, through)
 
 
 @kernel(
@@ -271,10 +271,10 @@ def gru_before_backward(Wg, PgT, Wn, PnT, h, g, activation, gate, dh, through, d
         if t > 0:
             before = dh[t - 1] if every else now
             back_product(before, dg[t], Wg, PgT, every)
-            add(before, through)
+            plus(before, through)
         elif dh0.size:
             back_product(dh0, dg[0], Wg, PgT, False)
-            add(dh0, through)
+            plus(dh0, through)
 
 
 @kernel("initial:int -> !h[S,B,H]")

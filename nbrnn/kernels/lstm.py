@@ -112,12 +112,15 @@ def go_back_row(g, before, squashed, dh, dc, da, activation, gate, known):
 
 
 @kernel(
-    "Wh[H,4H] PT[Q,4H,L]? c[T+1,B,H] g[T,B,G] s[T,B,H] activation:int gate:int final:int"
-    " -> !dh[K,B,H] !dc[B,H] da[T,B,E] dh0[B,H]?",
+    "Wh[H,4H] PT[Q,4H,L]? c[T+1,B,H] g[T,B,G] s[T,B,H] activation:int gate:int final:int add:int"
+    " -> !dh[K,B,H] !dc[B,H] da[T,B,E] !dh0[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * d["H"] + 20),
 )
-def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, da, dh0):
-    """Backpropagation through time; dc goes from dL/dc_T (zero unless `final`) to dL/dc_0."""
+def lstm_backward(Wh, PT, c, g, s, activation, gate, final, add, dh, dc, da, dh0):
+    """Backpropagation through time; dc goes from dL/dc_T (zero unless `final`) to dL/dc_0.
+
+    The steps may be a part of all: dh0, to which is added with `add`, is then the gradient of the state before them.
+    """
     T, B = s.shape[:2]
     every, usual = dh.shape[0] == T, gate == SIGMOID and activation == TANH
     if not final:
@@ -132,4 +135,4 @@ def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, da, dh0):
         if t > 0:
             back_product(dh[t - 1] if every else now, da[t], Wh, PT, every)
         elif dh0.size:
-            back_product(dh0, da[0], Wh, PT, False)
+            back_product(dh0, da[0], Wh, PT, add != 0)

@@ -34,11 +34,14 @@ def simple_rnn_forward(x, Wx, Px, Wh, Ph, b, activation, initial, h, a):
 
 
 @kernel(
-    "Wh[H,H] PT[Q,H,L]? h[T+1,B,H] activation:int -> !dh[K,B,H] da[T,B,E] dh0[B,H]?",
+    "Wh[H,H] PT[Q,H,L]? h[T+1,B,H] activation:int add:int -> !dh[K,B,H] da[T,B,E] !dh0[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (2 * d["H"] + 3),
 )
-def simple_rnn_backward(Wh, PT, h, activation, dh, da, dh0):
-    """Backpropagation through time: dh holds what comes from the loss, and gains what comes from the future."""
+def simple_rnn_backward(Wh, PT, h, activation, add, dh, da, dh0):
+    """Backpropagation through time: dh holds what comes from the loss, and gains what comes from the future.
+
+    The steps may be a part of all: dh0, to which is added with `add`, is then the gradient of the state before them.
+    """
     T = da.shape[0]
     every = dh.shape[0] == T
     for t in range(T - 1, -1, -1):
@@ -47,4 +50,4 @@ def simple_rnn_backward(Wh, PT, h, activation, dh, da, dh0):
         if t > 0:
             back_product(dh[t - 1] if every else now, da[t], Wh, PT, every)
         elif dh0.size:
-            back_product(dh0, da[0], Wh, PT, False)
+            back_product(dh0, da[0], Wh, PT, add != 0)

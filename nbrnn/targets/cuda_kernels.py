@@ -229,13 +229,15 @@ def back_product(dX, dA, W, PT, accumulate):  # type: ignore[no-untyped-def]
 
 
 @cuda.jit
-def products_of_columns(x, da, dW, db):  # type: ignore[no-untyped-def]
+def products_of_columns(x, da, add, dW, db):  # type: ignore[no-untyped-def]
     """dW = x^T da, and db as if x had one more column, of ones."""
     features, units = dW.shape
     rows, lines, zero = da.shape[0], features + (1 if db.size else 0), da.dtype.type(0)
     for i in range(cuda.grid(1), lines * units, cuda.gridsize(1)):
         k, j = i // units, i % units
         s = zero
+        if add:
+            s = dW[k, j] if k < features else db[j]
         for n in range(rows):
             s += x[n, k] * da[n, j] if k < features else da[n, j]
         if k < features:
@@ -270,5 +272,5 @@ _launched = {k.__name__: partial(launch, k) for k in (neurons, descend, back_pro
 _made_of_them = ("simple_rnn_forward", "simple_rnn_backward", "dense_forward", "activation_backward", "input_gradient")
 for _name in _made_of_them:
     FORMS[_name] = rebound(KERNELS[_name].function, **_launched)
-FORMS["weight_gradient"] = lambda x, da, dW, db, tall, room: launch(products_of_columns, x, da, dW, db)
+FORMS["weight_gradient"] = lambda x, da, add, dW, db, tall, room: launch(products_of_columns, x, da, add, dW, db)
 FORMS["pack"], FORMS["pack_transposed"] = partial(launch, pack), partial(launch, pack_transposed)
