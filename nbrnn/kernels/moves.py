@@ -6,18 +6,24 @@ H units, K the last steps.
 """
 
 from .abi import BATCH, POSITION, kernel
+from .lanes import load, store, width
 
 
 @kernel("source[E] order[N]:i8 control[C]:i8 per_sample:int per_step:int per_feature:int -> x[T,B,D]")
 def gather(source, order, control, per_sample, per_step, per_feature, x):
     """Fetch the shard's samples, in the epoch's order; the strides are those of the user's array, in elements."""
-    T, B, D = x.shape
+    (T, B, D), w = x.shape, width(x)
     for i in range(B):
         start = order[control[POSITION] + i] * per_sample
         for t in range(T):
             step, into = start + t * per_step, x[t, i]
-            for d in range(D):
-                into[d] = source[step + d * per_feature]
+            if per_feature == 1 and D > 1:
+                for d in range(0, D, w):
+                    n = min(w, D - d)
+                    store(into, d, n, load(source, step + d, n))
+            else:
+                for d in range(D):
+                    into[d] = source[step + d * per_feature]
 
 
 @kernel("y[T,B,D] order[N]:i8 control[C]:i8 -> output[M,T,D]")
