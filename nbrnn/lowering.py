@@ -88,17 +88,19 @@ def example_feeds(model: Stack, samples: int, steps: int | None = None) -> tuple
     return Feed.contiguous(samples, shapes[0]), Feed.contiguous(samples, shapes[1])
 
 
-def parameter_layout(model: Stack) -> Layout:
+def parameter_layout(model: Stack, gradients: bool = True) -> Layout:
     """Place every weight in the block of parameters, and its gradient at the same offset of the block of gradients."""
     layout = Layout(model.dtype.itemsize)
+    blocks = {"params": "all parameters"} | ({"grads": "all gradients"} if gradients else {})
     for layer, shape in zip(model.layers, model.input_shapes, strict=True):
         for weight in layer.weights(shape):
-            layout.add(f"{layer.name}/{weight.name}", weight.shape, "params")
-            layout.add(gradient(f"{layer.name}/{weight.name}"), weight.shape, "grads")
+            name = f"{layer.name}/{weight.name}"
+            for block in blocks:
+                layout.add(name if block == "params" else gradient(name), weight.shape, block)
     size = -(-layout.sizes.get("params", 0) // LANES) * LANES  # whole vectors
-    layout.sizes |= {"params": size, "grads": size}
-    layout.buffers["all parameters"] = Buffer("all parameters", "params", 0, (size,))
-    layout.buffers["all gradients"] = Buffer("all gradients", "grads", 0, (size,))
+    for block, whole in blocks.items():
+        layout.sizes[block] = size
+        layout.buffers[whole] = Buffer(whole, block, 0, (size,))
     return layout
 
 
@@ -123,7 +125,8 @@ def shard_program(
     prepare: Program | None = None,
 ) -> Program:
     """Lower a model for a shard of so many samples of a batch; what all shards share goes to `prepare`."""
-    p = Program(model.dtype, samples, parameter_layout(model), f"{model.name}: {mode}", batch, options, prepare)
+    layout = parameter_layout(model, gradients=mode == TRAIN)
+    p = Program(model.dtype, samples, layout, f"{model.name}: {mode}", batch, options, prepare)
     p.taped = mode == TRAIN or options.tape
     control = p.buffer("control", CONTROL_WORDS, block="control")
     order = p.buffer("order", x.samples, block="order")

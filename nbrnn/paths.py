@@ -29,6 +29,12 @@ def tile(dtype: np.dtype | str) -> str:
     return f"tile of {ROWS} rows x {VECTORS} vectors x {VECTOR_BYTES // dtype.itemsize} lanes"
 
 
+def registers() -> dict[str, str]:
+    """Return the vectors' width and each real dtype's tile, in words."""
+    tiles = {dtype: tile(dtype) for dtype in ("float32", "float64")}
+    return {"vectors": f"{VECTOR_BYTES} bytes ({8 * VECTOR_BYTES} bits)", **tiles}
+
+
 def paths(call: Call, dtype: np.dtype) -> list[str]:
     """Return the ways in which a call makes its products, in their order; none if it makes none.
 

@@ -39,6 +39,7 @@ BLOCKS = {
     "y": ("model", FOREIGN),
     "output": ("model", FOREIGN),
 }
+AS_THEY_STAND = ("order", "x", "y")  # arrays of one buffer, which end where they end
 BLOCK_NUMBERS = {name: number for number, name in enumerate(BLOCKS)}
 
 
@@ -145,7 +146,8 @@ class Layout:
         # Small weights share a line: an optimizer then has fewer lines to go over.
         step = line if size >= line or block not in ("params", "grads") else 1
         buffer = Buffer(name, block, -(-end // step) * step, tuple(shape))
-        self.sizes[block] = buffer.offset + (size if step == 1 else -(-size // line) * line)
+        exact = step == 1 or block in AS_THEY_STAND
+        self.sizes[block] = buffer.offset + (size if exact else -(-size // line) * line)
         self.buffers[name] = buffer
         return buffer
 

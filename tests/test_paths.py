@@ -1,6 +1,7 @@
 """Paths: what is said of every kernel call is what the kernel does, and the program and the summary show it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from nbrnn.kernels import KERNELS, gemm
 from nbrnn.kernels.tile import ROWS, VECTOR_BYTES
 from nbrnn.paths import BLOCKED, FUSED, LOOPS, PACKED, RULES, TILES, VECTORS, paths, tile
 from nbrnn.program import aligned
+from nbrnn.targets import cpu
 
 FORWARD = {"simple_rnn_forward", "lstm_forward", "gru_after_forward", "gru_before_forward", "dense_forward"}
 BACKWARD = {"simple_rnn_backward", "lstm_backward", "gru_after_backward", "gru_before_backward", "input_gradient"}
@@ -157,3 +159,46 @@ def test_the_summary_of_a_model_that_is_not_compiled_lists_a_prediction():
         model.summary(print_fn=lines.append, kernels=True, batch_size=0, steps=3)
     with pytest.raises(ValueError, match="kernels must be True or False, not 'yes'"):
         model.summary(print_fn=lines.append, kernels="yes")
+
+
+# ---------------------------------------------------------------- nbrnn info
+
+
+def info(text):
+    return dict(re.split(r"\s{2,}", line, maxsplit=1) for line in text.splitlines())
+
+
+def test_info_names_threads_layer_vectors_and_tiles_and_compiles_nothing(run_python, tmp_path):
+    code = "from nbrnn.cli import main; main(['info'])"
+    shown = info(run_python(code, NBRNN_CACHE_DIR=tmp_path, NUMBA_NUM_THREADS=2, NBRNN_NUM_THREADS=1))
+    assert shown["threads"].startswith("1 of 2; ") and "NBRNN_NUM_THREADS" in shown["threads"]
+    assert shown["threads"].endswith("nbrnn.set_num_threads")
+    assert shown["vectors"] == f"{VECTOR_BYTES} bytes ({8 * VECTOR_BYTES} bits)"
+    assert (shown["float32"], shown["float64"]) == (tile("float32"), tile("float64"))
+    assert re.fullmatch("(omp|tbb|workqueue), when threads are first needed", shown["threading layer"])
+    assert Path(shown["cache folder"]).parent == tmp_path and not list(tmp_path.rglob("*.nb*"))
+
+
+@pytest.mark.skipif(not cpu.JIT, reason="without the JIT no threads are started")
+def test_the_threading_layer_that_is_named_is_the_one_that_runs(run_python):
+    code = """
+import numpy as np, nbrnn
+from nbrnn.targets import cpu
+print(cpu.threading_layer())
+model = nbrnn.Sequential([nbrnn.LSTM(65), nbrnn.Dense(1)], input_shape=(6, 3), seed=1)
+model.compile("adam", "mse")
+model.fit(np.zeros((64, 6, 3)), np.zeros(64), batch_size=64, verbose=0)
+print(cpu.threading_layer())
+"""
+    for chosen in ({}, {"NUMBA_THREADING_LAYER": "workqueue"}):
+        before, after = run_python(code, NUMBA_NUM_THREADS=2, NBRNN_NUM_THREADS=2, **chosen).splitlines()
+        assert before.split(", ")[0] == after.split(", ")[0] and after.endswith(", in use")
+        assert not chosen or after == "workqueue, in use"
+
+
+def test_info_says_what_is_wrong_with_the_number_of_threads(environment):
+    line = [sys.executable, "-m", "nbrnn.cli", "info"]
+    variables = environment(NBRNN_NUM_THREADS="9", NUMBA_NUM_THREADS="2")
+    done = subprocess.run(line, env=variables, check=False, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("Error: NBRNN_NUM_THREADS must be a whole number from 1 to 2, ")

@@ -21,9 +21,8 @@ from numba.extending import intrinsic, overload
 from ..kernels import KERNELS, abi
 from ..kernels.abi import BATCH, EPOCH, POSITION, SEED, SHARDS, STATUS, STEP, carve
 from ..kernels.random import permute
-from ..kernels.tile import VECTOR_BYTES
 from ..memory import require
-from ..paths import tile
+from ..paths import registers
 from ..program import BLOCK_NUMBERS, BLOCKS, FOREIGN, PRIVATE, Buffer, Plan, Program, aligned, dtype_of
 from . import cache as code_cache
 
@@ -271,7 +270,7 @@ class Executor:
     @property
     def fresh(self) -> bool:
         """Whether it has not run yet, so that the system has not given it all of its memory."""
-        return not self.control[:, BATCH].any()
+        return not self.control.any()
 
     def view(self, buffer: Buffer, shard: int = 0) -> np.ndarray:
         """Return a buffer of a shard as an array: what the last run left there."""
@@ -354,8 +353,7 @@ def describe() -> dict[str, str]:
         "nbrnn.set_num_threads",
         "one thread for": f"batches below 32 samples or {THREADS_FROM:,} FLOPs",
         "threading layer": threading_layer(),
-        "vectors": f"{VECTOR_BYTES} bytes ({8 * VECTOR_BYTES} bits)",
-        **{dtype: tile(dtype) for dtype in ("float32", "float64")},
+        **registers(),
         "JIT": "on" if JIT else "off (NUMBA_DISABLE_JIT=1)",
         "cache folder": str(folder) if folder else "none can be written",
     }
