@@ -276,7 +276,7 @@ def test_packed_weights_give_the_same_bits_with_one_and_two_threads(run_python, 
 def test_a_number_of_threads_that_cannot_be_is_refused_by_the_name_of_its_variable(run_python, text):
     code = "import nbrnn\ntry: nbrnn.get_num_threads()\nexcept ValueError as error: print(error)"
     said = run_python(code, NBRNN_NUM_THREADS=text, NUMBA_NUM_THREADS=2)
-    assert said.startswith("NBRNN_NUM_THREADS must be a whole number from 1 to 2, ")
+    assert said.startswith("NBRNN_NUM_THREADS must be from 1 to 2, a whole number; ")
     assert said.endswith(f"not {text}.\n" if text.isdecimal() else f"not {text!r}.\n") and said.count("\n") == 1
 
 

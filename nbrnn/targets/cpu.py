@@ -174,7 +174,7 @@ def _checked_threads(name: str, count: object) -> int:
     most = config.NUMBA_NUM_THREADS
     if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 1 <= count <= most:
         raise ValueError(
-            f"{name} must be a whole number from 1 to {most}, as many as Numba may start here (its default is the "
+            f"{name} must be from 1 to {most}, a whole number; Numba may start no more here (its default is the "
             f"processor's cores, NUMBA_NUM_THREADS changes it), not {count!r}."
         )
     return int(count)
