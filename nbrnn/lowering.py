@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .checks import whole_number
 from .kernels.abi import CONTROL_WORDS
 from .kernels.optimizers import LANES
 from .layers import gradient
@@ -70,17 +71,36 @@ class Feed:
         return x[0] if self.vector else x
 
 
-def parameter_layout(model: Stack) -> Layout:
+def example_feeds(model: Stack, samples: int, steps: int | None = None) -> tuple[Feed, Feed]:
+    """Describe C-contiguous inputs and targets of a built model.
+
+    Raises
+    ------
+    ValueError
+        If the model's input shape leaves the time steps open and `steps` is no whole number.
+    """
+    shapes = []
+    for shape in (model.input_shape, model.output_shape):
+        assert shape is not None
+        if len(shape) == 2:
+            shape = (shape[0] or whole_number("steps", steps), shape[1])
+        shapes.append(tuple(int(n or 0) for n in shape))
+    return Feed.contiguous(samples, shapes[0]), Feed.contiguous(samples, shapes[1])
+
+
+def parameter_layout(model: Stack, gradients: bool = True) -> Layout:
     """Place every weight in the block of parameters, and its gradient at the same offset of the block of gradients."""
     layout = Layout(model.dtype.itemsize)
+    blocks = {"params": "all parameters"} | ({"grads": "all gradients"} if gradients else {})
     for layer, shape in zip(model.layers, model.input_shapes, strict=True):
         for weight in layer.weights(shape):
-            layout.add(f"{layer.name}/{weight.name}", weight.shape, "params")
-            layout.add(gradient(f"{layer.name}/{weight.name}"), weight.shape, "grads")
+            name = f"{layer.name}/{weight.name}"
+            for block in blocks:
+                layout.add(name if block == "params" else gradient(name), weight.shape, block)
     size = -(-layout.sizes.get("params", 0) // LANES) * LANES  # whole vectors
-    layout.sizes |= {"params": size, "grads": size}
-    layout.buffers["all parameters"] = Buffer("all parameters", "params", 0, (size,))
-    layout.buffers["all gradients"] = Buffer("all gradients", "grads", 0, (size,))
+    for block, whole in blocks.items():
+        layout.sizes[block] = size
+        layout.buffers[whole] = Buffer(whole, block, 0, (size,))
     return layout
 
 
@@ -105,7 +125,8 @@ def shard_program(
     prepare: Program | None = None,
 ) -> Program:
     """Lower a model for a shard of so many samples of a batch; what all shards share goes to `prepare`."""
-    p = Program(model.dtype, samples, model.layout, f"{model.name}: {mode}", batch, options, prepare)
+    layout = parameter_layout(model, gradients=mode == TRAIN)
+    p = Program(model.dtype, samples, layout, f"{model.name}: {mode}", batch, options, prepare)
     p.taped = mode == TRAIN or options.tape
     control = p.buffer("control", CONTROL_WORDS, block="control")
     order = p.buffer("order", x.samples, block="order")
@@ -114,10 +135,11 @@ def shard_program(
     value = x.lower(p, "x", "x")
     backwards = []
     for layer in model.layers:
-        p.aliases[f"into {layer.name}"] = value
+        p.aliases[f"into {layer.name}"], p.layer = value, str(layer.name)
         value, backward = layer.lower(p, value)
         p.aliases[f"out of {layer.name}"] = value
         backwards.append(backward)
+    p.layer = ""
     if mode == PREDICT:
         steps = value.shape[0] if len(value.shape) == 3 else 1
         output = p.buffer("output", x.samples, steps, value.shape[-1], block="output")
@@ -135,7 +157,8 @@ def shard_program(
         flow: Buffer | None = dy
         for k in range(len(model.layers) - 1, -1, -1):
             assert flow is not None
-            p.aliases[f"back to {model.layers[k].name}"] = flow
+            p.layer = str(model.layers[k].name)
+            p.aliases[f"back to {p.layer}"] = flow
             trained = any(layer.weights(model.input_shapes[j]) for j, layer in enumerate(model.layers[:k]))
             below = trained or options.input_gradient
             flow = backwards[k](flow, below)
@@ -158,7 +181,8 @@ def project_states(p: Program, slot: int, train: bool) -> None:
 
 def update_program(model: Sequential, optimizer: Optimizer, shards: int) -> Program:
     """Lower the optimizer's step, which runs once a batch after all shards."""
-    p = Program(model.dtype, 0, model.layout, f"{model.name}: step of {type(optimizer).__name__}")
+    layout = add_optimizer(parameter_layout(model), optimizer)
+    p = Program(model.dtype, 0, layout, f"{model.name}: step of {type(optimizer).__name__}")
     p.buffer("control", CONTROL_WORDS, block="control")
     size = p.layout.sizes["grads"]
     p.layout.buffers["gradients of all shards"] = Buffer("gradients of all shards", "grads", 0, (shards, size))
@@ -185,4 +209,7 @@ def make_plan(
         prepare = programs[n].prepare
     if mode == TRAIN and model.optimizer is not None:
         update = update_program(model, model.optimizer, -(-batch // shard))
-    return Plan(programs, update, prepare, x.samples, batch, shard)
+    plan = Plan(programs, update, prepare, x.samples, batch, shard)
+    for program in programs.values():
+        program.memory, program.every_batch = plan.memory, update is not None
+    return plan

@@ -11,13 +11,15 @@ import numpy as np
 
 from . import losses, optimizers
 from .arrays import flat_view
-from .checks import one_of, real_number, whole_number
+from .checks import real_number, whole_number
 from .layers import Layer, Shape, known
 from .losses import Loss
-from .lowering import EVALUATE, PREDICT, TRAIN, Feed, add_optimizer, make_plan, parameter_layout, shard_program
+from .lowering import EVALUATE, PREDICT, TRAIN, Feed, add_optimizer, make_plan, parameter_layout
+from .memory import require
 from .optimizers import Optimizer
 from .program import Options, Program, aligned
 from .states import Stateful
+from .summary import plan_of
 from .targets import cpu
 from .training import History, run_once, train
 
@@ -176,7 +178,8 @@ class Sequential(Stateful):
         Raises
         ------
         ValueError
-            If an argument or an array does not fit; the sentence says which and how.
+            If an argument or an array does not fit, or the memory that is left (`memory` tells what a fit needs); the
+            sentence says which and how.
         DivergedError
             If the loss, a gradient or a step is not finite; the last finite weights are kept.
         KeyboardInterrupt
@@ -212,6 +215,9 @@ class Sequential(Stateful):
         cpu.announce = before or (print if verbose else None)
         try:
             executor = self._executor(TRAIN, x, y, batch_size)
+            if held is not None:  # what the validation needs is refused now, not after an epoch
+                other = self._executor(EVALUATE, *held, batch_size if self.stateful else PREDICT_BATCH)
+                require(*(each.plan for each in (executor, other) if each.fresh))
             executor.order[:] = np.arange(len(x))
             return train(self, executor, epochs, shuffle=bool(shuffle), verbose=verbose, validate=validate)
         finally:
@@ -311,7 +317,7 @@ class Sequential(Stateful):
     # ------------------------------------------------------------------ programs
 
     def program(self, batch_size: int = 1, mode: str = TRAIN, steps: int | None = None) -> Program:
-        """Return the program of one shard of a batch; print it to read it.
+        """Return the program of a batch's first shard; print it to read it.
 
         Parameters
         ----------
@@ -321,20 +327,9 @@ class Sequential(Stateful):
         steps : int, optional
             Time steps, where the model's input shape leaves them open.
         """
-        self._built()
-        one_of("mode", mode, (PREDICT, EVALUATE, TRAIN))
-        if mode != PREDICT and self.loss is None:
-            raise ValueError(f"the program for mode {mode!r} needs a loss: call compile() first.")
-        shapes = []
-        for shape in (self.input_shape, self.output_shape):
-            assert shape is not None
-            if len(shape) == 2:
-                shape = (shape[0] or whole_number("steps", steps), shape[1])
-            shapes.append(tuple(int(n or 0) for n in shape))
         batch = whole_number("batch_size", batch_size)
-        x, y = (Feed.contiguous(batch, shape) for shape in shapes)
-        options = Options(kept=mode == PREDICT and bool(self._units("return_state")))
-        return shard_program(self, mode, batch, x, None if mode == PREDICT else y, batch, options)
+        plan = plan_of(self, mode, batch, batch, steps)
+        return plan.programs[plan.shard]
 
     def _executor(
         self,

@@ -14,9 +14,10 @@ import numpy as np
 
 from .kernels import KERNELS
 from .kernels.abi import Argument, dimension
+from .listing import program_text
+from .memory import Memory, NotEnoughMemoryError, in_words
 
 ALIGNMENT = 64  # bytes: one cache line, and one AVX-512 register
-ITEMSIZE = {"f8": 8, "i8": 8}
 
 # Whose a block is: shared by all shards of a batch, private to each, or the caller's own array.
 SHARED, PRIVATE, FOREIGN = "shared", "private", "foreign"
@@ -38,7 +39,14 @@ BLOCKS = {
     "y": ("model", FOREIGN),
     "output": ("model", FOREIGN),
 }
+AS_THEY_STAND = ("order", "x", "y")  # arrays of one buffer, which end where they end
 BLOCK_NUMBERS = {name: number for number, name in enumerate(BLOCKS)}
+
+
+def dtype_of(block: str, dtype: np.dtype) -> np.dtype:
+    """Return the dtype of a block's numbers; "f8" grows to complex128 where the model is complex."""
+    kind = BLOCKS[block][0]
+    return dtype if kind == "model" or (kind == "f8" and dtype.kind == "c") else np.dtype(kind)
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,7 @@ class Call:
     kernel: str
     arguments: dict[str, Buffer | int | float | None]
     dims: dict[str, int]
+    layer: str = ""  # that added it, if any did
 
     @property
     def flops(self) -> int:
@@ -137,7 +146,8 @@ class Layout:
         # Small weights share a line: an optimizer then has fewer lines to go over.
         step = line if size >= line or block not in ("params", "grads") else 1
         buffer = Buffer(name, block, -(-end // step) * step, tuple(shape))
-        self.sizes[block] = buffer.offset + (size if step == 1 else -(-size // line) * line)
+        exact = step == 1 or block in AS_THEY_STAND
+        self.sizes[block] = buffer.offset + (size if exact else -(-size // line) * line)
         self.buffers[name] = buffer
         return buffer
 
@@ -188,6 +198,9 @@ class Program:
         self.dtype, self.samples, self.title = np.dtype(dtype), samples, title
         self.batch, self.options = samples if batch is None else batch, options
         self.taped = True  # whether what a backward pass needs is kept
+        self.layer = ""  # that is adding calls
+        self.memory: Memory | None = None  # what a whole batch needs, where a plan knows it
+        self.every_batch = False  # whether `prepare` runs before each batch
         self.aliases: dict[str, Buffer] = {}  # second names
         self.last: dict[str, Buffer] = {}  # the recurrent layers' last states, by name
         self.from_last: dict[str, Buffer] = {}  # and what reaches their gradients from the loss itself
@@ -208,6 +221,7 @@ class Program:
             self.prepare = Program(self.dtype, 0, Layout(self.layout.itemsize), f"{self.title}, before a batch")
         new = name not in self.prepare.layout.buffers
         made = self.prepare.buffer(name, *shape, block="packed") if new else self.prepare[name]
+        self.prepare.layer = self.layer
         self.layout.buffers[name] = made
         self.layout.sizes["packed"] = self.prepare.layout.sizes["packed"]
         return made, new
@@ -237,7 +251,7 @@ class Program:
                 self._check(kernel, argument, value, dims)
             elif value is not None or not argument.optional:
                 raise ValueError(f"kernel {kernel} needs a buffer for {argument.name}, not {value!r}.")
-        self.calls.append(Call(kernel, arguments, dims))
+        self.calls.append(Call(kernel, arguments, dims, self.layer))
 
     @staticmethod
     def _check(kernel: str, argument: Argument, buffer: Buffer, dims: dict[str, int]) -> None:
@@ -257,50 +271,37 @@ class Program:
     @property
     def nbytes(self) -> dict[str, int]:
         """Bytes of each block, for one shard."""
-        return {
-            block: size * ITEMSIZE.get(BLOCKS[block][0], self.dtype.itemsize)
-            for block, size in self.layout.sizes.items()
-        }
+        return {block: size * dtype_of(block, self.dtype).itemsize for block, size in self.layout.sizes.items()}
 
-    def _bytes(self, buffers: Iterator[Buffer]) -> int:
-        return sum(b.size * ITEMSIZE.get(b.kind, self.dtype.itemsize) for b in buffers)
+    def bytes_of(self, buffer: Buffer) -> int:
+        """Return the bytes of a buffer."""
+        return buffer.size * dtype_of(buffer.block, self.dtype).itemsize
 
     def __str__(self) -> str:
-        lines = [f"{self.title}, {self.dtype.name}" + (f", {self.samples} samples" if self.samples > 1 else "")]
-        number, indent = max(2, len(str(len(self.calls)))), " " * 4
-        lines.append(f"{'#':>{number}}  {'call':<52}{'FLOPs':>12}{'bytes':>12}")
-        total = 0
-        calls = [*(self.prepare.calls if self.prepare else []), *self.calls]
-        for k, call in enumerate(calls):
-            reads, writes = list(call.buffers(False)), list(call.buffers(True))
-            moved = self._bytes(iter(reads)) + self._bytes(iter(writes))
-            total += call.flops
-            lines.append(f"{k:>{number}}  {call.kernel:<52}{call.flops:>12,}{moved:>12,}")
-            for label, buffers in (("reads ", reads), ("writes", writes)):
-                lines += _wrapped(f"{indent}{label}", [str(b) for b in buffers], 78)
-        lines.append(f"{'':>{number}}  {'total':<52}{total:>12,}")
-        lines += _wrapped("blocks:", [f"{name} {size:,} bytes," for name, size in self.nbytes.items()], 79)
-        return "\n".join(lines).rstrip(",")
-
-
-def _wrapped(head: str, words: list[str], width: int) -> list[str]:
-    """Break words into lines that all begin in one column."""
-    lines, line = [], head
-    for word in words:
-        if len(line) + 1 + len(word) > width and line.strip() and line != head:
-            lines.append(line)
-            line = " " * len(head)
-        line += " " + word
-    return [*lines, line] if words else []
+        return program_text(self)
 
 
 def aligned(shape: int | tuple[int, ...], dtype: np.dtype | type | str) -> np.ndarray:
-    """Return zeros that begin at a cache line."""
+    """Return zeros that begin at a cache line.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        If the system does not give so much memory.
+    """
     dtype = np.dtype(dtype)
     size = math.prod(shape) if isinstance(shape, tuple) else shape
-    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    nbytes = size * dtype.itemsize
+    try:
+        raw = np.zeros(nbytes + ALIGNMENT, np.uint8)
+    except (MemoryError, ValueError) as error:  # ValueError: more than addresses can count
+        raise NotEnoughMemoryError(
+            f"{in_words(nbytes)} of memory could not be had, for an array of shape {shape} in {dtype.name}: make "
+            "batch_size, the time steps or the layers' units smaller.",
+            nbytes,
+        ) from error
     start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size * dtype.itemsize].view(dtype).reshape(shape)
+    return raw[start : start + nbytes].view(dtype).reshape(shape)
 
 
 def aligned_copy(array: np.ndarray) -> np.ndarray:
@@ -339,6 +340,20 @@ class Plan:
             for block, size in program.layout.sizes.items():
                 sizes[block] = max(size, sizes.get(block, 0))
         return sizes
+
+    @property
+    def nbytes(self) -> dict[str, tuple[int, int]]:
+        """Bytes of each block while a batch runs, and how many there are of it: one a shard if it is private."""
+        dtype = next(iter(self.programs.values())).dtype
+        return {
+            block: (size * dtype_of(block, dtype).itemsize, self.shards if BLOCKS[block][1] == PRIVATE else 1)
+            for block, size in self.sizes.items()
+        }
+
+    @property
+    def memory(self) -> Memory:
+        """What a run of this plan holds in memory."""
+        return Memory.of(self)
 
 
 def shard_size(batch: int) -> int:

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 from .arrays import native
-from .checks import one_of, whole_number
+from .checks import flag, one_of, whole_number
 from .initializers import initialize
 from .layers import Flatten, Layer, Shape, Weight, assign, checked_shape
 from .losses import Loss
-from .lowering import parameter_layout
+from .lowering import TRAIN, parameter_layout
+from .memory import Memory
+from .optimizers import Optimizer
 from .program import Layout, aligned, aligned_copy
 from .recurrent import Recurrent
+from .summary import kernel_lines, plan_of, summary_lines
 from .targets import cpu
 
 
@@ -23,6 +26,7 @@ class Stack:
 
     compiled = False
     loss: Loss | None = None
+    optimizer: Optimizer | None = None
 
     def __init__(
         self,
@@ -164,26 +168,66 @@ class Stack:
         self._built()
         assign([pair for layer in self.layers for pair in layer._named()], weights, "the model")
 
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+    def summary(
+        self,
+        print_fn: Callable[[str], Any] = print,
+        kernels: bool = False,
+        batch_size: int = 32,
+        steps: int | None = None,
+    ) -> None:
         """Print the layers with their output shapes and numbers of parameters, as Keras does.
 
         Parameters
         ----------
         print_fn : callable, default print
             Called with each line.
+        kernels : bool, default False
+            Whether every layer's kernels follow, of a training step or, where there is no optimizer, of a prediction,
+            with the code path that each takes.
+        batch_size : int, default 32
+            Samples of that step.
+        steps : int, optional
+            Its time steps, where the model's input shape leaves them open.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the model does not know its input shape yet.
         """
         self._built()
-        line = "_" * 65
-        print_fn(f'Model: "{self.name}"')
-        print_fn(line)
-        print_fn(f" {'Layer (type)':<28}{'Output Shape':<24}{'Param #'}")
-        print_fn("=" * 65)
-        for layer, shape in zip(self.layers, [*self.input_shapes[1:], self.output_shape], strict=True):
-            text = f"{layer.name} ({type(layer).__name__})"
-            print_fn(f" {text:<28}{(None, *shape)!s:<24}{layer.count_params()}")
-        print_fn("=" * 65)
-        count = self.count_params()
-        print_fn(f"Total params: {count} ({count * self.dtype.itemsize} bytes, {self.dtype.name})")
+        for line in summary_lines(self):
+            print_fn(line)
+        if flag("kernels", kernels):
+            for line in kernel_lines(self, batch_size, steps):
+                print_fn(line)
+
+    def memory(
+        self, batch_size: int = 32, samples: int | None = None, steps: int | None = None, mode: str = TRAIN
+    ) -> Memory:
+        """Return how many bytes a run holds in memory, and what for; print it for a table.
+
+        Parameters
+        ----------
+        batch_size : int, default 32
+            Samples of a batch.
+        samples : int, optional
+            Of the whole run, whose inputs, targets and outputs count; one batch if it is not given.
+        steps : int, optional
+            Time steps, where the model's input shape leaves them open.
+        mode : {"train", "evaluate", "predict"}
+
+        Returns
+        -------
+        Memory
+            `total` is the sum of its `parts`; a part is read by its name, `model.memory()["work"]`.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the model lacks what the mode needs.
+        """
+        batch = whole_number("batch_size", batch_size)
+        return plan_of(self, mode, batch, whole_number("samples", batch if samples is None else samples), steps).memory
 
     def _samples(self, x: Any, name: str = "x") -> np.ndarray:
         """Return the inputs as an array that the kernels can read; build the model if this is the first one."""

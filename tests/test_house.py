@@ -15,10 +15,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the cellar to the roof; a module imports only what stands on its own rung or below.
 LADDER = [
     {"kernels", "checks"},
-    {"program", "arrays", "initializers", "progress", "series"},
+    {"program", "listing", "memory", "paths", "arrays", "initializers", "progress", "series"},
     {"targets", "losses", "optimizers"},
     {"layers", "recurrent", "gated"},
-    {"lowering", "stack", "states"},
+    {"lowering", "summary", "stack", "states"},
     {"model", "training", "saving"},
     set(),  # whatever is not named here: gradcheck, data, datasets, forecasting, plots ...
     {"cli", "__main__", "__init__"},

@@ -249,6 +249,37 @@ def test_the_same_bits_in_one_process_for_any_number_of_threads(dtype):
     assert len(found) == 1
 
 
+PACKED = """
+import hashlib, sys, numpy as np, nbrnn
+nbrnn.set_num_threads(int(sys.argv[1]))
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(150, 6, 3)), rng.normal(size=(150, 1))
+for name, options in (("LSTM", {}), ("GRU", {}), ("GRU", {"reset_after": False})):
+    layers = [getattr(nbrnn, name)(65, **options), nbrnn.Dense(1)]
+    model = nbrnn.Sequential(layers, input_shape=(6, 3), seed=1, dtype=sys.argv[2])
+    model.compile("adam", "mse")
+    losses = model.fit(x, y, batch_size=64, epochs=2, verbose=0).history["loss"]
+    (executor,) = model._executors.values()
+    assert executor.worth_threads and executor.plan.prepare is not None and nbrnn.get_num_threads() == int(sys.argv[1])
+    numbers = [*model.get_weights(), np.array(losses)]
+    print(name, hashlib.sha256(b"".join(n.tobytes() for n in numbers)).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_packed_weights_give_the_same_bits_with_one_and_two_threads(run_python, dtype):
+    found = [run_python(PACKED, threads, dtype, NUMBA_NUM_THREADS=2) for threads in (1, 2, 2)]
+    assert len(set(found)) == 1 and len(set(found[0].splitlines())) == 3
+
+
+@pytest.mark.parametrize("text", ["0", "3", "two", "1.5", "-1"])
+def test_a_number_of_threads_that_cannot_be_is_refused_by_the_name_of_its_variable(run_python, text):
+    code = "import nbrnn\ntry: nbrnn.get_num_threads()\nexcept ValueError as error: print(error)"
+    said = run_python(code, NBRNN_NUM_THREADS=text, NUMBA_NUM_THREADS=2)
+    assert said.startswith("NBRNN_NUM_THREADS must be from 1 to 2, a whole number; ")
+    assert said.endswith(f"not {text}.\n" if text.isdecimal() else f"not {text!r}.\n") and said.count("\n") == 1
+
+
 # ---------------------------------------------------------------- divergence
 
 

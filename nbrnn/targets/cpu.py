@@ -21,7 +21,9 @@ from numba.extending import intrinsic, overload
 from ..kernels import KERNELS, abi
 from ..kernels.abi import BATCH, EPOCH, POSITION, SEED, SHARDS, STATUS, STEP, carve
 from ..kernels.random import permute
-from ..program import BLOCK_NUMBERS, BLOCKS, FOREIGN, PRIVATE, Buffer, Plan, Program, aligned
+from ..memory import require
+from ..paths import registers
+from ..program import BLOCK_NUMBERS, BLOCKS, FOREIGN, PRIVATE, Buffer, Plan, Program, aligned, dtype_of
 from . import cache as code_cache
 
 JIT = not config.DISABLE_JIT
@@ -164,32 +166,42 @@ def set_num_threads(count: int) -> None:
         If the count is below 1 or above the threads that Numba may start (NUMBA_NUM_THREADS).
     """
     global _threads
+    _threads = _checked_threads("the number of threads", count)
+
+
+def _checked_threads(name: str, count: object) -> int:
+    """Return a number of threads that Numba may start."""
     most = config.NUMBA_NUM_THREADS
     if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 1 <= count <= most:
-        raise ValueError(f"the number of threads must be from 1 to {most} on this machine, not {count!r}.")
-    _threads = int(count)
+        raise ValueError(
+            f"{name} must be from 1 to {most}, a whole number; Numba may start no more here (its default is the "
+            f"processor's cores, NUMBA_NUM_THREADS changes it), not {count!r}."
+        )
+    return int(count)
 
 
 _threads = 0  # 0: not chosen yet
 
 
 def get_num_threads() -> int:
-    """Return the number of threads in use: the caller's choice, NBRNN_NUM_THREADS, or all that Numba may start."""
+    """Return the number of threads in use: the caller's choice, NBRNN_NUM_THREADS, or all that Numba may start.
+
+    Raises
+    ------
+    ValueError
+        If NBRNN_NUM_THREADS is no number of threads that Numba may start.
+    """
+    global _threads
     if _threads == 0:
-        text = os.environ.get("NBRNN_NUM_THREADS", "")
-        if text and not text.isdecimal():
-            raise ValueError(f"NBRNN_NUM_THREADS must be a whole number from 1 on, not {text!r}.")
-        set_num_threads(int(text) if text else config.NUMBA_NUM_THREADS)
+        text = os.environ.get("NBRNN_NUM_THREADS", "").strip()
+        chosen = int(text) if text.isdecimal() else text or config.NUMBA_NUM_THREADS
+        _threads = _checked_threads("NBRNN_NUM_THREADS", chosen)
     return _threads
 
 
 def _choose_layer() -> None:
     """Prefer OpenMP, unless the user has chosen: its empty region costs 3 us, workqueue's 90 us."""
-    if config.THREADING_LAYER == "default":
-        try:
-            importlib.import_module("numba.np.ufunc.omppool")
-        except ImportError:
-            return
+    if config.THREADING_LAYER == "default" and _has("omppool"):
         config.THREADING_LAYER = "omp"
 
 
@@ -205,6 +217,7 @@ class Executor:
     """
 
     def __init__(self, plan: Plan, arrays: dict[str, np.ndarray]) -> None:
+        require(plan)
         self.plan = plan
         arrays = dict(arrays)
         programs: list[tuple[int, Program]] = list(plan.programs.items())
@@ -254,6 +267,11 @@ class Executor:
             return self.private[name][shard:].reshape(-1)
         return self.arrays.get(name, _NOTHING)
 
+    @property
+    def fresh(self) -> bool:
+        """Whether it has not run yet, so that the system has not given it all of its memory."""
+        return not self.control.any()
+
     def view(self, buffer: Buffer, shard: int = 0) -> np.ndarray:
         """Return a buffer of a shard as an array: what the last run left there."""
         flat = self._block(buffer.block, shard)
@@ -302,23 +320,40 @@ def make_job(plan: Plan, first: int, stop: int, shuffle: bool, seed: int, epoch:
     return job
 
 
-def dtype_of(block: str, dtype: np.dtype) -> np.dtype:
-    """Return the dtype of a block's numbers; "f8" grows to complex128 where the model is complex."""
-    kind = BLOCKS[block][0]
-    return dtype if kind == "model" or (kind == "f8" and dtype.kind == "c") else np.dtype(kind)
+def threading_layer() -> str:
+    """Return the name of Numba's threading layer in use, or of the one that threads would be started with.
+
+    OpenMP is preferred; NUMBA_THREADING_LAYER chooses another. Where its name is a demand ("safe", "forksafe",
+    "threadsafe"), Numba decides when threads start.
+    """
+    try:
+        return f"{numba.threading_layer()}, in use"
+    except ValueError:  # no thread has been started
+        _choose_layer()
+    layer = str(config.THREADING_LAYER)
+    if layer == "default":  # there is no OpenMP: Numba takes the first of its own list that is installed
+        layer = next(name for name in config.THREADING_LAYER_PRIORITY if name == "workqueue" or _has(f"{name}pool"))
+    return f"{layer}, when threads are first needed"
+
+
+def _has(pool: str) -> bool:
+    """Return whether a threading layer of Numba's can be loaded."""
+    try:
+        importlib.import_module(f"numba.np.ufunc.{pool}")
+    except ImportError:
+        return False
+    return True
 
 
 def describe() -> dict[str, str]:
-    """Return what `nbrnn info` prints about this target."""
-    layer = config.THREADING_LAYER
-    try:
-        layer = numba.threading_layer()
-    except ValueError:
-        layer += " (not started yet)"
+    """Return what `nbrnn info` prints about this target; nothing is compiled for it."""
     folder = code_cache.folder()
     return {
-        "threads": f"{get_num_threads()} of {config.NUMBA_NUM_THREADS}",
-        "threading layer": layer,
+        "threads": f"{get_num_threads()} of {config.NUMBA_NUM_THREADS}; set NBRNN_NUM_THREADS, or call "
+        "nbrnn.set_num_threads",
+        "one thread for": f"batches below 32 samples or {THREADS_FROM:,} FLOPs",
+        "threading layer": threading_layer(),
+        **registers(),
         "JIT": "on" if JIT else "off (NUMBA_DISABLE_JIT=1)",
         "cache folder": str(folder) if folder else "none can be written",
     }

@@ -1,0 +1,78 @@
+"""What a model says about itself: its layers, the kernels that they call with their paths, and their memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, cast
+
+from .checks import one_of, whole_number
+from .listing import path_text, prepare_when
+from .lowering import EVALUATE, PREDICT, TRAIN, example_feeds, make_plan
+from .paths import tile
+from .program import Options, Plan
+
+if TYPE_CHECKING:
+    from .model import Sequential
+    from .program import Call, Program
+    from .stack import Stack
+
+WIDTH = 65
+
+
+def plan_of(model: Stack, mode: str, batch: int, samples: int, steps: int | None) -> Plan:
+    """Return the plan for so many samples in C-contiguous arrays.
+
+    Raises
+    ------
+    ValueError
+        If the mode is unknown or the model lacks what it needs: its input shape, a loss, the number of steps.
+    """
+    model._built()
+    one_of("mode", mode, (PREDICT, EVALUATE, TRAIN))
+    if mode != PREDICT and model.loss is None:
+        raise ValueError(f"the program for mode {mode!r} needs a loss: call compile() first.")
+    x, y = example_feeds(model, samples, steps)
+    own = cast("Sequential", model)
+    options = Options(kept=mode == PREDICT and bool(own._units("return_state")))
+    return make_plan(own, mode, x, None if mode == PREDICT else y, batch, options)
+
+
+def summary_lines(model: Stack) -> list[str]:
+    """Return the table of a model's layers."""
+    lines = [f'Model: "{model.name}"', "_" * WIDTH]
+    lines += [f" {'Layer (type)':<28}{'Output Shape':<24}{'Param #'}", "=" * WIDTH]
+    for layer, shape in zip(model.layers, [*model.input_shapes[1:], model.output_shape], strict=True):
+        text = f"{layer.name} ({type(layer).__name__})"
+        lines.append(f" {text:<28}{(None, *shape)!s:<24}{layer.count_params()}")
+    count = model.count_params()
+    return [
+        *lines,
+        "=" * WIDTH,
+        f"Total params: {count} ({count * model.dtype.itemsize} bytes, {model.dtype.name})",
+    ]
+
+
+def kernel_lines(model: Stack, batch_size: int, steps: int | None) -> list[str]:
+    """Return every layer's kernels with their paths, in the order in which a step calls them."""
+    batch, trains = whole_number("batch_size", batch_size), model.optimizer is not None
+    plan = plan_of(model, TRAIN if trains else PREDICT, batch, batch, steps)
+    program = plan.programs[plan.shard]
+    what = "training step" if trains else "prediction"
+    cut = f", {plan.shards} shards of {plan.shard}" if plan.shards > 1 else ""
+    lines = ["", f"Kernels of a {what}, batch {batch}{cut}, {program.dtype.name}", tile(program.dtype)]
+    for layer in model.layers:
+        lines.append(f" {layer.name}")
+        if program.prepare is not None:
+            before = prepare_when(program)
+            lines += _counted(program, [c for c in program.prepare.calls if c.layer == layer.name], f", {before}")
+        lines += _counted(program, [c for c in program.calls if c.layer == layer.name], "")
+    lines.append(f"Memory of a whole batch: {plan.memory.total:,} bytes")
+    return lines
+
+
+def _counted(program: Program, calls: list[Call], when: str) -> list[str]:
+    """Return a line a kernel and path, with how often it is called."""
+    counts = Counter((call.kernel, path_text(call, program)) for call in calls)
+    return [
+        f"   {kernel + (f' x {n}' if n > 1 else '') + when:<44}{path}".rstrip() for (kernel, path), n in counts.items()
+    ]
