@@ -68,10 +68,13 @@ def activation_backward(y, dy, activation, da):
 
 
 def turns(steps, like):
-    """Return what is left of all steps in an array of fewer, which take turns; None keeps them all."""
+    """Return what is left of all steps in an array of fewer, which take turns; None keeps them all.
+
+    Rows of the array may be longer.
+    """
     if like is None:
         return steps
-    left = like.astype(np.result_type(like, steps))
+    left = like[..., : steps.shape[-1]].astype(np.result_type(like, steps))
     for t, one in enumerate(steps):
         left[t % len(like)] = one
     return left
@@ -96,7 +99,7 @@ def simple_rnn_forward(x, Wx, Px, Wh, Ph, b, activation, initial, h, a):
 
 
 def simple_rnn_backward(Wh, PT, h, activation, dh, da, dh0):
-    (T, B, H), K = da.shape, len(dh)
+    (T, B), H, K = da.shape[:2], len(Wh), len(dh)
     new_da, total = zeros((T, B, H)), zeros((T, B, H))  # total: dL/dh_t from the loss and from the future
     before = zeros((B, H))
     for t in reversed(range(T)):
@@ -129,7 +132,7 @@ def dense_forward(x, W, P, b, activation, y, a):
 def weight_gradient(x, da, dW, db, tall=None, room=None):
     new_dW, new_db = zeros(x, da, dW.shape), zeros(da, dW.shape[1])
     for n in range(len(x)):
-        for o in range(da.shape[1]):
+        for o in range(dW.shape[1]):
             new_db[o] += da[n, o]
             for f in range(x.shape[1]):
                 new_dW[f, o] += x[n, f] * da[n, o]
