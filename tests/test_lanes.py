@@ -13,7 +13,8 @@ from nbrnn.kernels.abi import OPTIONS
 from nbrnn.kernels.lanes import constant, load, muladd, pick, power, real, store, width
 from nbrnn.targets import cpu
 
-pytestmark = pytest.mark.skipif(not cpu.JIT, reason="compares both forms, of which one is compiled")
+JIT = pytest.mark.skipif(not cpu.JIT, reason="plain Python has no lanes")
+WIDTHS = {"float32": lanes.WIDTH if cpu.JIT else 1, "float64": 1, "complex128": 1}
 DTYPES = ("float32", "float64", "complex128")
 SIZES = sorted({1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 2 * lanes.WIDTH + 1})
 WHERE = f"vectors of {lanes.VECTOR_BYTES} bytes"
@@ -121,7 +122,7 @@ def test_muladd_rounds_once_or_twice_and_knows_its_operands(dtype):
 
 def pieces(size, dtype):
     """Return how many numbers are taken at a time."""
-    w = lanes.WIDTH if dtype == "float32" else 1
+    w = WIDTHS[dtype]
     return [min(w, size - j) for j in range(0, size, w)]
 
 
@@ -158,7 +159,7 @@ def fill(into, to, n, s):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_n_numbers_are_read_and_written_and_none_beside_them(dtype):
-    w = lanes.WIDTH if dtype == "float32" else 1
+    w = WIDTHS[dtype]
     native_move, native_fill = compiled(move), compiled(fill)
     source = draw(dtype, 3 * w + 2, 1)
     for n in range(1, w + 1):
@@ -184,9 +185,10 @@ def test_a_width_is_that_of_a_register_of_float32_and_one_elsewhere():
     native = compiled(lambda V: width(V))
     for dtype in DTYPES:
         V = np.zeros(3, dtype)
-        assert native(V) == (lanes.VECTOR_BYTES // 4 if dtype == "float32" else 1) and width(V) == 1
+        assert native(V) == WIDTHS[dtype] and width(V) == 1
 
 
+@JIT
 def test_lanes_do_not_mix_with_float64():
     """A constant of another dtype would widen the arithmetic, or lose digits, without a sign."""
 
@@ -206,6 +208,7 @@ def test_lanes_do_not_mix_with_float64():
 OTHERS = [w for w in (16, 32, 64) if w != lanes.VECTOR_BYTES]
 
 
+@JIT
 @pytest.mark.parametrize("other", OTHERS)
 def test_lanes_of_another_width(other, environment):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "not another_width"]
