@@ -62,7 +62,9 @@ def weight_gradient(draw):
     N, F, O = draw(st.sampled_from((0, 1, 2, 3, 4, 5, 7, 8, 17)), "N"), draw(sizes, "F"), draw(sizes, "O")
     large = draw.dtype != "complex128" and draw(st.booleans(), "packed")
     if large:  # around the borders of a block
-        N, F, O = draw(st.sampled_from(((gemm.DEPTH + 1, 9, 5), (2 * gemm.DEPTH, 1, 33), (2, gemm.TALL + 9, 3))))
+        N, F, O = draw(
+            st.sampled_from(((gemm.DEPTH + 1, 9, 5), (2 * gemm.DEPTH, 1, 33), (2, gemm.TALL + 9, 3))), "blocks"
+        )
     depth, blocks = min(gemm.DEPTH, N), max(1, min(gemm.TALL, F) // gemm.ROWS)
     tall = draw.array(depth * blocks, gemm.ROWS) if large else None
     wide, _, L = panels(np.ones((1, O), draw.dtype)).shape

@@ -81,7 +81,8 @@ def test_strips_cover_every_element_once(tiles, dtype, start, transposed):
 
 
 @pytest.mark.parametrize("states", [0, 2])
-def test_packed_weights_give_what_plain_ones_give(tiles, states):
+def test_packed_weights_give_what_plain_ones_give(tiles, monkeypatch, states):
+    monkeypatch.setattr(gemm, "strip", gemm.tiled_strip)
     rng = np.random.default_rng(1)
     for M, K, N in SHAPES:
         A, B, H, W, I = (rng.normal(size=shape) for shape in ((M, K), (K, N), (M, 2), (2, N), (1, N)))
@@ -90,6 +91,7 @@ def test_packed_weights_give_what_plain_ones_give(tiles, states):
         gemm.affine(found[1], A, B, none, H, states, W, none, I)
         assert_close(found[0], I + A @ B + H[:, :states] @ W[:states], 1e-14, (M, K, N))
         assert found[0].tobytes() == found[1].tobytes()
+    assert set(tiles) == {"wide", "narrow"}
 
 
 @pytest.mark.parametrize("N", [1, 3, 8, 9, 11, 12, 25])
@@ -97,6 +99,7 @@ def test_blocks_of_a_weight_gradient_cover_it_once(tiles, monkeypatch, N):
     """Small blocks of few rows, columns and panels; what is packed stands in places that held no numbers."""
     for name, size in (("ROWS", 4), ("DEPTH", 11), ("TALL", 8), ("PANELS", 2)):
         monkeypatch.setattr(gemm, name, size)
+    monkeypatch.setattr(gemm, "strip", gemm.tiled_strip)
     rng, L = np.random.default_rng(N), 4
     for F, O in [(F, O) for F in (1, 3, 4, 5, 8, 9, 21) for O in (1, 2, 3, 4, 5, 7, 8, 9, 12, 17)]:
         x, da = rng.normal(size=(N, F)), np.concatenate([rng.normal(size=(N, O)), np.full((N, 2), np.nan)], 1)

@@ -42,6 +42,10 @@ EQUIVALENT = {
     r"gemm.py (neurons|weight_gradient): return -> pass": "what was done is done again, the other way",
     r"gemm.py tiled_strip: if count >= .* -> if count (> 2|>= 3) \* lanes:": "narrow tiles do what wide ones could",
     r"gemm.py tiled_strip: .*, M, 0\).* -> .*, M, 1\)": "wide tiles do not read how many columns are left",
+    r"gemm.py tiled_strip: for done .* -> .*count \+ 1": "a tile of no columns",
+    r"gemm.py joint_strip: if Px.size: -> if Ph.size:": "weights are packed both or not at all",
+    r"gemm.py pack_rows: for .* -> .*(depth \+ 1, 8|start \+ 9)": "no row, or a row that is packed once more",
+    r"min\(w, ([^()]*)\).* -> .*min\(w, (?!\1\))": "plain Python takes one number at a time, w = 1",
     r"gemm.py add_rows: while n \+ 4 .* -> while n \+ (4 <|5 <=) rows": "the loop below adds what is left",
 }
 
