@@ -46,6 +46,9 @@ EQUIVALENT = {
     r"gemm.py joint_strip: if Px.size: -> if Ph.size:": "weights are packed both or not at all",
     r"gemm.py pack_rows: for .* -> .*(depth \+ 1, 8|start \+ 9)": "no row, or a row that is packed once more",
     r"min\(w, ([^()]*)\).* -> .*min\(w, (?!\1\))": "plain Python takes one number at a time, w = 1",
+    r"gemm.py tiled_gradient: for (f|n) .* -> .*(F|N) \+ 1": "a block of no rows",
+    r"gemm.py tiled_gradient: for f .* -> .*TALL - 1": "a row of dW is made twice",
+    r"gemm.py tiled_gradient: .* n > 0 -> .* n > 1": "blocks are longer than one row",
     r"gemm.py add_rows: while n \+ 4 .* -> while n \+ (4 <|5 <=) rows": "the loop below adds what is left",
 }
 
