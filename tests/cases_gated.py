@@ -28,6 +28,11 @@ def packed(draw, *named):
     return {name: panels(W, gates) if there else None for name, W, gates in named}
 
 
+def longer(draw, columns):
+    """Draw the length of rows of so many columns that count."""
+    return columns + draw(st.sampled_from((0, 0, 1, 16)), "more")
+
+
 def kept(draw, T):
     """Draw how many steps and states are kept: all of them, or one and two."""
     return (T, T + 1) if draw(st.booleans(), "taped") else (1, 2)
@@ -44,26 +49,29 @@ def lstm_forward(draw):
     K, U = kept(draw, T)
     return dict(
         x=draw.array(T, B, D), **both(draw, D, H, 4),
-        b=draw.maybe(4 * H), activation=draw.code(), gate=gate_code(draw), initial=draw(st.integers(0, 1)),
-        h=draw.array(T + 1, B, H), c=draw.array(U, B, H), g=draw.array(K, B, 4 * H), s=draw.array(K, B, H),
+        b=draw.maybe(4 * H), activation=draw.code(), gate=gate_code(draw), initial=draw(st.integers(0, 1), "initial"),
+        h=draw.array(T + 1, B, H), c=draw.array(U, B, H), g=draw.array(K, B, longer(draw, 4 * H)),
+        s=draw.array(K, B, H),
         a=draw.maybe(T, B, 4 * H),
     )  # fmt: skip
 
 
-def gates(draw, T, B, H, order, codes):
-    return np.concatenate([draw.activated(codes[k], T, B, H) for k in order], 2)
+def gates(draw, T, B, H, order, codes, columns):
+    """Draw gates, in rows of so many columns; what does not count is no number."""
+    parts = [draw.activated(codes[k], T, B, H) for k in order]
+    return np.concatenate([*parts, np.full((T, B, columns - H * len(order)), np.nan, draw.dtype)], 2)
 
 
 def lstm_backward(draw):
     T, B, _, H = shapes(draw)
-    Wh, gate, activation = draw.array(H, 4 * H, scale=H**-0.5), draw.code(), draw.code()
+    Wh, gate, activation = draw.array(H, 4 * H, scale=H**-0.5), draw.code("gate"), draw.code()
     return dict(
         Wh=Wh, PT=turned(draw, Wh), c=draw.array(T + 1, B, H),
-        g=gates(draw, T, B, H, (0, 0, 1, 0), (gate, activation)),
+        g=gates(draw, T, B, H, (0, 0, 1, 0), (gate, activation), longer(draw, 4 * H)),
         s=draw.activated(activation, T, B, H), activation=activation, gate=gate,
         final=draw(st.integers(0, 1), "final"), add=draw(st.integers(0, 1), "add"),
         dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), dc=draw.array(B, H),
-        da=draw.array(T, B, 4 * H), dh0=draw.maybe(B, H),
+        da=draw.array(T, B, longer(draw, 4 * H)), dh0=draw.maybe(B, H),
     )  # fmt: skip
 
 
@@ -73,18 +81,20 @@ def gru_after_forward(draw):
     return dict(
         x=draw.array(T, B, D), **both(draw, D, H, 3),
         b=draw.maybe(3 * H), c=draw.maybe(3 * H), activation=draw.code(), gate=gate_code(draw),
-        h=draw.array(U, B, H), g=draw.array(K, B, 3 * H), q=draw.array(K, B, H), a=draw.maybe(T, B, 3 * H),
+        h=draw.array(U, B, H), g=draw.array(K, B, longer(draw, 3 * H)), q=draw.array(K, B, H),
+        a=draw.maybe(T, B, 3 * H),
     )  # fmt: skip
 
 
 def gru_after_backward(draw):
     T, B, _, H = shapes(draw)
-    Wh, gate, activation = draw.array(H, 3 * H, scale=H**-0.5), draw.code(), draw.code()
+    Wh, gate, activation, E = draw.array(H, 3 * H, scale=H**-0.5), draw.code("gate"), draw.code(), longer(draw, 3 * H)
     return dict(
-        Wh=Wh, PT=turned(draw, Wh), h=draw.array(T + 1, B, H), g=gates(draw, T, B, H, (0, 0, 1), (gate, activation)),
+        Wh=Wh, PT=turned(draw, Wh), h=draw.array(T + 1, B, H),
+        g=gates(draw, T, B, H, (0, 0, 1), (gate, activation), longer(draw, 3 * H)),
         q=draw.array(T, B, H), activation=activation, gate=gate, add=draw(st.integers(0, 1), "add"),
         dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), through=draw.array(B, H),
-        da=draw.array(T, B, 3 * H), dq=draw.array(T, B, 3 * H), dh0=draw.maybe(B, H),
+        da=draw.array(T, B, E), dq=draw.array(T, B, E), dh0=draw.maybe(B, H),
     )  # fmt: skip
 
 
@@ -104,10 +114,10 @@ def gru_before_forward(draw):
 def gru_before_backward(draw):
     T, B, _, H = shapes(draw)
     Wg, Wn = draw.array(H, 2 * H, scale=H**-0.5), draw.array(H, H, scale=H**-0.5)
-    gate, activation = draw.code(), draw.code()
+    gate, activation = draw.code("gate"), draw.code()
     return dict(
         Wg=Wg, PgT=turned(draw, Wg), Wn=Wn, PnT=turned(draw, Wn), h=draw.array(T + 1, B, H),
-        g=gates(draw, T, B, H, (0, 0, 1), (gate, activation)), activation=activation, gate=gate,
+        g=gates(draw, T, B, H, (0, 0, 1), (gate, activation), 3 * H), activation=activation, gate=gate,
         dh=draw.array(draw(st.sampled_from((1, T)), "K"), B, H), through=draw.array(B, H), dm=draw.array(B, H),
         da=draw.array(T, B, 3 * H), dg=draw.array(T, B, 2 * H), dn=draw.array(T, B, H), dh0=draw.maybe(B, H),
     )  # fmt: skip

@@ -63,7 +63,7 @@ def test_the_recurrent_forms_take_and_leave_what_is_optional(full, every, dtype)
             a=wanted(T, B, H),
         ),
         "simple_rnn_backward": dict(
-            Wh=Wh, PT=panels(Wh.T) if full else None, h=np.tanh(draw(T + 1, B, H)), activation=1,
+            Wh=Wh, PT=panels(Wh.T) if full else None, h=np.tanh(draw(T + 1, B, H)), activation=1, add=0,
             dh=draw(T if every else 1, B, H), da=draw(T, B, H), dh0=wanted(B, H),
         ),
     }  # fmt: skip

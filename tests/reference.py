@@ -68,10 +68,13 @@ def activation_backward(y, dy, activation, da):
 
 
 def turns(steps, like):
-    """Return what is left of all steps in an array of fewer, which take turns; None keeps them all."""
+    """Return what is left of all steps in an array of fewer, which take turns; None keeps them all.
+
+    Rows of the array may be longer.
+    """
     if like is None:
         return steps
-    left = like.astype(np.result_type(like, steps))
+    left = like[..., : steps.shape[-1]].astype(np.result_type(like, steps))
     for t, one in enumerate(steps):
         left[t % len(like)] = one
     return left
@@ -96,7 +99,7 @@ def simple_rnn_forward(x, Wx, Px, Wh, Ph, b, activation, initial, h, a):
 
 
 def simple_rnn_backward(Wh, PT, h, activation, dh, da, dh0, add=0):
-    (T, B, H), K = h[1:].shape, len(dh)
+    (T, B), H, K = da.shape[:2], len(Wh), len(dh)
     new_da, total = zeros((T, B, H)), zeros((T, B, H))  # total: dL/dh_t from the loss and from the future
     before = dh0.copy() if add and dh0 is not None else zeros((B, H))
     for t in reversed(range(T)):

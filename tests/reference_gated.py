@@ -39,7 +39,7 @@ def lstm_backward(Wh, PT, c, g, s, activation, gate, final, add, dh, dc, da, dh0
     for t in reversed(range(T)):
         for n in range(B):
             total[t, n] += dh[t, n] if K == T else (dh[0, n] if t == T - 1 else 0.0)
-            i, f, u, o = g[t, n].reshape(4, H)
+            i, f, u, o = g[t, n, : 4 * H].reshape(4, H)
             cell[n] += total[t, n] * o * apply(slope, s[t, n], activation)
             parts = (cell[n] * u, cell[n] * c[t, n], cell[n] * i, total[t, n] * s[t, n])
             codes = (gate, gate, activation, gate)
@@ -79,13 +79,13 @@ def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
 def gru_backward(Wh, h, g, dh, codes, reset, begun=None):
     """Both forms: `reset(dn, t, k)` gives dr, what goes through r to the state before, and dq or None."""
     activation, gate = codes
-    (T, B, _), H, K = g.shape, h.shape[2], len(dh)
-    new_da, new_dq, total = zeros(g.shape), zeros(g.shape), zeros((T, B, H))
+    (T, B), H, K = g.shape[:2], h.shape[2], len(dh)
+    new_da, new_dq, total = zeros((T, B, 3 * H)), zeros((T, B, 3 * H)), zeros((T, B, H))
     before = zeros((B, H)) if begun is None else begun.copy()
     for t in reversed(range(T)):
         for k in range(B):
             total[t, k] += dh[t, k] if K == T else (dh[0, k] if t == T - 1 else 0.0)
-            z, r, n = g[t, k].reshape(3, H)
+            z, r, n = g[t, k, : 3 * H].reshape(3, H)
             dn = total[t, k] * (1.0 - z) * apply(slope, n, activation)
             dz = total[t, k] * (h[t, k] - n) * apply(slope, z, gate)
             dr, through, dqn = reset(dn, t, k)

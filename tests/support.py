@@ -14,6 +14,7 @@ from nbrnn.kernels.tile import VECTOR_BYTES
 from nbrnn.program import aligned
 from nbrnn.targets import cpu
 
+PARTLY = {"scatter", "store_state"}  # kernels that write some of an array
 GUARD = 32  # elements before and after an array that no kernel may touch
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.sampled_from((1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 33))
@@ -45,11 +46,12 @@ def panels(W, gates=1):
     return np.ascontiguousarray(full.reshape(W.shape[0], gates * count, lanes).swapaxes(0, 1))
 
 
-def call_kernel(name, dtype, arguments):
+def call_kernel(name, dtype, arguments, allot=None):
     """Run one kernel and return all of its arrays as they are afterwards.
 
     Every array stands in a block of its own between guards, where a layout may put it: at a cache line, or anywhere if
-    it is small or the user's. Guards, and arrays that are only read, must come back unchanged.
+    it is small or the user's. Guards, and arrays that are only read, must come back unchanged. What a kernel only
+    writes holds no numbers before. Blocks made by `allot` (of a size and a dtype) hold an array and nothing else.
     """
     kinds = {"model": dtype, "f8": "complex128" if dtype == "complex128" else "float64", "i8": "int64"}
     blocks, row, places = [aligned(1, dtype)], [], {}  # the first block tells the model's dtype
@@ -61,9 +63,12 @@ def call_kernel(name, dtype, arguments):
             row += [0] * argument.words
         else:
             value = np.asarray(value)
+            if argument.written and not argument.read and argument.kind == "model" and name not in PARTLY:
+                value = np.full_like(value, np.nan)
             assert value.ndim == len(argument.dims), f"{argument.name} of {name} has {len(argument.dims)} axes"
-            start = GUARD + (5 if value.size < 16 or argument.name == "source" else 0)
-            block = aligned(start + value.size + GUARD, kinds[argument.kind])
+            kind, start = kinds[argument.kind], GUARD + (5 if value.size < 16 or argument.name == "source" else 0)
+            start = 0 if allot else start
+            block = allot(value.size, kind) if allot else aligned(start + value.size + GUARD, kind)
             block[:] = 77
             block[start : start + value.size] = value.reshape(-1)
             row += [len(blocks), start, *value.shape]

@@ -11,6 +11,9 @@ from nbrnn.kernels import activations, gemm
 # ---------------------------------------------------------------- products: the loops behind the tiles
 
 
+BLOCKED = ("tiled_gradient", "pack_rows", "pack_panels", "add_rows")
+
+
 @pytest.fixture
 def tiles(monkeypatch):
     """Let the products run as plain Python, on vectors of 2 float64; return the names of the tiles that were used."""
@@ -19,7 +22,7 @@ def tiles(monkeypatch):
     used = []
     for name, vectors in (("wide", 2), ("narrow", 1)):
         monkeypatch.setattr(gemm, name, tile(name, used, vectors))
-    for name in ("tiled_strip", "looped_strip", "panel_width", "joint_strip", "affine"):
+    for name in ("tiled_strip", "looped_strip", "panel_width", "joint_strip", "affine", *BLOCKED):
         monkeypatch.setattr(gemm, name, plain(getattr(gemm, name)))
     return used
 
@@ -42,8 +45,9 @@ def tile(name, used, vectors):
             line = c[c_at + m * c_row :][:wide]
             assert line.size == wide, "beyond the matrix"
             line[:] = i[i_at + m * i_row :][:wide] if begun else 0
+            here = a_at + m // gemm.ROWS * gemm.ROWS * a_step + m % gemm.ROWS * a_row
             for k in range(K):
-                line += a[a_at + m * a_row + k * a_k] * b[b_at + k * b_k :][:wide]
+                line += a[here + k * a_k] * b[b_at + k * b_k :][:wide]
             for k in range(S):
                 line += h[h_at + m * h_row + k] * w[w_at + k * w_k :][:wide]
 
@@ -77,7 +81,8 @@ def test_strips_cover_every_element_once(tiles, dtype, start, transposed):
 
 
 @pytest.mark.parametrize("states", [0, 2])
-def test_packed_weights_give_what_plain_ones_give(tiles, states):
+def test_packed_weights_give_what_plain_ones_give(tiles, monkeypatch, states):
+    monkeypatch.setattr(gemm, "strip", gemm.tiled_strip)
     rng = np.random.default_rng(1)
     for M, K, N in SHAPES:
         A, B, H, W, I = (rng.normal(size=shape) for shape in ((M, K), (K, N), (M, 2), (2, N), (1, N)))
@@ -86,6 +91,36 @@ def test_packed_weights_give_what_plain_ones_give(tiles, states):
         gemm.affine(found[1], A, B, none, H, states, W, none, I)
         assert_close(found[0], I + A @ B + H[:, :states] @ W[:states], 1e-14, (M, K, N))
         assert found[0].tobytes() == found[1].tobytes()
+    assert set(tiles) == {"wide", "narrow"}
+
+
+@pytest.mark.parametrize("N", [1, 3, 8, 9, 11, 12, 25])
+def test_blocks_of_a_weight_gradient_cover_it_once(tiles, monkeypatch, N):
+    """Small blocks of few rows, columns and panels; what is packed stands in places that held no numbers."""
+    for name, size in (("ROWS", 4), ("DEPTH", 11), ("TALL", 8), ("PANELS", 2)):
+        monkeypatch.setattr(gemm, name, size)
+    monkeypatch.setattr(gemm, "strip", gemm.tiled_strip)
+    rng, L = np.random.default_rng(N), 4
+    for F, O in [(F, O) for F in (1, 3, 4, 5, 8, 9, 21) for O in (1, 2, 3, 4, 5, 7, 8, 9, 12, 17)]:
+        x, da = rng.normal(size=(N, F)), np.concatenate([rng.normal(size=(N, O)), np.full((N, 2), np.nan)], 1)
+        depth, panel_count = min(11, N), min(2, -(-O // L))
+        tall, room = np.full((depth * max(1, min(8, F) // 4), 4), np.nan), np.full((depth * panel_count, L), np.nan)
+        dW, some = np.full((F, O), np.nan), np.full(O, np.nan)
+        for db in (some, some[:0]):
+            gemm.tiled_gradient(x, da, dW, db, tall, room)
+            assert_close(dW, x.T @ da[:, :O], 1e-14, (N, F, O))
+        assert_close(some, da[:, :O].sum(0), 1e-14, (N, F, O))
+    assert set(tiles) == {"wide", "narrow"}
+
+
+@pytest.mark.parametrize("rows", range(10))
+def test_sums_of_rows_begin_with_what_is_there(tiles, rows):
+    rng = np.random.default_rng(rows)
+    room, db = rng.normal(size=(12, 5)), rng.normal(size=9)
+    after = db.copy()
+    gemm.add_rows(room, rows, 3, after, 4)
+    assert_close(after[4:7], db[4:7] + room[:rows, :3].sum(0), 1e-14)
+    assert (after[:4] == db[:4]).all() and (after[7:] == db[7:]).all()
 
 
 # ---------------------------------------------------------------- activations

@@ -158,9 +158,9 @@ def test_a_letter_with_an_offset_is_checked_too(bench):
     h = bench.buffer("h", 3, 2, 4)
     shapes = {"Wh": (4, 4), "dh": (1, 2, 4), "da": (2, 2, 4)}
     arguments = {name: bench.buffer(f"rnn {name}", *shape) for name, shape in shapes.items()}
-    bench.call("simple_rnn_backward", **arguments, activation=0, h=h)
-    with pytest.raises(ValueError, match=r"wants da\[T,B,H\], but rnn da has shape \(2, 2, 4\), and T is 1 elsewhere"):
-        bench.call("simple_rnn_backward", **arguments, activation=0, h=h[:2])
+    bench.call("simple_rnn_backward", **arguments, activation=0, add=0, h=h)
+    with pytest.raises(ValueError, match=r"wants da\[T,B,E\], but rnn da has shape \(2, 2, 4\), and T is 1 elsewhere"):
+        bench.call("simple_rnn_backward", **arguments, activation=0, add=0, h=h[:2])
 
 
 def test_a_row_holds_numbers_of_blocks_offsets_and_lengths_but_no_pointer(program):

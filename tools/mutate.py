@@ -38,7 +38,7 @@ from mutants import Mutant, mutants
 ROOT = Path(__file__).resolve().parents[1]
 FILES = [
     *(f"nbrnn/kernels/{name}.py" for name in ("simple_rnn", "lstm", "gru", "dense", "gemm", "activations", "losses")),
-    *(f"nbrnn/kernels/{name}.py" for name in ("optimizers", "moves", "random", "elementary", "abi")),
+    *(f"nbrnn/kernels/{name}.py" for name in ("lanes", "optimizers", "moves", "random", "elementary", "abi")),
     *(f"nbrnn/{name}.py" for name in ("recurrent", "gated", "layers", "lowering")),
 ]
 MEMORY = 3 << 30  # bytes of address space that a mutant may take
@@ -50,6 +50,7 @@ SLOW = (
     "learns_a_sum", "batch_size_does_not_change",
 )  # fmt: skip
 FIRST = {  # where mutants of a file die soonest, by the beginning of its path
+    "nbrnn/kernels/lanes.py": ["tests/test_lanes.py"],
     "nbrnn/kernels/elementary.py": ["tests/test_elementary.py"],
     "nbrnn/kernels/random.py": ["tests/test_kernels.py", "-k", "philox or permut"],
     "nbrnn/kernels/": ["tests/test_kernels.py"],
