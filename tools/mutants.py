@@ -23,6 +23,8 @@ EQUIVALENT = {
     r"simple_rnn.py simple_rnn_forward: states = .* -> .*Wh\.shape\[1\]": "the matrix is square",
     r"gru.py gru_before_forward: T, B, H, L = .* -> .*(Wg\.shape\[0\]|Wn\.shape\[1\]), panel": "that length is H too",
     r"gru.py gru_\w+_forward: T, B, H, L = .* -> .* h\.shape\[1\]": "that length is B too",
+    r"lstm.py lstm_forward: for k in range\(x\..* -> .*\(h\.": "that length is B too",
+    r"TANH, SIGMOID, True\) -> .* TANH, SIGMOID, False\)$": "a call does what is inline else",
     r"panel_width\(W\w\) -> .*panel_width\((Wx|Wg)\)$": "matrices of one dtype",
     r"(x\[0\]|h\[1\]|g\[at - 1\]|h\[0\])\[:0\]": "any empty matrix will do",
     r"w = width\((now|dc|before|out)\) -> w = width\((now|dh|before)\)$": "arrays of one dtype",
@@ -100,9 +102,8 @@ ALIKE = [  # names that a slip may exchange
     group.split()
     for group in (
         "i f u o", "ai af an ao", "z r u", "di df dn do", "dz dr dn", "activation gate", "h c", "dh dc", "m v",
-        "b1 b2", "r1 r2",
-        "k0 k1", "c0 c1 c2 c3", "p0 p1", "Wx Wh", "Wg Wn", "b c", "before now", "x h", "old new", "before_at now_at",
-        "at t", "Px Ph", "Pg Pn",
+        "b1 b2", "r1 r2", "k0 k1", "c0 c1 c2 c3", "p0 p1", "Wx Wh", "Wg Wn", "b c", "before now", "x h", "old new",
+        "before_at now_at", "at t", "Px Ph", "Pg Pn",
     )
 ]  # fmt: skip
 UNTOUCHED = {"decorator_list", "annotation", "returns", "targets", "type_params"}  # fields; a target is no term
