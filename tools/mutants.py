@@ -23,8 +23,11 @@ EQUIVALENT = {
     r"simple_rnn.py simple_rnn_forward: states = .* -> .*Wh\.shape\[1\]": "the matrix is square",
     r"gru.py gru_before_forward: T, B, H, L = .* -> .*(Wg\.shape\[0\]|Wn\.shape\[1\]), panel": "that length is H too",
     r"gru.py gru_\w+_forward: T, B, H, L = .* -> .* h\.shape\[1\]": "that length is B too",
+    r"lstm.py lstm_forward: for k in range\(x\..* -> .*\(h\.": "that length is B too",
+    r"TANH, SIGMOID, True\) -> .* TANH, SIGMOID, False\)$": "a call does what is inline else",
     r"panel_width\(W\w\) -> .*panel_width\((Wx|Wg)\)$": "matrices of one dtype",
     r"(x\[0\]|h\[1\]|g\[at - 1\]|h\[0\])\[:0\]": "any empty matrix will do",
+    r"w = width\((now|dc|before|out)\) -> w = width\((now|dh|before)\)$": "arrays of one dtype",
     r"gru.py reverse: .* -> .*x\[-1 - t\]": "an index below zero counts from the end",
     r"losses.py huber: .* -> .*(size\.real < delta|e\.real >= 0)": "both forms meet at delta; beyond it e is not 0",
     r"clip_global_norm: .*\[(q|i) - 1\]": "every number is met once, in whatever order",
@@ -46,7 +49,10 @@ EQUIVALENT = {
     r"gemm.py joint_strip: if Px.size: -> if Ph.size:": "weights are packed both or not at all",
     r"gemm.py pack_rows: for .* -> .*(depth \+ 1, 8|start \+ 9)": "no row, or a row that is packed once more",
     r"min\(w, ([^()]*)\).* -> .*min\(w, (?!\1\))": "plain Python takes one number at a time, w = 1",
-    r"gemm.py tiled_gradient: for (f|n) .* -> .*(F|N) \+ 1": "a block of no rows",
+    r"gemm.py tiled_gradient: for (f|n|first) .* -> .*(F|N|O) \+ 1": "a block of nothing",
+    r"gemm.py tiled_gradient: if whole < .* -> if whole <= ": "a block of no rows",
+    r"gemm.py tiled_gradient: .* -> .*room, (1, L, room, 0|0, L, room, 1|0, room, 1)": "there is no second product",
+    r"gemm.py tiled_gradient: .*, whole, 0\).* -> .*, whole, 1\)": "wide tiles do not read how many columns are left",
     r"gemm.py tiled_gradient: for f .* -> .*TALL - 1": "a row of dW is made twice",
     r"gemm.py tiled_gradient: .* n > 0 -> .* n > 1": "blocks are longer than one row",
     r"gemm.py add_rows: while n \+ 4 .* -> while n \+ (4 <|5 <=) rows": "the loop below adds what is left",
@@ -95,9 +101,9 @@ BORDERS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
 ALIKE = [  # names that a slip may exchange
     group.split()
     for group in (
-        "i f n o", "z r n", "di df dn do", "dz dr dn", "activation gate", "h c", "dh dc", "m v", "b1 b2", "r1 r2",
-        "k0 k1", "c0 c1 c2 c3", "p0 p1", "Wx Wh", "Wg Wn", "b c", "before now", "x h", "old new", "before_at now_at",
-        "at t", "Px Ph", "Pg Pn",
+        "i f u o", "ai af an ao", "z r u", "di df dn do", "dz dr dn", "activation gate", "h c", "dh dc", "m v",
+        "b1 b2", "r1 r2", "k0 k1", "c0 c1 c2 c3", "p0 p1", "Wx Wh", "Wg Wn", "b c", "before now", "x h", "old new",
+        "before_at now_at", "at t", "Px Ph", "Pg Pn",
     )
 ]  # fmt: skip
 UNTOUCHED = {"decorator_list", "annotation", "returns", "targets", "type_params"}  # fields; a target is no term
