@@ -47,7 +47,7 @@ class Draw:
 
 
 class Chosen(Draw):
-    """Takes what a test has chosen, by label; whether an array is present, by chance."""
+    """Takes what a test has chosen, by label; whether an array is present or is added to, by chance."""
 
     def __init__(self, dtype, seed, **choices):
         self.dtype, self.rng, self.choices = dtype, np.random.default_rng(seed), choices
@@ -55,6 +55,8 @@ class Chosen(Draw):
     def __call__(self, strategy, label=None):
         if label.startswith("present"):
             return bool(self.rng.integers(2))
+        if label == "add":
+            return int(self.rng.integers(2))
         return self.choices[label.replace(" ", "_")]
 
 

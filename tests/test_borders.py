@@ -129,7 +129,8 @@ def test_weight_gradients_at_every_border(dtype, monkeypatch):
         rng = np.random.default_rng(k)
         x, more = rng.normal(size=(N, F)).astype(dtype), (0, 1, 16)[k % 3]
         da = np.concatenate([rng.normal(size=(N, O)), np.full((N, more), np.nan)], 1).astype(dtype)
-        arguments = dict(x=x, da=da, dW=np.zeros((F, O), dtype), db=np.zeros(O, dtype) if k % 4 else None)
+        dW, db = rng.normal(size=(F, O)).astype(dtype), rng.normal(size=O).astype(dtype)
+        arguments = dict(x=x, da=da, add=k % 2, dW=dW, db=db if k % 4 else None)
         expected = twins.weight_gradient(**exactly(arguments, dtype))
         rows, width = min(depth, N), -(-O // L)
         rooms = dict(

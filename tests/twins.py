@@ -113,27 +113,30 @@ def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, m, 
     return {"h": turns(new_h, h), "g": turns(new_g, g), "m": turns(new_m, m), "a": new_a}
 
 
-def walk_back(T, dh, step):
-    """Run step(t, dL/dh_t) -> (what flows to the state before, kept) from the end; return dh_0, all dh, and kept."""
+def walk_back(T, dh, step, before=None):
+    """Run step(t, dL/dh_t) -> (what flows to the state before, kept) from the end; return dh_0, all dh, and kept.
+
+    What flows to the first state is added to `before`, if that is given.
+    """
     every, K, flows, kept = np.zeros((T, *dh.shape[1:])), len(dh), 0.0, []
     for t in reversed(range(T)):
         every[t] = flows + (dh[t] if K == T else dh[0] if t == T - 1 else 0.0)
         flows, more = step(t, every[t])
         kept.append(more)
-    found = {"dh0": flows} | ({"dh": every} if K == T else {})
+    found = {"dh0": flows if before is None else flows + before} | ({"dh": every} if K == T else {})
     return found, [np.array(one) for one in zip(*reversed(kept), strict=True)]
 
 
-def simple_rnn_backward(Wh, PT, h, activation, dh, da, dh0):
+def simple_rnn_backward(Wh, PT, h, activation, add, dh, da, dh0):
     def step(t, d):
         at = d * slope(h[t + 1], activation)
         return at @ Wh.T, (at,)
 
-    found, (new_da,) = walk_back(len(da), dh, step)
+    found, (new_da,) = walk_back(len(da), dh, step, dh0 if add else None)
     return found | {"da": new_da}
 
 
-def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, da, dh0):
+def lstm_backward(Wh, PT, c, g, s, activation, gate, final, add, dh, dc, da, dh0):
     codes, H = (gate, gate, activation, gate), len(Wh)
     cell = dc * final
 
@@ -146,11 +149,11 @@ def lstm_backward(Wh, PT, c, g, s, activation, gate, final, dh, dc, da, dh0):
         cell = cell * f
         return at @ Wh.T, (at,)
 
-    found, (new_da,) = walk_back(len(s), dh, step)
+    found, (new_da,) = walk_back(len(s), dh, step, dh0 if add else None)
     return found | {"da": new_da, "dc": cell}
 
 
-def gru_after_backward(Wh, PT, h, g, q, activation, gate, dh, through, da, dq, dh0):
+def gru_after_backward(Wh, PT, h, g, q, activation, gate, add, dh, through, da, dq, dh0):
     H = len(Wh)
 
     def step(t, d):
@@ -160,7 +163,7 @@ def gru_after_backward(Wh, PT, h, g, q, activation, gate, dh, through, da, dq, d
         products = np.concatenate([dz, dr, dn * r], 1)
         return products @ Wh.T + d * z, (np.concatenate([dz, dr, dn], 1), products)
 
-    found, (new_da, new_dq) = walk_back(len(q), dh, step)
+    found, (new_da, new_dq) = walk_back(len(q), dh, step, dh0 if add else None)
     return found | {"da": new_da, "dq": new_dq}
 
 
@@ -181,9 +184,10 @@ def dense_forward(x, W, P, b, activation, y, a):
     return {"y": act(total, activation), "a": total}
 
 
-def weight_gradient(x, da, dW, db, tall=None, room=None):
+def weight_gradient(x, da, add, dW, db, tall=None, room=None):
     columns = da[:, : dW.shape[1]]
-    return {"dW": x.T @ columns, "db": columns.sum(0)}
+    begun = (dW, optional(db)) if add else (0.0, 0.0)
+    return {"dW": begun[0] + x.T @ columns, "db": begun[1] + columns.sum(0)}
 
 
 def input_gradient(da, W, PT, dx):
