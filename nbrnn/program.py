@@ -41,6 +41,12 @@ BLOCKS = {
 BLOCK_NUMBERS = {name: number for number, name in enumerate(BLOCKS)}
 
 
+class Weights:
+    """Counts the changes of any model's weights: what is packed from them is packed again after a change alone."""
+
+    changes = 0
+
+
 @dataclass(frozen=True)
 class Buffer:
     """A named array: `shape` elements from `offset` on in a block, C-contiguous."""
@@ -151,6 +157,7 @@ class Options:
     given: bool = False  # the first states come from the block "initial", a row a sample
     kept: bool = False  # the last states go to the block "final", a row a sample
     projected: bool = False  # the last states join the loss, projected on the block "directions"
+    streamed: bool = False  # one step, run many times between two changes of the weights
 
 
 class Program:
