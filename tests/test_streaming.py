@@ -12,6 +12,7 @@ import nbrnn
 from nbrnn import GRU, LSTM, Dense, Flatten, SimpleRNN
 from nbrnn.program import Weights
 from nbrnn.streaming import ROWS
+from nbrnn.targets import cpu
 
 CELLS = {
     "simple_rnn": SimpleRNN,
@@ -58,6 +59,7 @@ def test_a_stream_gives_what_predict_gives(cell, units, batch, dtype):
     assert_close(run, expected, TOLERANCE[dtype])
 
 
+@pytest.mark.skipif(not cpu.JIT, reason="NumPy's products of other shapes have other bits")
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_bits_are_those_of_predict_where_the_same_products_run(cell):
     model = stacked(cell, 7, "float32")
@@ -91,7 +93,8 @@ def test_a_model_without_recurrent_layers_streams_too():
     model = random_model([Flatten(), Dense(4, "relu"), Dense(2)], (3,), seed=1)
     x, _ = random_data(model, 6, 1)
     stream = model.stream()
-    assert (stream.run(x) == model.predict(x)).all() and stream.states == {}
+    assert_close(stream.run(x), model.predict(x), 4e-15)
+    assert stream.states == {}
     with pytest.raises(ValueError, match="no layer of the model is recurrent"):
         stream.set_states([])
 
