@@ -18,7 +18,7 @@ from .checks import flag, one_of, whole_number
 from .kernels.activations import ACTIVATIONS, LINEAR
 from .kernels.gemm import DEPTH, PANELS, TALL
 from .kernels.tile import ROWS, VECTOR_BYTES
-from .program import ALIGNMENT, Buffer, Program
+from .program import ALIGNMENT, Buffer, Program, Weights
 from .series import real_array
 
 Shape = tuple[int | None, ...]
@@ -283,6 +283,7 @@ def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -
         arrays.append(array)
     for (_, view), array in zip(named, arrays, strict=True):
         view[...] = array
+    Weights.changes += 1
 
 
 def packed(
@@ -294,7 +295,8 @@ def packed(
     numbers, which goes into the same sums, may make it worth while.
     """
     each = each or W.shape[1]
-    if max(W.size, beside) < LARGE or rows < 2 * FEW or p.options.tape or p.dtype.kind == "c":
+    few = rows < 2 * FEW and not p.options.streamed
+    if max(W.size, beside) < LARGE or few or p.options.tape or p.dtype.kind == "c":
         return None
     L = columns_of_a_panel(p)
     name = f"{W.name} packed" + (f" from {first}" if first else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,20 @@ from typing import Any
 import numpy as np
 
 from . import losses, optimizers
-from .arrays import flat_view
 from .checks import real_number, whole_number
-from .layers import Layer, Shape, known
+from .layers import Layer, Shape
 from .losses import Loss
-from .lowering import EVALUATE, PREDICT, TRAIN, Feed, add_optimizer, make_plan, parameter_layout
+from .lowering import EVALUATE, TRAIN
 from .memory import require
 from .optimizers import Optimizer
-from .program import Options, Program, aligned
-from .states import Stateful
+from .program import Program
+from .running import PREDICT_BATCH, Runnable
 from .summary import plan_of
 from .targets import cpu
 from .training import History, run_once, train
 
-PREDICT_BATCH = 256
-KEPT_EXECUTORS = 8
 
-
-class Sequential(Stateful):
+class Sequential(Runnable):
     """A chain of layers.
 
     Parameters
@@ -64,29 +59,9 @@ class Sequential(Stateful):
         dtype: str = "float32",
         name: str = "sequential",
     ) -> None:
-        self._executors: OrderedDict[Any, cpu.Executor] = OrderedDict()
-        self._slots: dict[str, np.ndarray] | None = None
         super().__init__(layers, input_shape, seed, dtype, name)
-        self.optimizer: Optimizer | None = None
-        self.metrics: list[Loss] = []
         self.history = History()
         self.epochs = self.steps = 0  # finished so far, over all fits
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what holds addresses."""
-        return self.__dict__ | {"_executors": OrderedDict()}
-
-    def build(self, input_shape: Shape) -> None:
-        """Make the parameters for an input shape; an optimizer begins anew.
-
-        Raises
-        ------
-        ValueError
-            If a layer cannot take what the one below it gives.
-        """
-        super().build(input_shape)
-        self._executors.clear()
-        self._slots = None
 
     # ------------------------------------------------------------------ training
 
@@ -116,13 +91,7 @@ class Sequential(Stateful):
         self.loss = losses.get_loss(loss)
         self.metrics = [losses.get_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
         self.compiled = True
-        self._slots = None
-        self._executors.clear()
-
-    @property
-    def figures(self) -> list[Loss]:
-        """The loss and the metrics, in the order of the statistics."""
-        return [self.loss, *self.metrics] if self.loss is not None else []
+        self._forget()
 
     @property
     def metrics_names(self) -> list[str]:
@@ -258,49 +227,6 @@ class Sequential(Stateful):
             return figures
         return list(figures.values()) if self.metrics else figures["loss"]
 
-    def predict(self, x: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0, *, initial_state: Any = None) -> Any:
-        """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).
-
-        Where layers have return_state=True it is a list: the outputs, then each such layer's last state, (samples,
-        units), of an LSTM h and c.
-
-        Parameters
-        ----------
-        x : array (samples, time steps, features) or (samples, features)
-        batch_size : int
-            How many samples are worked on at a time; it changes the memory used, not the numbers.
-        verbose : int
-            Taken for Keras' sake; nothing is shown.
-        initial_state : dict of name to array (samples, units), or a list, optional
-            The first states of the recurrent layers: {"lstm/h": h, "lstm/c": c}, zeros where a name is missing, or
-            all of them in the layers' order. A stateful layer goes on from its own instead, see `set_states`.
-        """
-        x = self._samples(x)
-        batch = whole_number("batch_size", batch_size)
-        given = None
-        if initial_state is not None:
-            if self.stateful:
-                raise ValueError("initial_state is for layers that are not stateful; here call set_states first.")
-            given = self._given(initial_state, len(x))
-        returned = bool(self._units("return_state"))
-        executor = self._executor(PREDICT, x, None, batch, Options(given=given is not None, kept=returned), given)
-        run_once(executor)
-        steps = x.shape[1] if len(self.output_shape) == 2 else 1
-        size = len(x) * steps * known(self.output_shape[-1])
-        outputs = executor.arrays["output"][:size].reshape(len(x), steps, -1)
-        outputs = (outputs if len(self.output_shape) == 2 else outputs[:, 0]).copy()
-        if returned:
-            return [outputs, *self._last(executor.arrays["final"], len(x), "return_state").values()]
-        return outputs
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """Return what `predict` returns, for these samples as one batch."""
-        return self.predict(x, batch_size=max(1, len(x)))
-
-    def __call__(self, x: Any, *, initial_state: Any = None) -> Any:
-        """Return what `predict` returns."""
-        return self.predict(x, initial_state=initial_state)
-
     def _validate(self, x: np.ndarray, y: np.ndarray, batch: int) -> dict[str, float]:
         """Evaluate within a fit; a stateful layer goes on from the training's last states, which are kept."""
         if not self.stateful:
@@ -330,56 +256,6 @@ class Sequential(Stateful):
         batch = whole_number("batch_size", batch_size)
         plan = plan_of(self, mode, batch, batch, steps)
         return plan.programs[plan.shard]
-
-    def _executor(
-        self,
-        mode: str,
-        x: np.ndarray,
-        y: np.ndarray | None,
-        batch: int,
-        options: Options = Options(),  # noqa: B008
-        given: np.ndarray | None = None,
-    ) -> cpu.Executor:
-        """Return the plan for arrays of this kind, bound to memory; made once and pointed at the arrays after that."""
-        if mode == TRAIN and self._slots is None:
-            self._start_optimizer()
-        x_feed, y_feed = Feed.of(x), None if y is None else Feed.of(y)
-        key = (mode, x_feed, y_feed, min(batch, len(x)), options)
-        foreign = {"x": flat_view(x)} | ({} if y is None else {"y": flat_view(y)})
-        if given is not None:
-            foreign["initial"] = given
-        if self.stateful:
-            foreign["carried"] = self._carry(len(x), batch)
-        executor = self._executors.get(key)
-        if executor is None:
-            plan = make_plan(self, mode, x_feed, y_feed, batch, options)
-            arrays = {"params": self.params, "order": np.arange(len(x)), **(self._slots or {}), **foreign}
-            for block in ("output", "final"):
-                if block in plan.sizes:
-                    arrays[block] = aligned(plan.sizes[block], self.dtype)
-            executor = self._executors[key] = cpu.Executor(plan, arrays)
-            while len(self._executors) > KEPT_EXECUTORS:
-                self._executors.popitem(last=False)
-        else:
-            self._executors.move_to_end(key)
-            executor.feed(**foreign)
-        if mode == TRAIN:
-            assert self.optimizer is not None
-            hyper = self.optimizer.hyper()
-            executor.arrays["hyper"][: len(hyper)] = hyper
-        return executor
-
-    def _start_optimizer(self) -> None:
-        """Make the optimizer's slots."""
-        if self.optimizer is None:
-            raise ValueError("the model has no optimizer yet: call compile() before fit().")
-        if self.dtype.kind == "c":
-            raise ValueError("a complex128 model is for gradient checks; train in float32 or float64.")
-        self.layout = add_optimizer(parameter_layout(self), self.optimizer)
-        hyper = aligned(self.layout.sizes["hyper"], np.float64)
-        start = len(self.optimizer.hyper())
-        hyper[start : start + self.optimizer.powers] = 1.0
-        self._slots = {"slots": aligned(self.layout.sizes.get("slots", 1), self.dtype), "hyper": hyper}
 
     # ------------------------------------------------------------------ files
 

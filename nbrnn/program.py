@@ -49,6 +49,12 @@ def dtype_of(block: str, dtype: np.dtype) -> np.dtype:
     return dtype if kind == "model" or (kind == "f8" and dtype.kind == "c") else np.dtype(kind)
 
 
+class Weights:
+    """Counts the changes of any model's weights: what is packed from them is packed again after a change alone."""
+
+    changes = 0
+
+
 @dataclass(frozen=True)
 class Buffer:
     """A named array: `shape` elements from `offset` on in a block, C-contiguous."""
@@ -161,6 +167,7 @@ class Options:
     given: bool = False  # the first states come from the block "initial", a row a sample
     kept: bool = False  # the last states go to the block "final", a row a sample
     projected: bool = False  # the last states join the loss, projected on the block "directions"
+    streamed: bool = False  # one step, run many times between two changes of the weights
 
 
 class Program:

@@ -102,7 +102,7 @@ def train(
     history = model.history = History()
     progress, interrupt = Progress(epochs, batches, verbose), Interrupt()
     stops_between = validate is not None or verbose > 0
-    pace, done, step0 = _first_guess(executor), 0, model.steps
+    pace, done, step0 = first_guess(executor), 0, model.steps
     log = np.zeros((0, len(model.figures)))  # of the epoch that is not finished
     try:
         while done < total:
@@ -141,7 +141,7 @@ def train(
 
 def run_once(executor: Executor) -> np.ndarray:
     """Run all batches in order, in slices, and return their log; a figure that is not finite stops nothing."""
-    plan, rows, done, pace = executor.plan, [], 0, _first_guess(executor)
+    plan, rows, done, pace = executor.plan, [], 0, first_guess(executor)
     executor.order[:] = np.arange(plan.samples)
     batches = -(-plan.samples // plan.batch)
     while done < batches:
@@ -153,7 +153,7 @@ def run_once(executor: Executor) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def _first_guess(executor: Executor) -> float:
+def first_guess(executor: Executor) -> float:
     """Return the seconds that a batch may take at 2 GFLOP/s: enough for a first slice that is not too long."""
     plan = executor.plan
     flops = max(sum(c.flops for c in p.calls) for p in plan.programs.values()) * plan.shards

@@ -19,7 +19,7 @@ LADDER = [
     {"targets", "losses", "optimizers"},
     {"layers", "recurrent", "gated"},
     {"lowering", "summary", "stack", "states"},
-    {"model", "training", "saving"},
+    {"model", "running", "streaming", "training", "saving"},
     set(),  # whatever is not named here: gradcheck, data, datasets, forecasting, plots ...
     {"cli", "__main__", "__init__"},
 ]

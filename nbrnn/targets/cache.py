@@ -27,7 +27,8 @@ from numba import config
 from ..kernels.tile import VECTOR_BYTES
 
 KEEP_DAYS = 30
-SOURCES = (*sorted(Path(__file__).parent.parent.glob("kernels/*.py")), Path(__file__).with_name("cpu.py"))
+HERE = Path(__file__).parent
+SOURCES = (*sorted(HERE.parent.glob("kernels/*.py")), HERE / "cpu.py", HERE / "runner.py")
 
 
 @cache

@@ -9,32 +9,26 @@ import importlib
 import os
 import types as python_types
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import cfunc, config, njit, prange, types
-from numba.extending import intrinsic, overload
+from numba import cfunc, config, njit, types
 
 from ..kernels import KERNELS, abi
-from ..kernels.abi import BATCH, EPOCH, POSITION, SEED, SHARDS, STATUS, STEP, carve
-from ..kernels.random import permute
+from ..kernels.abi import carve
 from ..memory import require
 from ..paths import registers
-from ..program import BLOCK_NUMBERS, BLOCKS, FOREIGN, PRIVATE, Buffer, Plan, Program, aligned, dtype_of
+from ..program import BLOCK_NUMBERS, BLOCKS, FOREIGN, PRIVATE, Buffer, Plan, Program, Weights, aligned, dtype_of
 from . import cache as code_cache
+from .runner import ENTRIES, ONCE, PREPARE, REFUSED, STOP, enter, make_job, run
 
 JIT = not config.DISABLE_JIT
 MODELS = {"float32": types.float32, "float64": types.float64, "complex128": types.complex128}
 THREADS_FROM = 5_000_000  # FLOPs of a batch: below it, waking threads costs more than they save
 announce: Callable[[str], None] | None = None  # told, once a process, that kernels have to be compiled
 _announced = False
-
-# Words of a job, the runner's orders.
-FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE, SHUFFLE, JOB_SEED, EPOCH_0, STEP_0, PREPARE = range(10)
-NEVER, ONCE, EVERY_BATCH = range(3)  # when what all shards share is prepared
 
 
 def _kernel_call(blocks, row):  # type: ignore[no-untyped-def]
@@ -69,87 +63,20 @@ def _cached(decorator: Any, signature: Any, function: Any, cacheable: bool, opti
         return decorator(signature, cache=use and cacheable, **abi.OPTIONS | options)(function)
 
 
-def call(functions, k, blocks, s, rows):  # type: ignore[no-untyped-def]
-    """Call function k with row k and the blocks of shard s (plain Python; the native twin is below)."""
-    functions[k](blocks[s], rows[k])
-
-
-@intrinsic
-def _call(typingctx, functions, k, blocks, s, rows):  # type: ignore[no-untyped-def]
-    """Call the machine code whose address stands in functions[k]."""
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        def row_of(position, index):  # type: ignore[no-untyped-def]
-            array = context.make_array(signature.args[position])(context, builder, args[position])
-            width = builder.extract_value(array.shape, 1) if signature.args[position].ndim == 2 else ir.IntType(64)(1)
-            return builder.gep(array.data, [builder.mul(args[index], width)])
-
-        pointer = ir.IntType(64).as_pointer()
-        function = ir.FunctionType(ir.VoidType(), [pointer, pointer]).as_pointer()
-        address = builder.inttoptr(builder.load(row_of(0, 1)), function)
-        builder.call(address, [row_of(2, 3), row_of(4, 1)])
-        return context.get_dummy_value()
-
-    return types.void(functions, types.int64, blocks, types.int64, rows), codegen
-
-
-@overload(call)
-def _native_call(functions, k, blocks, s, rows):  # type: ignore[no-untyped-def]
-    return lambda functions, k, blocks, s, rows: _call(functions, k, blocks, s, rows)
-
-
-def run(functions, rows, spans, blocks, control, order, stats, log, job):  # type: ignore[no-untyped-def]
-    """Run batches job[FIRST] to job[STOP] and return the batch at which it stopped.
-
-    spans[m] is the part of the table for a shard of m samples, spans[0] the optimizer's step, the last one what is
-    prepared for all shards. The log gains a row a batch: the sums of the shards' statistics, the loss first. A loss or
-    a step that is not finite ends the run before the parameters are touched.
-    """
-    last = spans.shape[0] - 1
-    samples, batch, shard = job[SAMPLES], job[BATCH_SIZE], job[SHARD_SIZE]
-    batches = (samples + batch - 1) // batch
-    for n in range(job[FIRST], job[STOP]):
-        epoch, place = job[EPOCH_0] + n // batches, n % batches
-        if place == 0 and job[SHUFFLE]:
-            permute(order, job[JOB_SEED], epoch)
-        start = place * batch
-        size = min(batch, samples - start)
-        shards = (size + shard - 1) // shard
-        if job[PREPARE] == EVERY_BATCH or (job[PREPARE] == ONCE and n == job[FIRST]):
-            for k in prange(spans[last, 0], spans[last, 1]):
-                call(functions, k, blocks, 0, rows)
-        for s in prange(shards):
-            at = control[s]
-            at[POSITION], at[BATCH], at[SHARDS] = start + s * shard, size, shards
-            at[STEP], at[EPOCH], at[SEED], at[STATUS] = job[STEP_0] + n, epoch, job[JOB_SEED], 0
-            span = spans[min(shard, size - s * shard)]
-            for k in range(span[0], span[1]):
-                call(functions, k, blocks, s, rows)
-        entry = log[n - job[FIRST]]
-        for q in range(entry.size):
-            entry[q] = 0.0
-            for s in range(shards):
-                entry[q] += stats[s, q]
-        if not np.isfinite(entry[0]):
-            return n
-        for k in range(spans[0, 0], spans[0, 1]):
-            call(functions, k, blocks, 0, rows)
-        if control[0, STATUS] != 0:
-            return n
-    return job[STOP]
+@cache
+def _entry() -> Any:
+    """Compile what runs a table on this thread, or load it."""
+    return _cached(njit, types.int64(types.int64), enter, True, {})
 
 
 @cache
-def _runner(parallel: bool) -> Any:
-    """Compile the runner, or load it; the serial twin needs no thread pool."""
-    if not JIT:
-        return run
-    function = python_types.FunctionType(run.__code__, run.__globals__, run.__name__)
-    function.__qualname__ = "run_parallel" if parallel else "run_serial"
+def _parallel() -> Any:
+    """Compile the runner with threads, or load it."""
+    function = python_types.FunctionType(run.__code__, run.__globals__, "run_parallel")
     function.__module__ = __name__
     i1, i2, f2 = types.int64[::1], types.int64[:, ::1], types.float64[:, ::1]
     signature = types.int64(i1, i2, i2, i2, i2, i1, f2, f2, i1)
-    return _cached(njit, signature, function, True, {"parallel": parallel})
+    return _cached(njit, signature, function, True, {"parallel": True})
 
 
 def set_num_threads(count: int) -> None:
@@ -248,7 +175,6 @@ class Executor:
             if BLOCKS[block][1] == PRIVATE
         }
         self.control = self.private["control"]
-        self.order = arrays["order"]
         self.stats = self.private["stats"].view(np.float64)
         first = programs[0][1]
         self.figures = first["stats"].size * (self.private["stats"].itemsize // 8)  # a complex one is two floats
@@ -260,6 +186,22 @@ class Executor:
         if JIT:
             self.functions = np.array([f.address for f in functions], np.int64)
             self.blocks = np.array([[b.ctypes.data for b in row] for row in self.blocks], np.int64)
+        self.job = make_job(plan, 0, 0, False, 0, 0, 0)
+        self.log = np.zeros((1, self.figures))
+        self.packed_at = -1  # the count of changes at which weights were packed
+        self.table = np.zeros((len(ENTRIES), 3), np.int64)
+        self._tabulate(*ENTRIES[1:])
+
+    @property
+    def order(self) -> np.ndarray:
+        """The order of the samples."""
+        return self.arrays["order"]
+
+    def _tabulate(self, *names: str) -> None:
+        """Write arrays of the runner into the entry point's table."""
+        for name in names if JIT else ():
+            array = getattr(self, name)
+            self.table[ENTRIES.index(name)] = (array.ctypes.data, *array.shape, 1)[:3]
 
     def _block(self, name: str, shard: int) -> np.ndarray:
         """Return a shard's block as a flat array that reaches to the end of its memory."""
@@ -284,40 +226,80 @@ class Executor:
             self.arrays[name] = array
             for s in range(self.plan.shards):
                 self.blocks[s][BLOCK_NUMBERS[name]] = array.ctypes.data if JIT else array
-        self.order = self.arrays["order"]
+            if name == "order":
+                self._tabulate("order")
+
+    def _room(self, batches: int) -> None:
+        """Make room for the log of so many batches."""
+        if len(self.log) < batches:
+            self.log = np.zeros((batches, self.figures))
+            self._tabulate("log")
+
+    def entry(self, x: np.ndarray, batches: int) -> Callable[[], int]:
+        """Return what runs the first batches of a pass forward at next to no cost in Python, on this thread.
+
+        It looks at the numbers of x first, and returns REFUSED without a run if one is not finite; see `expect` and
+        `renew`. Whoever asked for it must not call `run` in between.
+
+        Parameters
+        ----------
+        x : array
+            The block x, C-contiguous.
+        batches : int
+        """
+        self._room(batches)
+        self.job[:] = make_job(self.plan, 0, batches, False, 0, 0, 0)
+        self.order[:] = np.arange(self.plan.samples)
+        parts = x.itemsize // x.real.itemsize
+        self.table[0] = x.ctypes.data, x.size * parts, x.real.itemsize
+        if JIT:
+            return partial(_entry(), self.table.ctypes.data)
+        numbers = x.reshape(-1).view(x.real.dtype)
+        return lambda: self._serial() if np.isfinite(numbers[: self.table[0, 1]]).all() else REFUSED
+
+    def expect(self, batches: int, numbers: int) -> None:
+        """Say how many batches the entry's calls run from now on, and how many numbers of x they look at."""
+        self.job[STOP], self.table[0, 1] = batches, numbers
+
+    def renew(self) -> None:
+        """Let the entry's next call pack the weights again if any have changed."""
+        if self.plan.prepare is not None and self.packed_at != Weights.changes:
+            self.job[PREPARE] = ONCE
+        self.packed_at = Weights.changes
+
+    def _serial(self) -> int:
+        """Run the job on this thread."""
+        if JIT:
+            return int(_entry()(self.table.ctypes.data))
+        return run(*(getattr(self, name) for name in ENTRIES[1:]))
 
     def run(self, first: int, stop: int, *, shuffle: bool, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
         """Run batches first to stop, and return where it stopped and the log: a row of statistics a batch."""
-        log = np.zeros((stop - first, self.figures))
-        job = make_job(self.plan, first, stop, shuffle, seed, epoch, step)
-        parallel = JIT and self.worth_threads and get_num_threads() > 1
-        if parallel:
-            _choose_layer()
-        runner = _runner(parallel)
-        before = numba.get_num_threads() if parallel else 0
-        if parallel:
-            numba.set_num_threads(get_num_threads())
+        self._room(stop - first)
+        self.job[:] = make_job(self.plan, first, stop, shuffle, seed, epoch, step)
+        self.table[0, 1] = 0
         try:
-            done = runner(
-                self.functions, self.rows, self.spans, self.blocks, self.control, self.order, self.stats, log, job
-            )
+            done = self._threaded() if self.threaded() else self._serial()
         finally:
-            if parallel:
-                numba.set_num_threads(before)
-        return int(done), log[: int(done) - first + (int(done) < stop)]
+            Weights.changes += self.plan.update is not None
+        return int(done), self.log[: int(done) - first + (int(done) < stop)].copy()
+
+    def threaded(self) -> bool:
+        """Return whether a run takes several threads."""
+        return JIT and self.worth_threads and get_num_threads() > 1
+
+    def _threaded(self) -> int:
+        """Run the job on several threads."""
+        _choose_layer()
+        runner, before = _parallel(), numba.get_num_threads()
+        numba.set_num_threads(get_num_threads())
+        try:
+            return int(runner(*(getattr(self, name) for name in ENTRIES[1:])))
+        finally:
+            numba.set_num_threads(before)
 
 
 _NOTHING = np.zeros(1)
-
-
-def make_job(plan: Plan, first: int, stop: int, shuffle: bool, seed: int, epoch: int, step: int) -> np.ndarray:
-    """Return the runner's orders."""
-    job = np.zeros(10, np.int64)
-    job[[FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE]] = first, stop, plan.samples, plan.batch, plan.shard
-    job[[SHUFFLE, JOB_SEED, EPOCH_0, STEP_0]] = shuffle, seed, epoch, step
-    if plan.prepare is not None:
-        job[PREPARE] = EVERY_BATCH if plan.update is not None else ONCE
-    return job
 
 
 def threading_layer() -> str:
