@@ -32,13 +32,13 @@ def moved(program: Program, call: Call) -> int:
     reads, writes = list(call.buffers(False)), list(call.buffers(True))
     reads, writes = (writes, writes) if call.kernel == "gather" else (reads, writes)
     reads, writes = (reads[:1], reads[:1]) if call.kernel == "scatter" else (reads, writes)
-    return program._bytes(iter([*reads, *writes]))
+    return sum(program.bytes_of(buffer) for buffer in (*reads, *writes))
 
 
 def batch_work(plan: Plan, size: int) -> tuple[int, int]:
     """Return the FLOPs and bytes of a batch of a size, by the kernels' own counts."""
     programs = [plan.programs[min(plan.shard, size - start)] for start in range(0, size, plan.shard)]
-    programs += [plan.update] if plan.update else []
+    programs += [p for p in (plan.update, plan.prepare) if p is not None]
     calls = [(program, call) for program in programs for call in program.calls]
     return sum(call.flops for _, call in calls), sum(moved(program, call) for program, call in calls)
 

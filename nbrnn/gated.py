@@ -249,14 +249,19 @@ class GRU(Gated):
 
         return backward
 
+    def _columns(self, p: Program, W: Buffer, name: str, first: int, count: int) -> Buffer:
+        """Return columns of a matrix as a matrix of their own, copied before all shards."""
+        part, new = p.prepared(f"{self.name}/{name}", W.shape[0], count)
+        if new and p.prepare is not None:
+            p.prepare.call("take_columns", W=W, first=first, part=part)
+        return part
+
     def _before(self, p: Program, x: Buffer, given: bool, h: Buffer) -> Backward:
         steps, samples, _ = x.shape
         H = self.units
         shape, gates, two = (steps, samples, H), (steps, samples, 3 * H), (steps, samples, 2 * H)
         Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
-        Wg, Wn = self.buffer(p, "Wzr", H, 2 * H), self.buffer(p, "Wn", H, H)
-        p.call("take_columns", W=Wh, first=0, part=Wg)
-        p.call("take_columns", W=Wh, first=2 * H, part=Wn)
+        Wg, Wn = (self._columns(p, Wh, name, *place) for name, *place in (("Wzr", 0, 2 * H), ("Wn", 2 * H, H)))
         keep = steps if p.taped else 1
         g, m = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "rh", keep, *shape[1:])
         a = self.buffer(p, "a", *gates) if p.options.tape else None
