@@ -105,11 +105,14 @@ def test_blocks_of_a_weight_gradient_cover_it_once(tiles, monkeypatch, N):
         x, da = rng.normal(size=(N, F)), np.concatenate([rng.normal(size=(N, O)), np.full((N, 2), np.nan)], 1)
         depth, panel_count = min(11, N), min(2, -(-O // L))
         tall, room = np.full((depth * max(1, min(8, F) // 4), 4), np.nan), np.full((depth * panel_count, L), np.nan)
-        dW, some = np.full((F, O), np.nan), np.full(O, np.nan)
-        for db in (some, some[:0]):
-            gemm.tiled_gradient(x, da, dW, db, tall, room)
-            assert_close(dW, x.T @ da[:, :O], 1e-14, (N, F, O))
-        assert_close(some, da[:, :O].sum(0), 1e-14, (N, F, O))
+        for add in (0, 1):
+            before, some = rng.normal(size=(F, O)), rng.normal(size=O)
+            for db in (some.copy(), some[:0]):
+                dW = before.copy() if add else np.full((F, O), np.nan)
+                gemm.tiled_gradient(x, da, add, dW, db, tall, room)
+                assert_close(dW, x.T @ da[:, :O] + add * before, 1e-14, (N, F, O))
+                if db.size:
+                    assert_close(db, some + da[:, :O].sum(0), 1e-14, (N, F, O))
     assert set(tiles) == {"wide", "narrow"}
 
 

@@ -55,7 +55,7 @@ EQUIVALENT = {
     r"gemm.py tiled_gradient: .* -> .*room, (1, L, room, 0|0, L, room, 1|0, room, 1)": "there is no second product",
     r"gemm.py tiled_gradient: .*, whole, 0\).* -> .*, whole, 1\)": "wide tiles do not read how many columns are left",
     r"gemm.py tiled_gradient: for f .* -> .*TALL - 1": "a row of dW is made twice",
-    r"gemm.py tiled_gradient: .* n > 0 -> .* n > 1": "blocks are longer than one row",
+    r"gemm.py tiled_gradient: .* n > 0 or .* -> .* n > 1 or .*": "blocks are longer than one row",
     r"gemm.py add_rows: while n \+ 4 .* -> while n \+ (4 <|5 <=) rows": "the loop below adds what is left",
 }
 

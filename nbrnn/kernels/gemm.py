@@ -10,7 +10,7 @@ from numba.extending import overload
 
 from .abi import inlined, jit, kernel
 from .activations import SMALL, TANH, act, activate
-from .lanes import constant, load, store, width
+from .lanes import constant, load, muladd, store, width
 from .tile import ROWS, VECTOR_BYTES, narrow, wide
 
 # A weight gradient's blocks: a panel of DEPTH rows stays in the first cache, PANELS of them and TALL columns of x in
@@ -127,13 +127,15 @@ def clear(V):
 @inlined
 def few_neurons(y, x, Wx, h, states, Wh, b, code):
     """`neurons` for one short row, with its sums in registers."""
-    for j in range(y.size):
-        s = b[j]
+    w = width(y)
+    for j in range(0, y.size, w):
+        n = min(w, y.size - j)
+        s = load(b, j, n)
         for d in range(x.size):
-            s += x[d] * Wx[d, j]
+            s = muladd(load(Wx[d], j, n), x[d], s)
         for k in range(states):
-            s += h[k] * Wh[k, j]
-        y[j] = act(s, code)
+            s = muladd(load(Wh[k], j, n), h[k], s)
+        store(y, j, n, act(s, code))
 
 
 @inlined
@@ -291,6 +293,25 @@ def _blocked_gradient(x, da, add, dW, db, tall, room):  # type: ignore[no-untype
     return lambda x, da, add, dW, db, tall, room: tiled_gradient(x, da, add, dW, db, tall, room)
 
 
+@inlined
+def few_gradients(x, da, add, dW, db):
+    """`weight_gradient` of some numbers, each of its rows in a register."""
+    w, O = width(da), dW.shape[1]
+    for j in range(0, O, w):
+        n = min(w, O - j)
+        for f in range(dW.shape[0]):
+            s = load(dW[f], j, n)
+            s = s if add else constant(s, 0.0)
+            for m in range(da.shape[0]):
+                s = muladd(load(da[m], j, n), x[m, f], s)
+            store(dW[f], j, n, s)
+        if db.size:
+            s = load(db, j, n)
+            for m in range(da.shape[0]):
+                s = s + load(da[m], j, n)
+            store(db, j, n, s)
+
+
 @kernel(
     "x[N,F] da[N,G] add:int -> !dW[F,O] !db[O]? tall[S,R]? room[K,L]?",
     flops=lambda d: (2 * d["F"] + 1) * d["N"] * d["O"],
@@ -306,6 +327,9 @@ def weight_gradient(x, da, add, dW, db, tall, room):
     if not add:
         for j in range(db.size):
             db[j] = db.dtype.type(0)
+    if not room.size and dW.shape[0] < SMALL and dW.shape[1] < 2 * SMALL:
+        few_gradients(x, da, add, dW, db)
+        return
     if room.size:
         blocked_gradient(x, da, add, dW, db, tall, room)
         return
