@@ -288,8 +288,8 @@ class Program:
         return program_text(self)
 
 
-def aligned(shape: int | tuple[int, ...], dtype: np.dtype | type | str) -> np.ndarray:
-    """Return zeros that begin at a cache line.
+def aligned(shape: int | tuple[int, ...], dtype: np.dtype | type | str, zero: bool = True) -> np.ndarray:
+    """Return zeros that begin at a cache line; without `zero`, whatever stands there.
 
     Raises
     ------
@@ -300,7 +300,7 @@ def aligned(shape: int | tuple[int, ...], dtype: np.dtype | type | str) -> np.nd
     size = math.prod(shape) if isinstance(shape, tuple) else shape
     nbytes = size * dtype.itemsize
     try:
-        raw = np.zeros(nbytes + ALIGNMENT, np.uint8)
+        raw = (np.zeros if zero else np.empty)(nbytes + ALIGNMENT, np.uint8)
     except (MemoryError, ValueError) as error:  # ValueError: more than addresses can count
         raise NotEnoughMemoryError(
             f"{in_words(nbytes)} of memory could not be had, for an array of shape {shape} in {dtype.name}: make "

@@ -135,7 +135,7 @@ class Runnable(Stateful):
         steps = (x.shape[1],) if len(self.output_shape) == 2 else ()
         shape = (len(x), *steps, known(self.output_shape[-1]))
         size = math.prod(shape)
-        flat = aligned(-(-size // LANES) * LANES, self.dtype)  # whole lines, as a program counts them
+        flat = aligned(-(-size // LANES) * LANES, self.dtype, zero=False)  # whole lines, as a program counts them
         return flat, flat[:size].reshape(shape)
 
     def _get_ready(self, x: np.ndarray, batch: int) -> Ready | None:

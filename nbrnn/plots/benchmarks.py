@@ -23,6 +23,7 @@ CELLS = {
 }
 TITLES = {cell: title for cell, (title, _, _) in CELLS.items()}
 GOAL = VERMILION
+NEAR = 0.45  # of the logarithms of two points whose numbers would stand on one another
 
 
 def plot_roofline(report: Mapping[str, Any]) -> Figure:
@@ -58,7 +59,11 @@ def plot_roofline(report: Mapping[str, Any]) -> Figure:
             points = [(_intensity(r), r["gflops"]) for r in own]
             style = {"color": color, "marker": marker, "mfc": face, "ms": 7, "mew": 1.5, "lw": 0.8, "zorder": 3}
             axes.plot(*np.reshape(points, (-1, 2)).T, label=mode, **style)
+            labelled: list[float] = []
             for r, point in zip(own, points, strict=True):
+                if any(abs(np.log(point[0] / other)) < NEAR for other in labelled):
+                    continue  # the number would stand on its neighbour's
+                labelled.append(point[0])
                 label = axes.annotate(str(r["size"]), point, (0, below), textcoords="offset points", ha="center")
                 label.set(fontsize=SMALL, color=INK, zorder=4, path_effects=[halo])
         lowest, highest = min(r["gflops"] for r in every), max(peak["gflops"] for peak in peaks.values())
