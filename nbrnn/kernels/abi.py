@@ -31,9 +31,10 @@ CONTROL_WORDS = 8
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 # No wrappers for calls from Python: each would hold a copy of the code, to be compiled in vain. No counting of
 # references (nrt): views of blocks own nothing, and every row that a loop looks at would be counted.
-_BARE: dict[str, Any] = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-jit = njit(**_BARE)
-inlined = njit(forceinline=True, **_BARE)  # for what is called in an inner loop: a call with arrays costs 30 ns
+BARE: dict[str, Any] = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
+INLINED = BARE | {"forceinline": True}
+jit = njit(**BARE)
+inlined = njit(**INLINED)  # for what is called in an inner loop: a call with arrays costs 30 ns
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ samples), F features in, O features out; Q panels of L columns.
 from numba import types
 from numba.extending import overload
 
-from .abi import inlined, jit, kernel
+from .abi import BARE, INLINED, inlined, kernel
 from .activations import SMALL, TANH, act, activate
 from .lanes import constant, load, muladd, store, width
 from .tile import ROWS, VECTOR_BYTES, narrow, wide
@@ -33,7 +33,6 @@ def strip(C, first, count, A, turned, a_at, B, b_at, H, states, W, w_at, I):
     C[:, columns] = total + I[:, columns] if I.size else total
 
 
-@inlined
 def tiled_strip(C, first, count, A, turned, a_at, B, b_at, H, states, W, w_at, I):
     """Fill a strip by register tiles; what is narrower than two registers goes under masks."""
     M, N = C.shape
@@ -50,7 +49,6 @@ def tiled_strip(C, first, count, A, turned, a_at, B, b_at, H, states, W, w_at, I
                C, first + done, N, M, count - done)  # fmt: skip
 
 
-@inlined
 def looped_strip(C, first, count, A, turned, a_at, B, b_at, H, states, W, w_at, I):
     """Fill a strip by plain loops, for complex numbers."""
     for m in range(C.shape[0]):
@@ -67,12 +65,9 @@ def looped_strip(C, first, count, A, turned, a_at, B, b_at, H, states, W, w_at, 
                 row[n] += a * line[w_at + n]
 
 
-@overload(strip)
+@overload(strip, jit_options=INLINED)
 def _strip(C, first, count, A, turned, a_at, B, b_at, H, states, W, w_at, I):  # type: ignore[no-untyped-def]
-    fill = looped_strip if C.dtype == types.complex128 else tiled_strip
-    return lambda C, first, count, A, turned, a_at, B, b_at, H, states, W, w_at, I: fill(
-        C, first, count, A, turned, a_at, B, b_at, H, states, W, w_at, I
-    )
+    return looped_strip if C.dtype == types.complex128 else tiled_strip
 
 
 @inlined
@@ -98,8 +93,10 @@ def affine(Y, X, Wx, Px, H, states, Wh, Ph, I):
     """Y = I + X Wx + H Wh, with the first `states` columns of H (all or none); I, and packed weights, may be empty."""
     L, N = panel_width(Y), Y.shape[1]
     for first in range(0, N, L):
-        q = first // L
-        joint_strip(Y, first, min(L, N - first), X, Wx, Px, first, q, H, states, Wh, Ph, first, q, I)
+        if Px.size:
+            strip(Y, first, min(L, N - first), X, False, 0, Px[first // L], 0, H, states, Ph[first // L], 0, I)
+        else:
+            strip(Y, first, min(L, N - first), X, False, 0, Wx, first, H, states, Wh, first, I)
 
 
 @inlined
@@ -254,7 +251,6 @@ def add_rows(room, rows, count, db, first):
         store(db, first + j, here, (s0 + s1) + (s2 + s3))
 
 
-@jit
 def tiled_gradient(x, da, add, dW, db, tall, room):
     """dW (+)= x^T da, and db: blocks of x and panels of da are packed, and each panel serves all rows of its block."""
     (N, F), O, L = x.shape, dW.shape[1], room.shape[1]
@@ -286,11 +282,11 @@ def tiled_gradient(x, da, add, dW, db, tall, room):
                     strip(rest, first, count, rows, True, f + whole, panel, 0, rows, 0, room, 0, I)
 
 
-@overload(blocked_gradient)
+@overload(blocked_gradient, jit_options=BARE)
 def _blocked_gradient(x, da, add, dW, db, tall, room):  # type: ignore[no-untyped-def]
     if x.dtype == types.complex128:  # nothing is packed for complex numbers
         return lambda x, da, add, dW, db, tall, room: None
-    return lambda x, da, add, dW, db, tall, room: tiled_gradient(x, da, add, dW, db, tall, room)
+    return tiled_gradient
 
 
 @inlined
