@@ -48,6 +48,15 @@ def paths(call: Call, dtype: np.dtype) -> list[str]:
     return list(dict.fromkeys(rule(call, dtype.kind == "c"))) if rule else []
 
 
+def _gradient(call: Call, complex_: bool) -> str:
+    """Return the path of a weight gradient."""
+    if _given(call, "room"):
+        return BLOCKED
+    if call.dims["F"] < SMALL and call.dims["O"] < 2 * SMALL:
+        return FUSED
+    return LOOPS if complex_ else TILES
+
+
 def _given(call: Call, name: str) -> bool:
     """Return whether an optional array is there: kernels look at its size."""
     return bool(getattr(call.arguments.get(name), "size", 0))
@@ -99,5 +108,5 @@ RULES: dict[str, Callable[[Call, bool], list[str]]] = {
     "gru_after_backward": _through_time,
     "gru_before_backward": _gru_before_backward,
     "input_gradient": lambda call, complex_: [_back(call, complex_)],
-    "weight_gradient": lambda call, complex_: [BLOCKED if _given(call, "room") else LOOPS if complex_ else TILES],
+    "weight_gradient": lambda call, complex_: [_gradient(call, complex_)],
 }

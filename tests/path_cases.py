@@ -60,6 +60,10 @@ def watched(executor):
         events.append(FUSED)
         return FEW(*arguments)
 
+    def few_gradients(*arguments):
+        events.append(FUSED)
+        return GRADIENTS(*arguments)
+
     def blocked_gradient(*arguments):
         events.append(BLOCKED)
         return BLOCKS(*arguments)
@@ -71,6 +75,7 @@ def watched(executor):
             events.append(LOOPS)
 
     gemm.strip, gemm.few_neurons, gemm.blocked_gradient = strip, few_neurons, blocked_gradient
+    gemm.few_gradients = few_gradients
     for module in (gemm, gru, lstm, simple_rnn):
         module.back_product = back_product
     calls = [(p, call) for p in executor.plan.programs.values() for call in p.calls]
@@ -93,6 +98,7 @@ def watched(executor):
 
 
 STRIP, FEW, BLOCKS, BACK = gemm.strip, gemm.few_neurons, gemm.blocked_gradient, gemm.back_product
+GRADIENTS = gemm.few_gradients
 
 
 def main():
