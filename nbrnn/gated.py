@@ -18,7 +18,7 @@ from .layers import (
     weight_gradient,
 )
 from .program import Buffer, Program
-from .recurrent import Recurrent
+from .recurrent import Part, Recurrent
 
 
 class Gated(Recurrent):
@@ -130,16 +130,16 @@ class LSTM(Gated):
             p.aliases[f"{self.name}/dc0"] = dc
             PT = packed_transposed(p, Wh) if steps > 1 or dh0 else None
             da = self.buffer(p, "da", self.steps_at_once(p, x), *gates[1:])
-            dx = self.buffer(p, "dx", *x.shape) if wanted else None
-            for now in self.parts(p, x, dh, dh0):
-                part, c_part = da[: now.count], c[now.start : now.stop + 1]
-                own = {"c": c_part, "g": g[now.steps], "s": s[now.steps], "dh": now.dh, "dc": dc, "dh0": now.below}
+
+            def step(now: Part) -> Buffer:
+                part, tape = da[: now.count], {"c": c[now.states], "g": g[now.steps], "s": s[now.steps]}
                 flags = {"final": int(now.later or bool(last)), "add": int(now.add)}
-                p.call("lstm_backward", Wh=Wh, PT=PT, da=part, **own, **flags, **self.codes())
-                self.gradients(p, x[now.steps], part, h[now.start : now.stop + 1], given or now.start > 0, now.later)
-                if dx:
-                    input_gradient(p, part, Wx, dx[now.steps])
-            return dx
+                own = {"dh": now.dh, "dc": dc, "dh0": now.below} | flags | self.codes()
+                p.call("lstm_backward", Wh=Wh, PT=PT, da=part, **tape, **own)
+                self.gradients(p, x[now.steps], part, h[now.states], given or now.start > 0, now.later)
+                return part
+
+            return self.back(p, x, dh, dh0, wanted, step)
 
         return backward
 
@@ -233,19 +233,19 @@ class GRU(Gated):
             da, dq = (self.buffer(p, name, self.steps_at_once(p, x), *gates[1:]) for name in ("da", "dhWh"))
             through, PT = self.buffer(p, "dh_through", samples, self.units), packed_transposed(p, Wh)
             db = p[gradient(f"{self.name}/bias")] if b else None
-            dx = self.buffer(p, "dx", *x.shape) if wanted else None
-            for now in self.parts(p, x, dh, self.first_gradient(p, given, samples)):
+
+            def step(now: Part) -> Buffer:
                 own = {"through": through, "dh": now.dh, "dh0": now.below, "add": int(now.add)} | self.codes()
                 both = {"da": da[: now.count], "dq": dq[: now.count]}
-                tape = {"h": h[now.start : now.stop + 1], "g": g[now.steps], "q": q[now.steps]}
+                tape = {"h": h[now.states], "g": g[now.steps], "q": q[now.steps]}
                 p.call("gru_after_backward", Wh=Wh, PT=PT, **tape, **both, **own)
                 products = ((x, "da", "kernel"), (h, "dq", "recurrent_kernel"))
                 for k, (left, right, name) in enumerate(products):
                     bias = db[k] if db else None
                     weight_gradient(p, left[now.steps], both[right], f"{self.name}/{name}", bias, now.later)
-                if dx:
-                    input_gradient(p, both["da"], Wx, dx[now.steps])
-            return dx
+                return both["da"]
+
+            return self.back(p, x, dh, self.first_gradient(p, given, samples), wanted, step)
 
         return backward
 

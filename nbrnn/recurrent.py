@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,11 @@ class Part:
     def steps(self) -> slice:
         """Which steps."""
         return slice(self.start, self.stop)
+
+    @property
+    def states(self) -> slice:
+        """Which states: those before and after the steps."""
+        return slice(self.start, self.stop + 1)
 
 
 class Recurrent(Layer):
@@ -196,6 +201,23 @@ class Recurrent(Layer):
             below = dh0 if start == 0 else dh[start - 1] if every else dh[0]
             yield Part(start, stop, dh[start:stop] if every else dh, below, every and start > 0, stop < steps)
 
+    def back(
+        self,
+        p: Program,
+        x: Buffer,
+        dh: Buffer,
+        dh0: Buffer | None,
+        wanted: bool,
+        step: Callable[[Part], Buffer],
+    ) -> Buffer | None:
+        """Add the calls of all parts: `step` adds those of one and returns its dL/da; return dL/dx, if it is wanted."""
+        dx = self.buffer(p, "dx", *x.shape) if wanted else None
+        for now in self.parts(p, x, dh, dh0):
+            da = step(now)
+            if dx:
+                input_gradient(p, da, self._buffer(p, "kernel"), dx[now.steps])
+        return dx
+
     def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool, add: bool = False) -> None:
         """Add the calls of the weight gradients, from the inputs, the states and dL/da."""
         weight_gradient(p, x, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None, add)
@@ -270,14 +292,14 @@ class SimpleRNN(Recurrent):
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da = self.buffer(p, "da", self.steps_at_once(p, x), samples, padded(p, self.units))
-            dx = self.buffer(p, "dx", *x.shape) if wanted else None
-            for now in self.parts(p, x, dh, self.first_gradient(p, given, samples)):
-                part, states = da[: now.count], h[now.start : now.stop + 1]
+
+            def step(now: Part) -> Buffer:
+                part, states = da[: now.count], h[now.states]
                 self.through_time(p, Wh, states, now.dh, part, now.below, now.add)
                 self.gradients(p, x[now.steps], part, states, given or now.start > 0, now.later)
-                if dx:
-                    input_gradient(p, part, Wx, dx[now.steps])
-            return dx
+                return part
+
+            return self.back(p, x, dh, self.first_gradient(p, given, samples), wanted, step)
 
         return backward
 
