@@ -110,6 +110,8 @@ def add_optimizer(layout: Layout, optimizer: Optimizer) -> Layout:
     for slot in optimizer.slots:
         grown.add(f"slots/{slot}", (layout.sizes["params"],), "slots")
     grown.add("hyper", (len(optimizer.hyper()) + optimizer.powers,), "hyper")
+    if optimizer.schedule is not None:
+        grown.add("schedule", (len(optimizer.schedule.numbers()),), "hyper")
     grown.add("lanes", (LANES,), "hyper")
     return grown
 
@@ -186,7 +188,7 @@ def update_program(model: Sequential, optimizer: Optimizer, shards: int) -> Prog
     p.buffer("control", CONTROL_WORDS, block="control")
     size = p.layout.sizes["grads"]
     p.layout.buffers["gradients of all shards"] = Buffer("gradients of all shards", "grads", 0, (shards, size))
-    optimizer.lower(p, shards)
+    optimizer.lower(p, shards, model.began)
     return p
 
 

@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LADDER = [
     {"kernels", "checks"},
     {"program", "listing", "memory", "paths", "arrays", "initializers", "progress", "series"},
-    {"targets", "losses", "optimizers"},
+    {"targets", "losses", "optimizers", "regularizers", "schedules"},
     {"layers", "recurrent", "gated"},
     {"lowering", "summary", "stack", "states"},
     {"model", "running", "streaming", "training", "saving"},
