@@ -37,6 +37,8 @@ _HOMES = {
         "PiecewiseConstantDecay",
         "PolynomialDecay",
     ),
+    "regularizers": ("L1", "L1L2", "L2"),
+    "dropout": ("Dropout",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("testing",)  # that are used by their own name
@@ -48,6 +50,7 @@ __all__ = [
     "CosineDecayRestarts",
     "Dense",
     "DivergedError",
+    "Dropout",
     "ExponentialDecay",
     "Flatten",
     "GRU",
@@ -55,6 +58,9 @@ __all__ = [
     "History",
     "Huber",
     "InverseTimeDecay",
+    "L1",
+    "L1L2",
+    "L2",
     "LSTM",
     "MaxScaler",
     "MinMaxScaler",
@@ -91,6 +97,7 @@ if TYPE_CHECKING:
     from .csvfile import Table, read_csv
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
+    from .dropout import Dropout
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .layers import Dense, Flatten
@@ -104,6 +111,7 @@ if TYPE_CHECKING:
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
     from .recurrent import SimpleRNN
+    from .regularizers import L1, L1L2, L2
     from .saving import load_model
     from .schedules import (
         CosineDecay,

@@ -65,6 +65,8 @@ class LSTM(Gated):
         Whether the sequence is read from its end.
     stateful : bool, default False
         As for SimpleRNN.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or regularizer, optional
+        Penalties on Wx, Wh and b that join the loss: "l1", "l2", "l1_l2", or nbrnn.L2(0.001).
     input_shape, name
         As for every layer.
 
@@ -96,18 +98,22 @@ class LSTM(Gated):
         go_backwards: bool = False,
         stateful: bool = False,
         *,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
         input_shape: Shape | None = None,
         name: str | None = None,
     ) -> None:
+        penalties = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
         initial = (kernel_initializer, recurrent_initializer, bias_initializer)
         flags = (return_sequences, return_state, go_backwards, stateful)
-        own = (units, activation, use_bias, initial, flags, input_shape, name)
+        own = (units, activation, use_bias, initial, flags, penalties, input_shape, name)
         super().__init__(recurrent_activation, *own)
         self.unit_forget_bias = flag("unit_forget_bias", unit_forget_bias)
 
     def bias_weight(self, columns: int) -> Weight:
         forget = slice(self.units, 2 * self.units) if self.unit_forget_bias else None
-        return Weight("bias", (columns,), self.bias_initializer, forget)
+        return self.weight("bias", (columns,), self.bias_initializer, forget)
 
     def config(self) -> dict[str, Any]:
         return super().config() | {"unit_forget_bias": self.unit_forget_bias}
@@ -169,6 +175,8 @@ class GRU(Gated):
         As for SimpleRNN.
     reset_after : bool, default True
         Whether the reset gate acts after the product with Wh (Keras' default, cuDNN, PyTorch) or before it (Cho).
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or regularizer, optional
+        Penalties on Wx, Wh and b that join the loss: "l1", "l2", "l1_l2", or nbrnn.L2(0.001).
     input_shape, name
         As for every layer.
 
@@ -200,17 +208,21 @@ class GRU(Gated):
         stateful: bool = False,
         reset_after: bool = True,
         *,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
         input_shape: Shape | None = None,
         name: str | None = None,
     ) -> None:
+        penalties = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
         initial = (kernel_initializer, recurrent_initializer, bias_initializer)
         flags = (return_sequences, return_state, go_backwards, stateful)
-        own = (units, activation, use_bias, initial, flags, input_shape, name)
+        own = (units, activation, use_bias, initial, flags, penalties, input_shape, name)
         super().__init__(recurrent_activation, *own)
         self.reset_after = flag("reset_after", reset_after)
 
     def bias_weight(self, columns: int) -> Weight:
-        return Weight("bias", (2, columns) if self.reset_after else (columns,), self.bias_initializer)
+        return self.weight("bias", (2, columns) if self.reset_after else (columns,), self.bias_initializer)
 
     def config(self) -> dict[str, Any]:
         return super().config() | {"reset_after": self.reset_after}

@@ -130,6 +130,7 @@ def shard_program(
     layout = parameter_layout(model, gradients=mode == TRAIN)
     p = Program(model.dtype, samples, layout, f"{model.name}: {mode}", batch, options, prepare)
     p.taped = mode == TRAIN or options.tape
+    p.training = mode == TRAIN if options.training is None else options.training
     control = p.buffer("control", CONTROL_WORDS, block="control")
     order = p.buffer("order", x.samples, block="order")
     projections = sum(len(layer.state_names()) for layer in model.layers) if options.projected else 0
@@ -168,7 +169,18 @@ def shard_program(
                 break
         if options.input_gradient and flow is not None:
             p.aliases["x gradient"] = flow
+    if not options.tape:  # a trace shows what the data do
+        penalise(model, p, mode == TRAIN)
     return p
+
+
+def penalise(model: Stack, p: Program, train: bool) -> None:
+    """Add the calls that add the weights' penalties to the loss and, in a training, to the gradients."""
+    for layer, shape in zip(model.layers, model.input_shapes, strict=True):
+        for weight in layer.weights(shape):
+            if weight.regularizer is not None:
+                name = f"{layer.name}/{weight.name}"
+                weight.regularizer.lower(p, p[name], p[gradient(name)] if train else None)
 
 
 def project_states(p: Program, slot: int, train: bool) -> None:

@@ -168,6 +168,7 @@ class Options:
     kept: bool = False  # the last states go to the block "final", a row a sample
     projected: bool = False  # the last states join the loss, projected on the block "directions"
     streamed: bool = False  # one step, run many times between two changes of the weights
+    training: bool | None = None  # whether dropout drops; None: in a training only
 
 
 class Program:
@@ -205,6 +206,7 @@ class Program:
         self.dtype, self.samples, self.title = np.dtype(dtype), samples, title
         self.batch, self.options = samples if batch is None else batch, options
         self.taped = True  # whether what a backward pass needs is kept
+        self.training = False  # whether dropout drops
         self.layer = ""  # that is adding calls
         self.memory: Memory | None = None  # what a whole batch needs, where a plan knows it
         self.every_batch = False  # whether `prepare` runs before each batch

@@ -66,6 +66,7 @@ class Recurrent(Layer):
         use_bias: bool,
         initial: tuple[str, str, str],
         flags: tuple[bool, bool, bool, bool],
+        penalties: tuple[Any, Any, Any],
         input_shape: Shape | None,
         name: str | None,
     ) -> None:
@@ -79,19 +80,21 @@ class Recurrent(Layer):
         self.stateful = flag("stateful", stateful)
         names = ("kernel_initializer", "recurrent_initializer", "bias_initializer")
         checked = (initializers.check(n, value) for n, value in zip(names, initial, strict=True))
+        kinds = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
+        self.regularize(**dict(zip(kinds, penalties, strict=True)))
         self.kernel_initializer, self.recurrent_initializer, self.bias_initializer = checked
 
     def weights(self, shape: Shape) -> list[Weight]:
         columns = self.gates * self.units
         return [
-            Weight("kernel", (known(shape[-1]), columns), self.kernel_initializer),
-            Weight("recurrent_kernel", (self.units, columns), self.recurrent_initializer),
+            self.weight("kernel", (known(shape[-1]), columns), self.kernel_initializer),
+            self.weight("recurrent_kernel", (self.units, columns), self.recurrent_initializer),
             *([self.bias_weight(columns)] if self.use_bias else []),
         ]
 
     def bias_weight(self, columns: int) -> Weight:
         """Return the bias."""
-        return Weight("bias", (columns,), self.bias_initializer)
+        return self.weight("bias", (columns,), self.bias_initializer)
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
@@ -246,6 +249,8 @@ class SimpleRNN(Recurrent):
         Whether the sequence is read from its end; states come in the order in which they are computed.
     stateful : bool, default False
         Whether sample i of a batch goes on from sample i of the batch before; see `Sequential.reset_states`.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or regularizer, optional
+        Penalties on Wx, Wh and b that join the loss: "l1", "l2", "l1_l2", or nbrnn.L2(0.001).
     input_shape, name
         As for every layer.
 
@@ -274,12 +279,16 @@ class SimpleRNN(Recurrent):
         go_backwards: bool = False,
         stateful: bool = False,
         *,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
         input_shape: Shape | None = None,
         name: str | None = None,
     ) -> None:
+        penalties = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
         initial = (kernel_initializer, recurrent_initializer, bias_initializer)
         flags = (return_sequences, return_state, go_backwards, stateful)
-        super().__init__(units, activation, use_bias, initial, flags, input_shape, name)
+        super().__init__(units, activation, use_bias, initial, flags, penalties, input_shape, name)
 
     def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
         (h,) = states

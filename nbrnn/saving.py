@@ -21,6 +21,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from . import dropout as _dropout  # noqa: F401 (enters its layer into LAYERS)
 from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
 from . import losses, optimizers
 from .checks import one_of, whole_number

@@ -70,6 +70,32 @@ def adam(draw):
     return optimizer(draw, draw(rate), *hyper, slots=("m", "v", *there), **absent)
 
 
+def penalty(draw):
+    w, kind = draw.array(draw(sizes, "P")), "complex128" if draw.dtype == "complex128" else "float64"
+    w[draw.rng.integers(len(w))] *= draw(st.integers(0, 1), "no zero")
+    l1, l2 = (float(np.float32(draw(st.floats(0.0, 1.0)))) for _ in range(2))
+    samples = draw(few, "samples")
+    return dict(
+        w=w, control=draw.control(batch=samples + draw(few)), samples=samples, l1=l1, l2=l2, dw=draw.maybe(len(w)),
+        stats=draw.rng.normal(size=2).astype(kind),
+    )  # fmt: skip
+
+
+def draw_mask(draw):
+    K, B, F = draw(few, "K"), draw(few, "B"), draw(sizes, "F")
+    rate, seed = draw(st.sampled_from((0.1, 0.5, 0.9)), "rate"), draw(st.sampled_from((-1, 0, 2**40)), "seed")
+    return dict(
+        control=draw.control(), seed=seed, purpose=draw(st.integers(0, 2**32 - 1), "purpose"),
+        threshold=round(rate * 2**32), kept=float(np.float32(1 / (1 - rate))), mask=draw.array(K, B, F),
+    )  # fmt: skip
+
+
+def apply_mask(draw):
+    T, B, F = draw(few, "T"), draw(few, "B"), draw(sizes, "F")
+    K = draw(st.sampled_from((1, T)), "K")
+    return dict(x=draw.array(T, B, F), mask=draw.array(K, B, F), y=draw.array(T, B, F))
+
+
 def scheduled(name):
     """Return what draws the arguments of a schedule's kernel."""
 
@@ -84,5 +110,8 @@ def scheduled(name):
     return case
 
 
-CASES = {f.__name__: f for f in (clip_norm, clip_value, decay_weights, take_over, sgd, rmsprop, adam)}
+CASES = {
+    f.__name__: f
+    for f in (clip_norm, clip_value, decay_weights, take_over, sgd, rmsprop, adam, penalty, draw_mask, apply_mask)
+}
 CASES |= {name: scheduled(name) for name in SCHEDULED}

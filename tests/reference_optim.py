@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 from hypothesis import strategies as st
-from reference import STATUS, STEP
+from reference import BATCH, POSITION, SEED, STATUS, STEP, philox, sign
 
 rate, steps, switch = st.floats(1e-3, 1.0), st.integers(1, 40), st.integers(0, 1)
 SCHEDULED = {  # the numbers of each schedule
@@ -34,6 +34,29 @@ def take_over(control, grads, params):
     good = np.isfinite(grads).all()
     new[STATUS] = 0 if good else 2
     return {"params": grads if good else params, "control": new}
+
+
+def penalty(w, control, samples, l1, l2, dw, stats):
+    new = stats.copy()
+    new[0] += samples * sum(l1 * sign(v) * v + l2 * v * v for v in w)
+    if dw is None:
+        return {"stats": new}
+    share = samples / control[BATCH]
+    return {"stats": new, "dw": np.array([d + share * (l1 * sign(v) + 2 * l2 * v) for d, v in zip(dw, w, strict=True)])}
+
+
+def draw_mask(control, seed, purpose, threshold, kept, mask):
+    K, B, F = mask.shape
+    key, n, new = int(control[SEED] if seed < 0 else seed), -(-F // 4), np.zeros_like(mask)
+    for t, i, j in np.ndindex(K, B, F):
+        counter = ((int(control[POSITION]) + i) * K + t) * n + j % n
+        words = philox((counter % 2**32, counter // 2**32, int(control[STEP]), purpose), (key % 2**32, key // 2**32))
+        new[t, i, j] = kept if words[j // n] >= threshold else 0.0
+    return {"mask": new}
+
+
+def apply_mask(x, mask, y):
+    return {"y": x * mask}
 
 
 def schedule_twin(formula):

@@ -17,7 +17,7 @@ LADDER = [
     {"kernels", "checks"},
     {"program", "listing", "memory", "paths", "arrays", "initializers", "progress", "series"},
     {"targets", "losses", "optimizers", "regularizers", "schedules"},
-    {"layers", "recurrent", "gated"},
+    {"layers", "dropout", "recurrent", "gated"},
     {"lowering", "summary", "stack", "states"},
     {"model", "running", "streaming", "training", "saving"},
     set(),  # whatever is not named here: gradcheck, data, datasets, forecasting, plots ...

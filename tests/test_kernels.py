@@ -22,6 +22,7 @@ from nbrnn.kernels.abi import kernel, parse
 FORWARD = {  # what a complex model needs: it is never trained
     "simple_rnn_forward", "lstm_forward", "gru_after_forward", "gru_before_forward", "begin", "take_columns", "reverse",
     "dense_forward", "flatten", "gather", "scatter", "load_state", "store_state", "mse", "mae", "huber", "projection",
+    "penalty", "draw_mask", "apply_mask",
 }  # fmt: skip
 permute, philox = from_python(chance.permute), from_python(chance.philox)
 
