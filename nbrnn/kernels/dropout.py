@@ -30,6 +30,22 @@ def fill(row, seed, purpose, step, first, threshold, kept):
             row[3 * n + k] = kept if d >= threshold else zero
 
 
+@inlined
+def mask_states(to, state, by):
+    """Multiply a state by its mask."""
+    for i in range(by.shape[0]):
+        for j in range(by.shape[1]):
+            to[i, j] = state[i, j] * by[i, j]
+
+
+@inlined
+def unmask(into, d, by, add):
+    """Take a gradient back through the mask: into (+)= d by."""
+    for i in range(by.shape[0]):
+        for j in range(by.shape[1]):
+            into[i, j] = (into[i, j] if add else d.dtype.type(0)) + d[i, j] * by[i, j]
+
+
 @kernel("control[C]:i8 seed:int purpose:int threshold:int kept:float -> mask[K,B,F]")
 def draw_mask(control, seed, purpose, threshold, kept, mask):
     """Draw a mask: an element is `kept` (1 / (1 - rate)) where 32 random bits reach the threshold, else 0.
