@@ -1,5 +1,6 @@
 """L1 and L2: in the loss, once a batch in the gradient, whatever the cut; parity with Keras."""
 
+import json
 import os
 
 import numpy as np
@@ -109,7 +110,14 @@ def test_without_penalties_a_program_has_no_call_for_them():
 def test_a_trace_shows_what_the_data_do_without_penalties():
     model, plain = model_of(["l2"] * 5), model_of([None] * 5)
     x, y = random_data(model, 1, 0)
-    assert nbrnn.trace(model, x, y).to_json() == nbrnn.trace(plain, x, y).to_json()
+
+    def numbers(part):  # all but the layers' arguments
+        if isinstance(part, dict):
+            return {key: numbers(value) for key, value in part.items() if key != "config"}
+        return [numbers(value) for value in part] if isinstance(part, list) else part
+
+    shown = [numbers(json.loads(nbrnn.trace(m, x, y).to_json())) for m in (model, plain)]
+    assert shown[0] == shown[1]
 
 
 def test_penalties_are_saved_and_copied(tmp_path):
