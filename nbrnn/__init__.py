@@ -13,7 +13,7 @@ _HOMES = {
     "layers": ("Dense", "Flatten"),
     "losses": ("Huber",),
     "model": ("Sequential",),
-    "optimizers": ("SGD", "Adam", "RMSprop"),
+    "optimizers": ("Adam", "AdamW", "RMSprop", "SGD"),
     "gated": ("GRU", "LSTM"),
     "recurrent": ("SimpleRNN",),
     "saving": ("load_model",),
@@ -29,22 +29,43 @@ _HOMES = {
     "plots.traces": ("plot_hidden", "plot_itemised"),
     "plots.unrolled": ("plot_unrolled",),
     "plots.windows": ("plot_windows",),
+    "schedules": (
+        "CosineDecay",
+        "CosineDecayRestarts",
+        "ExponentialDecay",
+        "InverseTimeDecay",
+        "PiecewiseConstantDecay",
+        "PolynomialDecay",
+    ),
+    "regularizers": ("L1", "L1L2", "L2"),
+    "dropout": ("Dropout",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("testing",)  # that are used by their own name
 
 __all__ = [
     "Adam",
+    "AdamW",
+    "CosineDecay",
+    "CosineDecayRestarts",
     "Dense",
     "DivergedError",
+    "Dropout",
+    "ExponentialDecay",
     "Flatten",
     "GRU",
     "GradientReport",
     "History",
     "Huber",
+    "InverseTimeDecay",
+    "L1",
+    "L1L2",
+    "L2",
     "LSTM",
     "MaxScaler",
     "MinMaxScaler",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
     "RMSprop",
     "SGD",
     "Sequential",
@@ -76,12 +97,13 @@ if TYPE_CHECKING:
     from .csvfile import Table, read_csv
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
+    from .dropout import Dropout
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .layers import Dense, Flatten
     from .losses import Huber
     from .model import Sequential
-    from .optimizers import SGD, Adam, RMSprop
+    from .optimizers import SGD, Adam, AdamW, RMSprop
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_history, plot_predictions
     from .plots.steps import plot_step_errors
@@ -89,7 +111,16 @@ if TYPE_CHECKING:
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
     from .recurrent import SimpleRNN
+    from .regularizers import L1, L1L2, L2
     from .saving import load_model
+    from .schedules import (
+        CosineDecay,
+        CosineDecayRestarts,
+        ExponentialDecay,
+        InverseTimeDecay,
+        PiecewiseConstantDecay,
+        PolynomialDecay,
+    )
     from .targets.cpu import get_num_threads, set_num_threads
     from .tracing import Trace, trace
     from .training import DivergedError, History

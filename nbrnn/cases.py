@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,12 +26,13 @@ class Case:
     y: np.ndarray | None = None
     states: np.ndarray | None = None  # the first ones; None: zeros that are not read
     directions: np.ndarray | None = None  # of the last states, where outputs are projected
+    training: bool = False  # whether dropout drops
 
     def executor(
         self, model: Sequential, mode: str, *, tape: bool = False, input_gradient: bool = True
     ) -> cpu.Executor:
         """Return the program of this case, bound to its arrays as they stand."""
-        flags = {"given": self.states is not None, "projected": self.directions is not None}
+        flags = {"given": self.states is not None, "projected": self.directions is not None, "training": self.training}
         y = None if self.y is None else Feed.of(self.y)
         plan = make_plan(model, mode, Feed.of(self.x), y, len(self.x), Options(tape, input_gradient, **flags))
         arrays = {"params": model.params, "order": np.arange(len(self.x))}
@@ -43,8 +44,8 @@ class Case:
 
     def complex(self) -> Case:
         """Return the case in complex128, as arrays of its own."""
-        arrays = (self.x, self.y, self.states, self.directions)
-        return Case(*(None if a is None else a.astype(np.complex128) for a in arrays))  # type: ignore[arg-type]
+        arrays = {name: getattr(self, name) for name in ("x", "y", "states", "directions")}
+        return replace(self, **{k: a.astype(np.complex128) for k, a in arrays.items() if a is not None})
 
 
 def plain_copy(model: Sequential, dtype: str) -> Sequential:

@@ -65,6 +65,12 @@ class LSTM(Gated):
         Whether the sequence is read from its end.
     stateful : bool, default False
         As for SimpleRNN.
+    dropout, recurrent_dropout : float, default 0.0
+        Variational dropout of the inputs and of h_(t-1): one mask a sequence, the same for all steps and gates.
+    seed : int, optional
+        Of the masks; the model's if it is not given.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or regularizer, optional
+        Penalties on Wx, Wh and b that join the loss: "l1", "l2", "l1_l2", or nbrnn.L2(0.001).
     input_shape, name
         As for every layer.
 
@@ -96,18 +102,26 @@ class LSTM(Gated):
         go_backwards: bool = False,
         stateful: bool = False,
         *,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
         input_shape: Shape | None = None,
         name: str | None = None,
     ) -> None:
+        penalties = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
+        chance = (dropout, recurrent_dropout, seed)
         initial = (kernel_initializer, recurrent_initializer, bias_initializer)
         flags = (return_sequences, return_state, go_backwards, stateful)
-        own = (units, activation, use_bias, initial, flags, input_shape, name)
+        own = (units, activation, use_bias, initial, flags, penalties, chance, input_shape, name)
         super().__init__(recurrent_activation, *own)
         self.unit_forget_bias = flag("unit_forget_bias", unit_forget_bias)
 
     def bias_weight(self, columns: int) -> Weight:
         forget = slice(self.units, 2 * self.units) if self.unit_forget_bias else None
-        return Weight("bias", (columns,), self.bias_initializer, forget)
+        return self.weight("bias", (columns,), self.bias_initializer, forget)
 
     def config(self) -> dict[str, Any]:
         return super().config() | {"unit_forget_bias": self.unit_forget_bias}
@@ -121,7 +135,8 @@ class LSTM(Gated):
         g, s = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "act_c", keep, *shape[1:])
         a = self.buffer(p, "a", *gates) if p.options.tape else None
         weights = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
-        p.call("lstm_forward", x=x, **weights, initial=int(given), h=h, c=c, g=g, s=s, a=a, **self.codes())
+        drawn = self.state_mask(p, h)
+        p.call("lstm_forward", x=x, **weights, **drawn, initial=int(given), h=h, c=c, g=g, s=s, a=a, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             dh0 = self.first_gradient(p, given, samples)
@@ -130,13 +145,14 @@ class LSTM(Gated):
             p.aliases[f"{self.name}/dc0"] = dc
             PT = packed_transposed(p, Wh) if steps > 1 or dh0 else None
             da = self.buffer(p, "da", self.steps_at_once(p, x), *gates[1:])
+            masks, seen = self.mask_back(p, drawn), drawn.get("kept", h)
 
             def step(now: Part) -> Buffer:
                 part, tape = da[: now.count], {"c": c[now.states], "g": g[now.steps], "s": s[now.steps]}
                 flags = {"final": int(now.later or bool(last)), "add": int(now.add)}
                 own = {"dh": now.dh, "dc": dc, "dh0": now.below} | flags | self.codes()
-                p.call("lstm_backward", Wh=Wh, PT=PT, da=part, **tape, **own)
-                self.gradients(p, x[now.steps], part, h[now.states], given or now.start > 0, now.later)
+                p.call("lstm_backward", Wh=Wh, PT=PT, da=part, **tape, **own, **masks)
+                self.gradients(p, x[now.steps], part, seen[now.states], given or now.start > 0, now.later)
                 return part
 
             return self.back(p, x, dh, dh0, wanted, step)
@@ -169,6 +185,12 @@ class GRU(Gated):
         As for SimpleRNN.
     reset_after : bool, default True
         Whether the reset gate acts after the product with Wh (Keras' default, cuDNN, PyTorch) or before it (Cho).
+    dropout, recurrent_dropout : float, default 0.0
+        Variational dropout of the inputs and of h_(t-1): one mask a sequence, the same for all steps and gates.
+    seed : int, optional
+        Of the masks; the model's if it is not given.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or regularizer, optional
+        Penalties on Wx, Wh and b that join the loss: "l1", "l2", "l1_l2", or nbrnn.L2(0.001).
     input_shape, name
         As for every layer.
 
@@ -200,17 +222,25 @@ class GRU(Gated):
         stateful: bool = False,
         reset_after: bool = True,
         *,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
         input_shape: Shape | None = None,
         name: str | None = None,
     ) -> None:
+        penalties = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
+        chance = (dropout, recurrent_dropout, seed)
         initial = (kernel_initializer, recurrent_initializer, bias_initializer)
         flags = (return_sequences, return_state, go_backwards, stateful)
-        own = (units, activation, use_bias, initial, flags, input_shape, name)
+        own = (units, activation, use_bias, initial, flags, penalties, chance, input_shape, name)
         super().__init__(recurrent_activation, *own)
         self.reset_after = flag("reset_after", reset_after)
 
     def bias_weight(self, columns: int) -> Weight:
-        return Weight("bias", (2, columns) if self.reset_after else (columns,), self.bias_initializer)
+        return self.weight("bias", (2, columns) if self.reset_after else (columns,), self.bias_initializer)
 
     def config(self) -> dict[str, Any]:
         return super().config() | {"reset_after": self.reset_after}
@@ -227,19 +257,22 @@ class GRU(Gated):
         g, q = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "hWn", keep, samples, self.units)
         a = self.buffer(p, "a", *gates) if p.options.tape else None
         both = self.panels(p, x) | ({"b": b[0], "c": b[1]} if b else {})
+        drawn = self.state_mask(p, h)
+        both |= drawn
         p.call("gru_after_forward", x=x, Wx=Wx, Wh=Wh, h=h, g=g, q=q, a=a, **both, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da, dq = (self.buffer(p, name, self.steps_at_once(p, x), *gates[1:]) for name in ("da", "dhWh"))
             through, PT = self.buffer(p, "dh_through", samples, self.units), packed_transposed(p, Wh)
             db = p[gradient(f"{self.name}/bias")] if b else None
+            masks, seen = self.mask_back(p, drawn), drawn.get("kept", h)
 
             def step(now: Part) -> Buffer:
                 own = {"through": through, "dh": now.dh, "dh0": now.below, "add": int(now.add)} | self.codes()
                 both = {"da": da[: now.count], "dq": dq[: now.count]}
                 tape = {"h": h[now.states], "g": g[now.steps], "q": q[now.steps]}
-                p.call("gru_after_backward", Wh=Wh, PT=PT, **tape, **both, **own)
-                products = ((x, "da", "kernel"), (h, "dq", "recurrent_kernel"))
+                p.call("gru_after_backward", Wh=Wh, PT=PT, **tape, **both, **own, **masks)
+                products = ((x, "da", "kernel"), (seen, "dq", "recurrent_kernel"))
                 for k, (left, right, name) in enumerate(products):
                     bias = db[k] if db else None
                     weight_gradient(p, left[now.steps], both[right], f"{self.name}/{name}", bias, now.later)
@@ -269,7 +302,8 @@ class GRU(Gated):
         panels = (("Px", Wx, 0, 3), ("Pg", Wh, 0, 2), ("Pn", Wh, 2 * H, 1))
         own = {"each": H, "beside": max(Wx.size, Wh.size)}
         weights |= {name: packed(p, W, steps * samples, first, gates=n, **own) for name, W, first, n in panels}
-        p.call("gru_before_forward", x=x, h=h, g=g, m=m, a=a, **weights, **self.codes())
+        drawn = self.state_mask(p, h)
+        p.call("gru_before_forward", x=x, h=h, g=g, m=m, a=a, **weights, **drawn, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da, dg, dn = self.buffer(p, "da", *gates), self.buffer(p, "dzr", *two), self.buffer(p, "dn", *shape)
@@ -278,10 +312,11 @@ class GRU(Gated):
             own = {"through": through, "dm": dm, "da": da, "dg": dg, "dn": dn, "dh0": dh0} | self.codes()
             turned = (packed_transposed(p, Wh, 0, 2 * H), packed_transposed(p, Wh, 2 * H, H))
             both = {"Wg": Wg, "PgT": turned[0], "Wn": Wn, "PnT": turned[1]}
+            own |= self.mask_back(p, drawn) | ({"kept": drawn["kept"]} if drawn else {})
             p.call("gru_before_backward", h=h, g=g, dh=dh, **both, **own)
             weight_gradient(p, x, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
             dWh = p[gradient(f"{self.name}/recurrent_kernel")]
-            for first, states, d in ((0, h[:steps], dg), (2 * H, m, dn)):
+            for first, states, d in ((0, drawn.get("kept", h)[:steps], dg), (2 * H, m, dn)):
                 part = self.buffer(p, f"dWh_{first}", H, d.shape[-1])
                 weight_gradient(p, states, d, part, None)
                 p.call("put_columns", part=part, first=first, W=dWh)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .cases import Case, plain_copy, run_backward, run_loss
-from .checks import one_of, real_number
+from .checks import flag, one_of, real_number
 from .layers import known
 from .losses import Loss
 from .lowering import EVALUATE
@@ -95,6 +95,7 @@ def check_gradients(
     y: Any = None,
     *,
     initial_state: Any = None,
+    training: bool = True,
     method: str = "complex",
     tolerance: float | None = None,
     seed: int = 0,
@@ -113,6 +114,8 @@ def check_gradients(
     initial_state : dict or list of arrays (samples, units), optional
         The recurrent layers' first states, as for `Sequential.predict`. If not given: zeros with targets, random
         numbers without.
+    training : bool, default True
+        Whether dropout drops; its masks stand still during the check.
     method : {"complex", "central"}
         The complex step, or central differences.
     tolerance : float, optional
@@ -135,7 +138,7 @@ def check_gradients(
     one_of("method", method, TOLERANCES)
     limit = TOLERANCES[method] if tolerance is None else real_number("tolerance", tolerance, open_low=True)
     real = plain_copy(model, "float64")
-    case = _case(real, x, y, initial_state, seed)
+    case = replace(_case(real, x, y, initial_state, seed), training=flag("training", training))
     loss, backward = run_backward(real, case)
     numeric = _complex_step(real, case, loss) if method == "complex" else _central(real, case)
     rows = {name: _compare(name, backward[name], numeric[name], limit) for name in backward}

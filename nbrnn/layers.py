@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from . import initializers
+from . import initializers, regularizers
 from .checks import flag, one_of, whole_number
 from .kernels.activations import ACTIVATIONS, LINEAR
 from .kernels.gemm import DEPTH, PANELS, TALL
 from .kernels.tile import ROWS, VECTOR_BYTES
 from .program import ALIGNMENT, Buffer, Program, Weights
+from .regularizers import Regularizer
 from .series import real_array
 
 Shape = tuple[int | None, ...]
@@ -38,6 +39,7 @@ class Weight:
     shape: tuple[int, ...]
     initializer: str
     ones: slice | None = None  # entries that begin at 1 whatever the initializer
+    regularizer: Regularizer | None = None
 
 
 LAYERS: dict[str, type[Layer]] = {}  # by class name; a subclass is entered when it is defined
@@ -64,10 +66,16 @@ class Layer:
         self.input_shape = None if input_shape is None else checked_shape(input_shape)
         self.views: dict[str, np.ndarray] | None = None  # into the model's block of parameters
         self.owned = False  # by a model
+        self.regularizers: dict[str, Regularizer] = {}  # by the argument's name
 
     def weights(self, shape: Shape) -> list[Weight]:
         """Return the layer's weights for an input shape, in Keras' order."""
         return []
+
+    def weight(self, name: str, shape: tuple[int, ...], initializer: str, ones: slice | None = None) -> Weight:
+        """Return a weight with its regularizer: kernel_regularizer, recurrent_regularizer or bias_regularizer."""
+        role = name.partition("_")[0]
+        return Weight(name, shape, initializer, ones, self.regularizers.get(f"{role}_regularizer"))
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of one output sample.
@@ -92,7 +100,14 @@ class Layer:
         config: dict[str, Any] = {"name": self.name}
         if self.input_shape is not None:
             config["input_shape"] = list(self.input_shape)
-        return config
+        return config | {name: given.described() for name, given in self.regularizers.items()}
+
+    def regularize(self, **arguments: Any) -> None:
+        """Take over penalties on weights, given by name, as an object or not at all."""
+        for name, value in arguments.items():
+            regularizer = regularizers.get(name, value)
+            if regularizer is not None:
+                self.regularizers[name] = regularizer
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the layer's weights, in Keras' order and layouts."""
@@ -143,6 +158,8 @@ class Dense(Layer):
         Whether b is there.
     kernel_initializer, bias_initializer : str
         How W and b begin.
+    kernel_regularizer, bias_regularizer : str or regularizer, optional
+        A penalty on W and on b that joins the loss: "l1", "l2", "l1_l2", or nbrnn.L2(0.001).
     input_shape, name
         As for every layer.
 
@@ -166,10 +183,13 @@ class Dense(Layer):
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
         *,
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
         input_shape: Shape | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(input_shape=input_shape, name=name)
+        self.regularize(kernel_regularizer=kernel_regularizer, bias_regularizer=bias_regularizer)
         self.units = whole_number("units", units)
         self.activation = one_of("activation", "linear" if activation is None else activation, ACTIVATIONS)
         self.use_bias = flag("use_bias", use_bias)
@@ -178,8 +198,8 @@ class Dense(Layer):
 
     def weights(self, shape: Shape) -> list[Weight]:
         return [
-            Weight("kernel", (known(shape[-1]), self.units), self.kernel_initializer),
-            *([Weight("bias", (self.units,), self.bias_initializer)] if self.use_bias else []),
+            self.weight("kernel", (known(shape[-1]), self.units), self.kernel_initializer),
+            *([self.weight("bias", (self.units,), self.bias_initializer)] if self.use_bias else []),
         ]
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -110,6 +110,8 @@ def add_optimizer(layout: Layout, optimizer: Optimizer) -> Layout:
     for slot in optimizer.slots:
         grown.add(f"slots/{slot}", (layout.sizes["params"],), "slots")
     grown.add("hyper", (len(optimizer.hyper()) + optimizer.powers,), "hyper")
+    if optimizer.schedule is not None:
+        grown.add("schedule", (len(optimizer.schedule.numbers()),), "hyper")
     grown.add("lanes", (LANES,), "hyper")
     return grown
 
@@ -128,6 +130,7 @@ def shard_program(
     layout = parameter_layout(model, gradients=mode == TRAIN)
     p = Program(model.dtype, samples, layout, f"{model.name}: {mode}", batch, options, prepare)
     p.taped = mode == TRAIN or options.tape
+    p.training = mode == TRAIN if options.training is None else options.training
     control = p.buffer("control", CONTROL_WORDS, block="control")
     order = p.buffer("order", x.samples, block="order")
     projections = sum(len(layer.state_names()) for layer in model.layers) if options.projected else 0
@@ -166,7 +169,18 @@ def shard_program(
                 break
         if options.input_gradient and flow is not None:
             p.aliases["x gradient"] = flow
+    if not options.tape:  # a trace shows what the data do
+        penalise(model, p, mode == TRAIN)
     return p
+
+
+def penalise(model: Stack, p: Program, train: bool) -> None:
+    """Add the calls that add the weights' penalties to the loss and, in a training, to the gradients."""
+    for layer, shape in zip(model.layers, model.input_shapes, strict=True):
+        for weight in layer.weights(shape):
+            if weight.regularizer is not None:
+                name = f"{layer.name}/{weight.name}"
+                weight.regularizer.lower(p, p[name], p[gradient(name)] if train else None)
 
 
 def project_states(p: Program, slot: int, train: bool) -> None:
@@ -186,7 +200,7 @@ def update_program(model: Sequential, optimizer: Optimizer, shards: int) -> Prog
     p.buffer("control", CONTROL_WORDS, block="control")
     size = p.layout.sizes["grads"]
     p.layout.buffers["gradients of all shards"] = Buffer("gradients of all shards", "grads", 0, (shards, size))
-    optimizer.lower(p, shards)
+    optimizer.lower(p, shards, model.began)
     return p
 
 

@@ -62,6 +62,7 @@ class Sequential(Runnable):
         super().__init__(layers, input_shape, seed, dtype, name)
         self.history = History()
         self.epochs = self.steps = 0  # finished so far, over all fits
+        self.began = 0  # the step at which the optimizer began
 
     # ------------------------------------------------------------------ training
 
@@ -76,7 +77,7 @@ class Sequential(Runnable):
         Parameters
         ----------
         optimizer : str or Optimizer
-            "sgd", "rmsprop", "adam", or one with other settings: nbrnn.Adam(learning_rate=0.01).
+            "sgd", "rmsprop", "adam", "adamw", or one with other settings: nbrnn.Adam(learning_rate=0.01).
         loss : str or Loss
             "mse", "mae", "huber" (or their long names), or nbrnn.Huber(delta=...).
         metrics : sequence of str
@@ -90,7 +91,7 @@ class Sequential(Runnable):
         self.optimizer = optimizers.get(optimizer)
         self.loss = losses.get_loss(loss)
         self.metrics = [losses.get_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
-        self.compiled = True
+        self.compiled, self.began = True, self.steps
         self._forget()
 
     @property

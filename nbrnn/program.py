@@ -169,6 +169,7 @@ class Options:
     projected: bool = False  # the last states join the loss, projected on the block "directions"
     streamed: bool = False  # one step, run many times between two changes of the weights
     threads: int = 0  # that run the shards, where no sum goes over them and so no bit depends on their cut
+    training: bool | None = None  # whether dropout drops; None: in a training only
 
 
 class Program:
@@ -206,6 +207,7 @@ class Program:
         self.dtype, self.samples, self.title = np.dtype(dtype), samples, title
         self.batch, self.options = samples if batch is None else batch, options
         self.taped = True  # whether what a backward pass needs is kept
+        self.training = False  # whether dropout drops
         self.layer = ""  # that is adding calls
         self.memory: Memory | None = None  # what a whole batch needs, where a plan knows it
         self.every_batch = False  # whether `prepare` runs before each batch

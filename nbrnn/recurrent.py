@@ -8,6 +8,7 @@ from typing import Any
 
 from . import initializers
 from .checks import flag, one_of, whole_number
+from .dropout import mask, masked, share
 from .kernels.activations import ACTIVATIONS
 from .kernels.gemm import DEPTH
 from .layers import (
@@ -66,6 +67,8 @@ class Recurrent(Layer):
         use_bias: bool,
         initial: tuple[str, str, str],
         flags: tuple[bool, bool, bool, bool],
+        penalties: tuple[Any, Any, Any],
+        chance: tuple[Any, Any, Any],
         input_shape: Shape | None,
         name: str | None,
     ) -> None:
@@ -79,19 +82,23 @@ class Recurrent(Layer):
         self.stateful = flag("stateful", stateful)
         names = ("kernel_initializer", "recurrent_initializer", "bias_initializer")
         checked = (initializers.check(n, value) for n, value in zip(names, initial, strict=True))
+        kinds = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
+        self.regularize(**dict(zip(kinds, penalties, strict=True)))
+        self.dropout, self.recurrent_dropout = share("dropout", chance[0]), share("recurrent_dropout", chance[1])
+        self.seed = None if chance[2] is None else whole_number("seed", chance[2], 0)
         self.kernel_initializer, self.recurrent_initializer, self.bias_initializer = checked
 
     def weights(self, shape: Shape) -> list[Weight]:
         columns = self.gates * self.units
         return [
-            Weight("kernel", (known(shape[-1]), columns), self.kernel_initializer),
-            Weight("recurrent_kernel", (self.units, columns), self.recurrent_initializer),
+            self.weight("kernel", (known(shape[-1]), columns), self.kernel_initializer),
+            self.weight("recurrent_kernel", (self.units, columns), self.recurrent_initializer),
             *([self.bias_weight(columns)] if self.use_bias else []),
         ]
 
     def bias_weight(self, columns: int) -> Weight:
         """Return the bias."""
-        return Weight("bias", (columns,), self.bias_initializer)
+        return self.weight("bias", (columns,), self.bias_initializer)
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
@@ -99,18 +106,27 @@ class Recurrent(Layer):
         return (shape[0], self.units) if self.return_sequences else (self.units,)
 
     def config(self) -> dict[str, Any]:
-        return super().config() | {
-            "units": self.units,
-            "activation": self.activation,
-            "use_bias": self.use_bias,
-            "kernel_initializer": self.kernel_initializer,
-            "recurrent_initializer": self.recurrent_initializer,
-            "bias_initializer": self.bias_initializer,
-            "return_sequences": self.return_sequences,
-            "return_state": self.return_state,
-            "go_backwards": self.go_backwards,
-            "stateful": self.stateful,
+        chance = {
+            "dropout": self.dropout or None,
+            "recurrent_dropout": self.recurrent_dropout or None,
+            "seed": self.seed,
         }
+        return (
+            super().config()
+            | {name: value for name, value in chance.items() if value is not None}
+            | {
+                "units": self.units,
+                "activation": self.activation,
+                "use_bias": self.use_bias,
+                "kernel_initializer": self.kernel_initializer,
+                "recurrent_initializer": self.recurrent_initializer,
+                "bias_initializer": self.bias_initializer,
+                "return_sequences": self.return_sequences,
+                "return_state": self.return_state,
+                "go_backwards": self.go_backwards,
+                "stateful": self.stateful,
+            }
+        )
 
     def state_names(self) -> list[str]:
         """Return the names of the layer's states: layer/h and, of an LSTM, layer/c."""
@@ -128,6 +144,10 @@ class Recurrent(Layer):
         if given:
             for s in states:
                 self.move(p, "load_state", "carried" if self.stateful else "initial", s.name, state=s[0])
+        x_mask = None
+        if p.training and self.dropout:
+            x_mask = mask(p, f"{self.name}/x_mask", self.dropout, self.seed, 1, samples, x.shape[-1])
+            inner = masked(p, inner, x_mask, f"{self.name}/x_kept")
         cell_backward = self.cell(p, inner, given, *states)
         for s in states:
             last = p.last[s.name] = s[steps % s.shape[0]]
@@ -144,6 +164,8 @@ class Recurrent(Layer):
             if f"{self.name}/h" in p.from_last:
                 p.call("accumulate", v=p.from_last[f"{self.name}/h"], into=dh[-1])
             dx = cell_backward(dh, wanted)
+            if dx is not None and x_mask is not None:
+                dx = masked(p, dx, x_mask, f"{self.name}/dx_kept")
             return self.turned(p, dx, "dx_reversed") if dx is not None and self.go_backwards else dx
 
         return (states[0][1:] if self.return_sequences else p.last[states[0].name]), backward
@@ -164,6 +186,19 @@ class Recurrent(Layer):
     def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
         """Add the calls of the forward pass into the states; return what adds those of the backward pass."""
         raise NotImplementedError
+
+    def state_mask(self, p: Program, h: Buffer) -> dict[str, Buffer]:
+        """Add the mask of h_(t-1), where there is dropout: `mask`, and `kept`, room for the masked states."""
+        if not p.training or not self.recurrent_dropout:
+            return {}
+        drawn = mask(p, f"{self.name}/h_mask", self.recurrent_dropout, self.seed, 1, *h.shape[1:])
+        return {"mask": drawn[0], "kept": self.buffer(p, "h_kept", *h.shape)}
+
+    def mask_back(self, p: Program, drawn: dict[str, Buffer]) -> dict[str, Buffer]:
+        """Return what a backward kernel needs beside a mask: room for one step's product."""
+        if not drawn:
+            return {}
+        return {"mask": drawn["mask"], "room": self.buffer(p, "dh_kept", *drawn["mask"].shape)}
 
     def turned(self, p: Program, x: Buffer, name: str) -> Buffer:
         """Add the call that turns a sequence round in time."""
@@ -246,6 +281,12 @@ class SimpleRNN(Recurrent):
         Whether the sequence is read from its end; states come in the order in which they are computed.
     stateful : bool, default False
         Whether sample i of a batch goes on from sample i of the batch before; see `Sequential.reset_states`.
+    dropout, recurrent_dropout : float, default 0.0
+        Variational dropout of the inputs and of h_(t-1): one mask a sequence, the same for all steps and gates.
+    seed : int, optional
+        Of the masks; the model's if it is not given.
+    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or regularizer, optional
+        Penalties on Wx, Wh and b that join the loss: "l1", "l2", "l1_l2", or nbrnn.L2(0.001).
     input_shape, name
         As for every layer.
 
@@ -274,12 +315,20 @@ class SimpleRNN(Recurrent):
         go_backwards: bool = False,
         stateful: bool = False,
         *,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
         input_shape: Shape | None = None,
         name: str | None = None,
     ) -> None:
+        penalties = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
+        chance = (dropout, recurrent_dropout, seed)
         initial = (kernel_initializer, recurrent_initializer, bias_initializer)
         flags = (return_sequences, return_state, go_backwards, stateful)
-        super().__init__(units, activation, use_bias, initial, flags, input_shape, name)
+        super().__init__(units, activation, use_bias, initial, flags, penalties, chance, input_shape, name)
 
     def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
         (h,) = states
@@ -288,15 +337,17 @@ class SimpleRNN(Recurrent):
         code = ACTIVATIONS.index(self.activation)
         a = self.buffer(p, "a", steps, samples, self.units) if p.options.tape else None
         own = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
-        p.call("simple_rnn_forward", x=x, **own, activation=code, initial=int(given), h=h, a=a)
+        drawn = self.state_mask(p, h)
+        p.call("simple_rnn_forward", x=x, **own, **drawn, activation=code, initial=int(given), h=h, a=a)
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da = self.buffer(p, "da", self.steps_at_once(p, x), samples, padded(p, self.units))
+            masks, seen = self.mask_back(p, drawn), drawn.get("kept", h)
 
             def step(now: Part) -> Buffer:
                 part, states = da[: now.count], h[now.states]
-                self.through_time(p, Wh, states, now.dh, part, now.below, now.add)
-                self.gradients(p, x[now.steps], part, states, given or now.start > 0, now.later)
+                self.through_time(p, Wh, states, now.dh, part, now.below, now.add, masks)
+                self.gradients(p, x[now.steps], part, seen[now.states], given or now.start > 0, now.later)
                 return part
 
             return self.back(p, x, dh, self.first_gradient(p, given, samples), wanted, step)
@@ -304,9 +355,17 @@ class SimpleRNN(Recurrent):
         return backward
 
     def through_time(
-        self, p: Program, Wh: Buffer, h: Buffer, dh: Buffer, da: Buffer, below: Buffer | None, add: bool = False
+        self,
+        p: Program,
+        Wh: Buffer,
+        h: Buffer,
+        dh: Buffer,
+        da: Buffer,
+        below: Buffer | None,
+        add: bool = False,
+        masks: dict[str, Buffer] | None = None,
     ) -> None:
         """Add the call that goes back through steps, from dL/dh to dL/da and, where wanted, what is `below` them."""
         PT = packed_transposed(p, Wh) if da.shape[0] > 1 or below else None
         own = {"activation": ACTIVATIONS.index(self.activation), "add": int(add)}
-        p.call("simple_rnn_backward", Wh=Wh, PT=PT, h=h, dh=dh, da=da, dh0=below, **own)
+        p.call("simple_rnn_backward", Wh=Wh, PT=PT, h=h, dh=dh, da=da, dh0=below, **own, **(masks or {}))

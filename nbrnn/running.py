@@ -223,4 +223,8 @@ class Runnable(Stateful):
         hyper = aligned(self.layout.sizes["hyper"], np.float64)
         start = len(self.optimizer.hyper())
         hyper[start : start + self.optimizer.powers] = 1.0
+        if self.optimizer.schedule is not None:
+            numbers = self.optimizer.schedule.numbers()
+            at = self.layout.buffers["schedule"].offset
+            hyper[at : at + len(numbers)] = numbers
         self._slots = {"slots": aligned(self.layout.sizes.get("slots", 1), self.dtype), "hyper": hyper}

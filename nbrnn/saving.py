@@ -21,6 +21,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from . import dropout as _dropout  # noqa: F401 (enters its layer into LAYERS)
 from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
 from . import losses, optimizers
 from .checks import one_of, whole_number
@@ -82,11 +83,12 @@ def save_model(model: Sequential, path: str | Path, extra: dict[str, Any] | None
     config: dict[str, Any] = {"model": _model_config(model), "training": None, "extra": extra or {}}
     if model.loss is not None and model.optimizer is not None:
         config["training"] = {
-            "optimizer": {"name": model.optimizer.kernel, "config": model.optimizer.config()},
+            "optimizer": {"name": model.optimizer.name, "config": model.optimizer.config()},
             "loss": _loss_config(model.loss),
             "metrics": [_loss_config(m) for m in model.metrics],
             "epochs": model.epochs,
             "steps": model.steps,
+            "began": model.began,
         }
     tensors = {name: np.ascontiguousarray(view) for layer in model.layers for name, view in layer._named()}
     metadata = {"format": "nbrnn", "version": str(VERSION), "config": json.dumps(config)}
@@ -122,6 +124,7 @@ def load_model(path: str | Path) -> Sequential:
             model.compile(chosen, _loss(training["loss"]), [_loss(m) for m in training["metrics"]])
             model.epochs = whole_number("epochs", training["epochs"], 0)
             model.steps = whole_number("steps", training["steps"], 0)
+            model.began = whole_number("began", training.get("began", 0), 0)
     except ValueError as error:
         raise ValueError(f"{path} is an nbrnn file, but contradicts itself: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:

@@ -24,7 +24,15 @@ class SuspectA(Whole, SimpleRNN):
     kind = "suspect_a"
 
     def through_time(
-        self, p: Program, Wh: Buffer, h: Buffer, dh: Buffer, da: Buffer, below: Buffer | None, add: bool = False
+        self,
+        p: Program,
+        Wh: Buffer,
+        h: Buffer,
+        dh: Buffer,
+        da: Buffer,
+        below: Buffer | None,
+        add: bool = False,
+        masks: dict[str, Buffer] | None = None,
     ) -> None:
         """Forget what comes from the future: dh_(t-1) gains nothing from da_t."""
         nothing = self.buffer(p, "nothing", *Wh.shape)  # no call writes it: zeros
@@ -70,7 +78,15 @@ class SuspectE(Whole, SimpleRNN):
     kind = "suspect_e"
 
     def through_time(
-        self, p: Program, Wh: Buffer, h: Buffer, dh: Buffer, da: Buffer, below: Buffer | None, add: bool = False
+        self,
+        p: Program,
+        Wh: Buffer,
+        h: Buffer,
+        dh: Buffer,
+        da: Buffer,
+        below: Buffer | None,
+        add: bool = False,
+        masks: dict[str, Buffer] | None = None,
     ) -> None:
         """Take the slope of another activation: y (1 - y), the sigmoid's, where tanh has 1 - y^2."""
         own, self.activation = self.activation, "sigmoid" if self.activation != "sigmoid" else "tanh"

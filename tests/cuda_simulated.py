@@ -206,7 +206,7 @@ def test_predictions_do_not_touch_the_parameters():
         (
             SimpleRNN(3),
             {"optimizer": nbrnn.SGD(0.1, global_clipnorm=1.0)},
-            "kernel clip_global_norm of sequential: step of SGD has no CUDA form",
+            "kernel clip_norm of sequential: step of SGD has no CUDA form",
         ),
         (SimpleRNN(3, go_backwards=True), {}, "kernel reverse of layer simple_rnn has no CUDA form"),
     ],

@@ -221,7 +221,7 @@ def sum_shards(control, grads):
     return {"grads": new}
 
 
-def clip_global_norm(control, limit, grads, lanes):
+def clip_norm(limit, grads, lanes):
     norm = math.sqrt(sum(g * g for g in grads.tolist()))
     return {"grads": np.array([g * limit / norm if norm > limit else g for g in grads])}
 
@@ -229,7 +229,7 @@ def clip_global_norm(control, limit, grads, lanes):
 def step_twin(move):
     """Make an optimizer's twin from move(p, g, slots, hyper, nesterov), which returns the new p and its new slots."""
 
-    def twin(hyper, control, grads, params, nesterov=0, **slots):
+    def twin(hyper, control, grads, params, nesterov=0, later=0, **slots):
         new_control, new_params = control.copy(), params.copy()
         new_slots = {name: slot.copy() for name, slot in slots.items() if slot is not None}
         new_hyper = hyper.copy()
@@ -243,7 +243,10 @@ def step_twin(move):
                 new_params[p], state = move(params[p], grads[p], state, new_hyper, nesterov)
                 for name, number in state.items():
                     new_slots[name][p] = number
-        return {"control": new_control, "params": new_params, "hyper": new_hyper, **new_slots}
+        result = {"control": new_control, "params": new_params, "hyper": new_hyper, **new_slots}
+        if later:  # the next parameters wait in the gradients' place
+            result |= {"params": params} | ({} if new_control[STATUS] else {"grads": new_params})
+        return result
 
     return twin
 
@@ -257,16 +260,26 @@ def sgd_move(p, g, state, hyper, nesterov):
 
 
 def rmsprop_move(p, g, state, hyper, nesterov):
-    rate, rho, epsilon = hyper
-    v = rho * state["v"] + (1 - rho) * g**2
-    return p - rate * g / math.sqrt(v + epsilon), {"v": v}
+    rate, rho, epsilon, momentum = hyper
+    new = {"v": rho * state["v"] + (1 - rho) * g**2}
+    square = new["v"] + epsilon
+    if "mean" in state:
+        new["mean"] = rho * state["mean"] + (1 - rho) * g
+        square -= new["mean"] ** 2
+    step = rate * g / math.sqrt(square)
+    if "momentum" in state:
+        step = new["momentum"] = momentum * state["momentum"] + step
+    return p - step, new
 
 
 def adam_move(p, g, state, hyper, nesterov):
     rate, beta_1, beta_2, epsilon, power_1, power_2 = hyper
     m = beta_1 * state["m"] + (1 - beta_1) * g
     v = beta_2 * state["v"] + (1 - beta_2) * g**2
-    return p - rate * math.sqrt(1 - power_2) / (1 - power_1) * m / (math.sqrt(v) + epsilon), {"m": m, "v": v}
+    new, most = {"m": m, "v": v}, v
+    if "largest" in state:
+        most = new["largest"] = max(state["largest"], v)
+    return p - rate * math.sqrt(1 - power_2) / (1 - power_1) * m / (math.sqrt(most) + epsilon), new
 
 
 sgd, rmsprop, adam = step_twin(sgd_move), step_twin(rmsprop_move), step_twin(adam_move)
@@ -382,7 +395,7 @@ class Trainer:
     def update(self, gradients):
         flat = np.concatenate([g.reshape(-1) for g in gradients])
         if self.clip is not None:
-            flat = clip_global_norm(None, self.clip, flat, None)["grads"]
+            flat = clip_norm(self.clip, flat, None)["grads"]
         params = np.concatenate([w.reshape(-1) for w in self.weights])
         extra = {"nesterov": self.nesterov} if self.move is sgd else {}
         new = self.move(self.hyper, np.zeros(8, np.int64), flat, params, **self.slots, **extra)

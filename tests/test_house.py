@@ -16,8 +16,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LADDER = [
     {"kernels", "checks"},
     {"program", "listing", "memory", "paths", "arrays", "initializers", "progress", "series"},
-    {"targets", "losses", "optimizers"},
-    {"layers", "recurrent", "gated"},
+    {"targets", "losses", "optimizers", "regularizers", "schedules"},
+    {"layers", "dropout", "recurrent", "gated"},
     {"lowering", "summary", "stack", "states"},
     {"model", "running", "streaming", "training", "saving"},
     set(),  # whatever is not named here: gradcheck, data, datasets, forecasting, plots ...

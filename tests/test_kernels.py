@@ -3,10 +3,12 @@
 import cmath
 
 import cases_gated
+import cases_optim
 import numpy as np
 import pytest
 import reference
 import reference_gated
+import reference_optim
 from drawing import CODES, STEP, TOLERANCES, Draw, assert_results, exactly
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from nbrnn.kernels.abi import kernel, parse
 FORWARD = {  # what a complex model needs: it is never trained
     "simple_rnn_forward", "lstm_forward", "gru_after_forward", "gru_before_forward", "begin", "take_columns", "reverse",
     "dense_forward", "flatten", "gather", "scatter", "load_state", "store_state", "mse", "mae", "huber", "projection",
+    "penalty", "draw_mask", "apply_mask",
 }  # fmt: skip
 permute, philox = from_python(chance.permute), from_python(chance.philox)
 
@@ -127,43 +130,6 @@ def sum_shards(draw):
     return dict(control=draw.control(shards=draw(st.integers(1, K))), grads=draw.array(K, P))
 
 
-def clip_global_norm(draw):
-    grads = draw.array(16 * draw(few))
-    limit = float(np.linalg.norm(grads)) * draw(st.sampled_from((0.1, 0.9, 1.1, 10.0)), "limit over norm")
-    return dict(control=draw.control(), limit=limit, grads=grads, lanes=draw.rng.normal(size=16))
-
-
-def optimizer(draw, *hyper, **more):
-    P = 16 * draw(few)
-    grads = draw.array(P)
-    if draw(st.sampled_from((False, False, True)), "a gradient that is not finite"):
-        grads[draw.rng.integers(P)] = draw(st.sampled_from((np.nan, np.inf, -np.inf)))
-    slots = {name: abs(draw.array(P)) if name == "v" else draw.array(P) for name in more.pop("slots")}
-    return dict(
-        hyper=np.array(hyper), control=draw.control(), grads=grads, params=draw.array(P), **slots, **more
-    )  # fmt: skip
-
-
-share = st.sampled_from((0.5, 0.9, 0.999))
-rate = st.floats(1e-3, 0.5)
-
-
-def sgd(draw):
-    momentum = draw(st.booleans(), "momentum")
-    more = {} if momentum else {"v": None}
-    nesterov, slots = draw(st.integers(0, 1), "nesterov"), ("v",) if momentum else ()
-    return optimizer(draw, draw(rate), draw(share) if momentum else 0.0, slots=slots, nesterov=nesterov, **more)
-
-
-def rmsprop(draw):
-    return optimizer(draw, draw(rate), draw(share), draw(st.sampled_from((1e-7, 0.1))), slots=("v",))
-
-
-def adam(draw):
-    b1, b2, t = draw(share), draw(share), draw(st.integers(0, 5), "steps before")
-    return optimizer(draw, draw(rate), b1, b2, draw(st.sampled_from((1e-7, 0.1))), b1**t, b2**t, slots=("m", "v"))
-
-
 def gather(draw):
     N, T, D = draw(sizes, "N"), draw(few, "T"), draw(few, "D")
     B = draw(st.integers(1, N), "B")
@@ -182,19 +148,19 @@ def scatter(draw):
     return dict(y=draw.array(T, B, D), order=draw.rng.permutation(N), control=control, output=draw.array(N, T, D))
 
 
-CASES = cases_gated.CASES | {"mse": loss, "mae": loss, "projection": loss} | {
+CASES = cases_gated.CASES | cases_optim.CASES | {"mse": loss, "mae": loss, "projection": loss} | {
     f.__name__: f
     for f in (
         simple_rnn_forward, simple_rnn_backward, dense_forward, activation_backward, weight_gradient, input_gradient,
         pack, pack_transposed,
-        flatten, flatten_backward, huber, sum_shards, clip_global_norm, sgd, rmsprop, adam, gather, scatter,
+        flatten, flatten_backward, huber, sum_shards, gather, scatter,
     )
 }  # fmt: skip
 
 
 def twin(name):
     """Return a kernel's naive twin."""
-    return getattr(reference, name, None) or getattr(reference_gated, name)
+    return next(f for m in (reference, reference_gated, reference_optim) if (f := getattr(m, name, None)))
 
 
 def test_every_kernel_has_a_twin_and_a_case():
@@ -223,12 +189,12 @@ def test_a_step_that_overflows_leaves_the_parameters(name, dtype):
     params[5] = most
     grads = rng.normal(size=32).astype(dtype)
     grads[5] = -1e-3  # the rate below is the largest number: the step of this one parameter overflows
-    hyper = {"sgd": [most, 0.0], "rmsprop": [most, 0.5, 1e-7], "adam": [most / 2, 0.5, 0.5, 1e-7, 1.0, 1.0]}[name]
+    hyper = {"sgd": [most, 0.0], "rmsprop": [most, 0.5, 1e-7, 0.0], "adam": [most / 2, 0.5, 0.5, 1e-7, 1.0, 1.0]}[name]
     slots = {"sgd": {"nesterov": 0, "v": None}, "rmsprop": {"v": np.zeros(32)}}.get(name)
     slots = slots or {"m": np.zeros(32), "v": np.zeros(32)}
     control = np.zeros(8, np.int64)
     with np.errstate(all="ignore"):
-        arguments = dict(hyper=np.array(hyper), control=control, grads=grads, params=params, **slots)
+        arguments = dict(hyper=np.array(hyper), later=0, control=control, grads=grads, params=params, **slots)
         after = call_kernel(name, dtype, arguments)
     assert after["control"][STATUS] == 2
     assert (after["params"] == params).all()

@@ -99,7 +99,8 @@ def test_the_kept_file_of_version_1_stays_readable():
     assert_close(model.predict(x), np.array(expected), 2e-6)
     assert [layer.name for layer in model.layers] == ["simple_rnn", "simple_rnn_1", "head"]
     assert (model.name, model.dtype.name, model.seed, model.epochs, model.steps) == ("kept", "float32", 11, 3, 15)
-    assert repr(model.optimizer) == "RMSprop(learning_rate=0.002, global_clipnorm=0.5, rho=0.9, epsilon=1e-07)"
+    settings = "learning_rate=0.002, global_clipnorm=0.5, rho=0.9, momentum=0.0, epsilon=1e-07, centered=False"
+    assert repr(model.optimizer) == f"RMSprop({settings})"
     assert model.metrics_names == ["loss", "mae", "rmse"] and model.loss.parameters == {"delta": 0.5}
     assert load_extra(KEPT) == {"note": "version 1"}
     model.fit(x, np.zeros((3, 2)), verbose=0)  # and it can go on

@@ -17,7 +17,7 @@ OPTIMIZERS = {
     "sgd": (nbrnn.SGD, {"learning_rate": 0.05}, "sgd", [0.05, 0.0]),
     "momentum": (nbrnn.SGD, {"learning_rate": 0.02, "momentum": 0.8}, "sgd", [0.02, 0.8]),
     "nesterov": (nbrnn.SGD, {"learning_rate": 0.02, "momentum": 0.8, "nesterov": True}, "sgd", [0.02, 0.8]),
-    "rmsprop": (nbrnn.RMSprop, {}, "rmsprop", [1e-3, 0.9, 1e-7]),
+    "rmsprop": (nbrnn.RMSprop, {}, "rmsprop", [1e-3, 0.9, 1e-7, 0.0]),
     "adam": (nbrnn.Adam, {}, "adam", [1e-3, 0.9, 0.999, 1e-7, 1.0, 1.0]),
 }
 LOSSES = {"mse": "mse", "mae": "mae", "huber": "huber", "sharp huber": nbrnn.Huber(0.2)}

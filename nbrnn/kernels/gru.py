@@ -15,11 +15,13 @@ dWx = sum x^T da, and dWh = sum h^T dq; reset before, the candidate's third of i
 
 Letters: T steps, B samples, D features, H units; K is T where every step feeds the loss, 1 where the last one does.
 Rows of g, da and dq may be longer than 3H (see weight_gradient).
+With dropout h_(t-1) is multiplied by one mask for all steps before its products; `kept` holds what is left of it.
 h[0] is the initial state, h[t + 1] the state after step t; without `initial` it is zero.
 """
 
 from .abi import inlined, kernel
 from .activations import SIGMOID, TANH, squash, steepness
+from .dropout import mask_states, unmask
 from .gemm import back_product, clear, copy, following, joint_strip, panel_width
 from .lanes import constant, load, muladd, store, width
 
@@ -153,15 +155,24 @@ def plus(into, V):
             into[k, j] += V[k, j]
 
 
+@inlined
+def mend_reset(through, dm, g, mask):
+    """Turn dm r, which `through` holds among others, into dm r mask."""
+    B, H = mask.shape
+    for k in range(B):
+        for j in range(H):
+            through[k, j] += dm[k, j] * g[k, H + j] * (mask[k, j] - mask.dtype.type(1))
+
+
 FLOPS = {"flops": lambda d: d["T"] * d["B"] * d["H"] * (6 * (d.get("D", 0) + d["H"]) + 10)}
 
 
 @kernel(
-    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wh[H,3H] Ph[Q,H,L]? b[3H]? c[3H]? activation:int gate:int"
-    " -> !h[U,B,H] g[K,B,G] q[K,B,H] a[T,B,3H]?",
+    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wh[H,3H] Ph[Q,H,L]? b[3H]? c[3H]? mask[B,H]? activation:int gate:int"
+    " -> !h[U,B,H] kept[U,B,H]? g[K,B,G] q[K,B,H] a[T,B,3H]?",
     **FLOPS,
 )
-def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
+def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, mask, activation, gate, h, kept, g, q, a):
     """Run the layer, reset after the product; g keeps z, r, n and q the candidate's product with the state.
 
     As in lstm_forward some units are taken at a time, and buffers may hold one step, or two states.
@@ -169,16 +180,19 @@ def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
     T, B, H, L = x.shape[0], x.shape[1], Wh.shape[0], panel_width(Wh)
     each, begins, rest = (H + L - 1) // L, b.reshape((1, b.size)), c[2 * H :]
     state_begins, usual = rest.reshape((1, rest.size)), gate == SIGMOID and activation == TANH
-    old, taped = 0, a.size > 0
+    old, taped, masked = 0, a.size > 0, mask.size > 0
+    seen = kept if masked else h
+    if masked:
+        mask_states(kept[0], h[0], mask)
     for t in range(T):
         at, new = t if g.shape[0] > 1 else 0, following(old, h)
         for first in range(0, H, L):
             count = min(L, H - first)
             for k in range(3):
                 to, p, states = k * H + first, k * each + first // L, H if k < 2 else 0
-                joint_strip(g[at], to, count, x[t], Wx, Px, to, p, h[old], states, Wh, Ph, to, p, begins)
+                joint_strip(g[at], to, count, x[t], Wx, Px, to, p, seen[old], states, Wh, Ph, to, p, begins)
             to, p = 2 * H + first, 2 * each + first // L
-            joint_strip(q[at], first, count, h[old], Wh, Ph, to, p, h[old], 0, Wh, Ph, to, p, state_begins)
+            joint_strip(q[at], first, count, seen[old], Wh, Ph, to, p, seen[old], 0, Wh, Ph, to, p, state_begins)
             for k in range(B):
                 g_k, q_k, h_k, new_k, stop = g[at, k], q[at, k], h[old, k], h[new, k], first + count
                 a_k = a[t, k] if taped else g_k
@@ -186,18 +200,21 @@ def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, activation, gate, h, g, q, a):
                     after_row(g_k, q_k, c, h_k, new_k, a_k, taped, first, stop, TANH, SIGMOID, True)
                 else:
                     after_row(g_k, q_k, c, h_k, new_k, a_k, taped, first, stop, activation, gate, False)
+        if masked:
+            mask_states(kept[new], h[new], mask)
         old = new
 
 
 @kernel(
-    "Wh[H,3H] PT[Q,3H,L]? h[T+1,B,H] g[T,B,G] q[T,B,H] activation:int gate:int add:int"
-    " -> !dh[K,B,H] through[B,H] da[T,B,E] dq[T,B,E] !dh0[B,H]?",
+    "Wh[H,3H] PT[Q,3H,L]? h[T+1,B,H] g[T,B,G] q[T,B,H] mask[B,H]? activation:int gate:int add:int"
+    " -> !dh[K,B,H] through[B,H] da[T,B,E] dq[T,B,E] !dh0[B,H]? room[B,H]?",
     **FLOPS,
 )
-def gru_after_backward(Wh, PT, h, g, q, activation, gate, add, dh, through, da, dq, dh0):
+def gru_after_backward(Wh, PT, h, g, q, mask, activation, gate, add, dh, through, da, dq, dh0, room):
     """Backpropagation through time, reset after the product; of a part of all steps as in lstm_backward."""
     T, B = g.shape[:2]
     every, usual = dh.shape[0] == T, gate == SIGMOID and activation == TANH
+    masked = mask.size > 0
     for t in range(T - 1, -1, -1):
         now = dh[t] if every else dh[0]
         for k in range(B):
@@ -206,25 +223,27 @@ def gru_after_backward(Wh, PT, h, g, q, activation, gate, add, dh, through, da, 
                 after_back_row(g_k, q_k, h_k, dh_k, da_k, dq_k, through[k], TANH, SIGMOID, True)
             else:
                 after_back_row(g_k, q_k, h_k, dh_k, da_k, dq_k, through[k], activation, gate, False)
-        if t > 0:
-            before = dh[t - 1] if every else now
-            back_product(before, dq[t], Wh, PT, every)
-            plus(before, through)
-        elif dh0.size:
-            back_product(dh0, dq[0], Wh, PT, add != 0)
-            plus(dh0, through)
+        if t > 0 or dh0.size:
+            below, adds = (dh[t - 1] if every else now, every) if t > 0 else (dh0, add != 0)
+            back_product(room if masked else below, dq[t], Wh, PT, adds and not masked)
+            if masked:
+                unmask(below, room, mask, adds)
+            plus(below, through)
 
 
 @kernel(
-    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wg[H,2H] Pg[R,H,L]? Wn[H,H] Pn[S,H,L]? b[3H]? activation:int gate:int"
-    " -> !h[U,B,H] g[K,B,3H] m[K,B,H] a[T,B,3H]?",
+    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wg[H,2H] Pg[R,H,L]? Wn[H,H] Pn[S,H,L]? b[3H]? mask[B,H]? activation:int gate:int"
+    " -> !h[U,B,H] kept[U,B,H]? g[K,B,3H] m[K,B,H] a[T,B,3H]?",
     **FLOPS,
 )
-def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, m, a):
+def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, mask, activation, gate, h, kept, g, m, a):
     """Run the layer, reset before the product; g keeps z, r, n and m = r * h_(t-1)."""
     T, B, H, L = x.shape[0], x.shape[1], Wn.shape[0], panel_width(Wn)
     each, begins, taped = (H + L - 1) // L, b.reshape((1, b.size)), a.size > 0
-    usual, old = gate == SIGMOID and activation == TANH, 0
+    usual, old, masked = gate == SIGMOID and activation == TANH, 0, mask.size > 0
+    seen = kept if masked else h
+    if masked:
+        mask_states(kept[0], h[0], mask)
     for t in range(T):
         at, new = t if g.shape[0] > 1 else 0, following(old, h)
         for half in range(2):  # the gates of all units, then the candidates, which need all of them
@@ -233,48 +252,55 @@ def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, activation, gate, h, g, m, 
                 for gate_number in range(2 * half, 2 + half):
                     to, p = gate_number * H + first, gate_number * each + first // L
                     if half == 0:
-                        joint_strip(g[at], to, count, x[t], Wx, Px, to, p, h[old], H, Wg, Pg, to, p, begins)
+                        joint_strip(g[at], to, count, x[t], Wx, Px, to, p, seen[old], H, Wg, Pg, to, p, begins)
                     else:
                         n, q = first, first // L
                         joint_strip(g[at], to, count, x[t], Wx, Px, to, p, m[at], H, Wn, Pn, n, q, begins)
                 for k in range(B):
-                    g_k, h_k, m_k, new_k = g[at, k], h[old, k], m[at, k], h[new, k]
+                    g_k, m_k, new_k = g[at, k], m[at, k], h[new, k]
+                    h_k = h[old, k] if half else seen[old, k]
                     a_k = a[t, k] if taped else g_k
                     stop = first + count
                     if usual:
                         before_row(half, g_k, h_k, m_k, new_k, a_k, taped, first, stop, TANH, SIGMOID, True)
                     else:
                         before_row(half, g_k, h_k, m_k, new_k, a_k, taped, first, stop, activation, gate, False)
+        if masked:
+            mask_states(kept[new], h[new], mask)
         old = new
 
 
 @kernel(
-    "Wg[H,2H] PgT[Q,2H,L]? Wn[H,H] PnT[Q,H,L]? h[T+1,B,H] g[T,B,3H] activation:int gate:int"
-    " -> !dh[K,B,H] through[B,H] dm[B,H] da[T,B,3H] dg[T,B,2H] dn[T,B,H] dh0[B,H]?",
+    "Wg[H,2H] PgT[Q,2H,L]? Wn[H,H] PnT[Q,H,L]? h[T+1,B,H] kept[T+1,B,H]? g[T,B,3H] mask[B,H]? activation:int gate:int"
+    " -> !dh[K,B,H] through[B,H] dm[B,H] da[T,B,3H] dg[T,B,2H] dn[T,B,H] dh0[B,H]? room[B,H]?",
     **FLOPS,
 )
-def gru_before_backward(Wg, PgT, Wn, PnT, h, g, activation, gate, dh, through, dm, da, dg, dn, dh0):
+def gru_before_backward(Wg, PgT, Wn, PnT, h, kept, g, mask, activation, gate, dh, through, dm, da, dg, dn, dh0, room):
     """Backpropagation through time, reset before the product; dg and dn are da's parts, as matrices of their own."""
     T, B = g.shape[:2]
     every, usual = dh.shape[0] == T, gate == SIGMOID and activation == TANH
+    masked = mask.size > 0
+    seen = kept if masked else h
     for t in range(T - 1, -1, -1):
         now = dh[t] if every else dh[0]
         for half in range(2):
             for k in range(B):
-                rows = half, g[t, k], h[t, k], now[k], dm[k], da[t, k], dg[t, k], dn[t, k], through[k]
+                state = seen[t, k] if half else h[t, k]
+                rows = half, g[t, k], state, now[k], dm[k], da[t, k], dg[t, k], dn[t, k], through[k]
                 if usual:
                     before_back_row(*rows, TANH, SIGMOID, True)
                 else:
                     before_back_row(*rows, activation, gate, False)
             if half == 0:
                 back_product(dm, dn[t], Wn, PnT, False)
-        if t > 0:
-            before = dh[t - 1] if every else now
-            back_product(before, dg[t], Wg, PgT, every)
-            plus(before, through)
-        elif dh0.size:
-            back_product(dh0, dg[0], Wg, PgT, False)
-            plus(dh0, through)
+        if masked:  # what the reset gate lets through has met the mask
+            mend_reset(through, dm, g[t], mask)
+        if t > 0 or dh0.size:
+            below, adds = (dh[t - 1] if every else now, every) if t > 0 else (dh0, False)
+            back_product(room if masked else below, dg[t], Wg, PgT, adds and not masked)
+            if masked:
+                unmask(below, room, mask, adds)
+            plus(below, through)
 
 
 @kernel("initial:int -> !h[S,B,H]")

@@ -11,11 +11,13 @@ Source: Hochreiter & Schmidhuber, Neural Computation 9 (1997), with the forget g
 
 Letters: T steps, B samples, D features, H units; K is T where every step feeds the loss, 1 where the last one does.
 Rows of g and da may be longer than 4H (see weight_gradient).
+With dropout h_(t-1) is multiplied by one mask for all steps before its product; `kept` holds what is left of it.
 h[0], c[0] are the initial states, h[t + 1], c[t + 1] those after step t; without `initial` they are zero.
 """
 
 from .abi import inlined, kernel
 from .activations import SIGMOID, TANH, squash, steepness
+from .dropout import mask_states, unmask
 from .gemm import back_product, clear, following, joint_strip, panel_width
 from .lanes import load, muladd, store, width
 
@@ -56,11 +58,11 @@ def advance_row(g, before, now, squashed, out, a, taped, first, stop, activation
 
 
 @kernel(
-    "x[T,B,D] Wx[D,4H] Px[Q,D,L]? Wh[H,4H] Ph[Q,H,L]? b[4H]? activation:int gate:int initial:int"
-    " -> !h[U,B,H] !c[V,B,H] g[K,B,G] s[K,B,H] a[T,B,4H]?",
+    "x[T,B,D] Wx[D,4H] Px[Q,D,L]? Wh[H,4H] Ph[Q,H,L]? b[4H]? mask[B,H]? activation:int gate:int initial:int"
+    " -> !h[U,B,H] kept[U,B,H]? !c[V,B,H] g[K,B,G] s[K,B,H] a[T,B,4H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * (d["D"] + d["H"]) + 4),
 )
-def lstm_forward(x, Wx, Px, Wh, Ph, b, activation, gate, initial, h, c, g, s, a):
+def lstm_forward(x, Wx, Px, Wh, Ph, b, mask, activation, gate, initial, h, kept, c, g, s, a):
     """Run the layer over T steps; g keeps the gates, s = act(c), and `a`, where asked for, the pre-activations.
 
     Where no backward pass follows, g and s hold one step, and h and c may hold two states that take turns. Some units
@@ -70,6 +72,10 @@ def lstm_forward(x, Wx, Px, Wh, Ph, b, activation, gate, initial, h, c, g, s, a)
     each, begins = (H + L - 1) // L, b.reshape((1, b.size))
     if not initial:
         clear(c[0])
+    masked = mask.size > 0
+    states_seen = kept if masked else h
+    if masked and initial:
+        mask_states(kept[0], h[0], mask)
     old, before_at, taped, usual = 0, 0, a.size > 0, gate == SIGMOID and activation == TANH
     for t in range(T):
         at, states = t if g.shape[0] > 1 else 0, H if t > 0 or initial else 0
@@ -78,7 +84,7 @@ def lstm_forward(x, Wx, Px, Wh, Ph, b, activation, gate, initial, h, c, g, s, a)
             count = min(L, H - first)
             for k in range(4):
                 to, p = k * H + first, k * each + first // L
-                joint_strip(g[at], to, count, x[t], Wx, Px, to, p, h[old], states, Wh, Ph, to, p, begins)
+                joint_strip(g[at], to, count, x[t], Wx, Px, to, p, states_seen[old], states, Wh, Ph, to, p, begins)
             for k in range(x.shape[1]):
                 g_k, c_k, now_k, s_k, h_k = g[at, k], c[before_at, k], c[now_at, k], s[at, k], h[new, k]
                 a_k, stop = a[t, k] if taped else g_k, first + count
@@ -86,6 +92,8 @@ def lstm_forward(x, Wx, Px, Wh, Ph, b, activation, gate, initial, h, c, g, s, a)
                     advance_row(g_k, c_k, now_k, s_k, h_k, a_k, taped, first, stop, TANH, SIGMOID, True)
                 else:
                     advance_row(g_k, c_k, now_k, s_k, h_k, a_k, taped, first, stop, activation, gate, False)
+        if masked:
+            mask_states(kept[new], h[new], mask)
         old, before_at = new, now_at
 
 
@@ -112,17 +120,18 @@ def go_back_row(g, before, squashed, dh, dc, da, activation, gate, known):
 
 
 @kernel(
-    "Wh[H,4H] PT[Q,4H,L]? c[T+1,B,H] g[T,B,G] s[T,B,H] activation:int gate:int final:int add:int"
-    " -> !dh[K,B,H] !dc[B,H] da[T,B,E] !dh0[B,H]?",
+    "Wh[H,4H] PT[Q,4H,L]? c[T+1,B,H] g[T,B,G] s[T,B,H] mask[B,H]? activation:int gate:int final:int add:int"
+    " -> !dh[K,B,H] !dc[B,H] da[T,B,E] !dh0[B,H]? room[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * d["H"] + 20),
 )
-def lstm_backward(Wh, PT, c, g, s, activation, gate, final, add, dh, dc, da, dh0):
+def lstm_backward(Wh, PT, c, g, s, mask, activation, gate, final, add, dh, dc, da, dh0, room):
     """Backpropagation through time; dc goes from dL/dc_T (zero unless `final`) to dL/dc_0.
 
     The steps may be a part of all: dh0, to which is added with `add`, is then the gradient of the state before them.
     """
     T, B = s.shape[:2]
     every, usual = dh.shape[0] == T, gate == SIGMOID and activation == TANH
+    masked = mask.size > 0
     if not final:
         clear(dc)
     for t in range(T - 1, -1, -1):
@@ -132,7 +141,8 @@ def lstm_backward(Wh, PT, c, g, s, activation, gate, final, add, dh, dc, da, dh0
                 go_back_row(g[t, k], c[t, k], s[t, k], now[k], dc[k], da[t, k], TANH, SIGMOID, True)
             else:
                 go_back_row(g[t, k], c[t, k], s[t, k], now[k], dc[k], da[t, k], activation, gate, False)
-        if t > 0:
-            back_product(dh[t - 1] if every else now, da[t], Wh, PT, every)
-        elif dh0.size:
-            back_product(dh0, da[0], Wh, PT, add != 0)
+        if t > 0 or dh0.size:
+            below, adds = (dh[t - 1] if every else now, every) if t > 0 else (dh0, add != 0)
+            back_product(room if masked else below, da[t], Wh, PT, adds and not masked)
+            if masked:
+                unmask(below, room, mask, adds)

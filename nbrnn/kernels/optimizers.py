@@ -2,11 +2,17 @@
 
     sgd:      v = momentum v - lr g,  p = p + v                        (Nesterov: p = p + momentum v - lr g)
     rmsprop:  v = rho v + (1 - rho) g^2,  p = p - lr g / sqrt(v + eps)
+              centred: v - mean^2 for v, mean = rho mean + (1 - rho) g
+              momentum: b = momentum b + lr g / sqrt(v + eps),  p = p - b
     adam:     m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,
               p = p - lr sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps)     (Kingma & Ba 2014, section 2)
+              AMSGrad: the largest v so far for v
+    decay:    p = p - lr decay p beside the step
+
 
 The next parameters are first written over the gradients, checked, and only then copied: a step that is not finite
-leaves the last finite parameters in place and says so in the status word.
+leaves the last finite parameters in place and says so in the status word. Where weights decay, a step is told to
+commit `later`: what it leaves in the gradients' place decays first.
 """
 
 import numpy as np
@@ -46,16 +52,20 @@ def sum_shards(control, grads):
             total[i] += other[i]
 
 
-@kernel("control[C]:i8 limit:float -> !grads[P] lanes[L]:f8", flops=lambda d: 3 * d["P"])
-def clip_global_norm(control, limit, grads, lanes):
-    """Scale all gradients by limit / norm where their joint norm exceeds the limit (Pascanu et al. 2013)."""
+@kernel("limit:float -> !grads[P] lanes[L]:f8", flops=lambda d: 3 * d["P"])
+def clip_norm(limit, grads, lanes):
+    """Scale gradients by limit / norm where their norm exceeds the limit (Pascanu et al. 2013)."""
     for q in range(LANES):
         lanes[q] = 0.0
-    for start in range(0, grads.size, LANES):  # a block is padded to whole lanes
+    whole = grads.size // LANES * LANES
+    for start in range(0, whole, LANES):
         part = grads[start : start + LANES]
         for q in range(LANES):
             g = np.float64(part[q])
             lanes[q] += g * g
+    for i in range(whole, grads.size):
+        g = np.float64(grads[i])
+        lanes[i - whole] += g * g
     square = 0.0
     for q in range(LANES):
         square += lanes[q]
@@ -66,8 +76,32 @@ def clip_global_norm(control, limit, grads, lanes):
             grads[i] *= scale
 
 
-@kernel("hyper[Y]:f8 nesterov:int -> !control[C]:i8 !grads[P] !params[P] !v[P]?", flops=lambda d: 4 * d["P"])
-def sgd(hyper, nesterov, control, grads, params, v):
+@kernel("limit:float -> !grads[P]", flops=lambda d: d["P"])
+def clip_value(limit, grads):
+    """Bring every gradient to between -limit and limit; an infinite one stays, so that the step refuses it."""
+    for i in range(grads.size):
+        g = grads[i]
+        if np.isfinite(g):
+            grads[i] = limit if g > limit else (-limit if g < -limit else g)
+
+
+@kernel("hyper[Y]:f8 decay:float params[P] -> !moved[P]", flops=lambda d: 2 * d["P"])
+def decay_weights(hyper, decay, params, moved):
+    """Take rate * decay * p off the next parameters (Loshchilov & Hutter 2019); hyper begins with the learning rate."""
+    factor = params.dtype.type(hyper[0]) * decay
+    for i in range(params.size):
+        moved[i] -= factor * params[i]
+
+
+@kernel("-> !control[C]:i8 !grads[P] !params[P]")
+def take_over(control, grads, params):
+    """Commit next parameters that a step has left in `grads`, if it has not failed."""
+    if control[STATUS] == 0:
+        commit(control, grads, params)
+
+
+@kernel("hyper[Y]:f8 nesterov:int later:int -> !control[C]:i8 !grads[P] !params[P] !v[P]?", flops=lambda d: 4 * d["P"])
+def sgd(hyper, nesterov, later, control, grads, params, v):
     """Stochastic gradient descent; hyper = (learning rate, momentum). `v` is absent without momentum."""
     if not finite(grads):
         control[STATUS] = GRADIENT_NOT_FINITE
@@ -85,12 +119,19 @@ def sgd(hyper, nesterov, control, grads, params, v):
     else:
         for i in range(params.size):
             grads[i] = params[i] - rate * grads[i]
-    commit(control, grads, params)
+    if not later:
+        commit(control, grads, params)
 
 
-@kernel("hyper[Y]:f8 -> !control[C]:i8 !grads[P] !params[P] !v[P]", flops=lambda d: 7 * d["P"])
-def rmsprop(hyper, control, grads, params, v):
-    """RMSprop (Hinton, lecture 6e, 2012); hyper = (learning rate, rho, epsilon)."""
+@kernel(
+    "hyper[Y]:f8 later:int -> !control[C]:i8 !grads[P] !params[P] !v[P] !mean[P]? !momentum[P]?",
+    flops=lambda d: 7 * d["P"],
+)
+def rmsprop(hyper, later, control, grads, params, v, mean, momentum):
+    """RMSprop (Hinton, lecture 6e, 2012); hyper = (learning rate, rho, epsilon, momentum).
+
+    `mean` is there where it is centred (Graves, arXiv:1308.0850, eq. 40), `momentum` where there is momentum.
+    """
     if not finite(grads):
         control[STATUS] = GRADIENT_NOT_FINITE
         return
@@ -98,14 +139,35 @@ def rmsprop(hyper, control, grads, params, v):
     rest = params.dtype.type(1.0 - hyper[1])
     for i in range(v.size):
         v[i] = rho * v[i] + rest * (grads[i] * grads[i])
+    if mean.size:
+        for i in range(v.size):
+            mean[i] = rho * mean[i] + rest * grads[i]
+        for i in range(v.size):
+            grads[i] = rate * grads[i] / np.sqrt(v[i] - mean[i] * mean[i] + epsilon)
+    else:
+        for i in range(v.size):
+            grads[i] = rate * grads[i] / np.sqrt(v[i] + epsilon)
+    if momentum.size:
+        share = params.dtype.type(hyper[3])
+        for i in range(v.size):
+            momentum[i] = share * momentum[i] + grads[i]
+        for i in range(v.size):
+            grads[i] = momentum[i]
     for i in range(v.size):
-        grads[i] = params[i] - rate * grads[i] / np.sqrt(v[i] + epsilon)
-    commit(control, grads, params)
+        grads[i] = params[i] - grads[i]
+    if not later:
+        commit(control, grads, params)
 
 
-@kernel("-> !hyper[Y]:f8 !control[C]:i8 !grads[P] !params[P] !m[P] !v[P]", flops=lambda d: 10 * d["P"])
-def adam(hyper, control, grads, params, m, v):
-    """Adam; hyper = (learning rate, beta 1, beta 2, epsilon, beta 1 to the t, beta 2 to the t)."""
+@kernel(
+    "later:int -> !hyper[Y]:f8 !control[C]:i8 !grads[P] !params[P] !m[P] !v[P] !largest[P]?",
+    flops=lambda d: 10 * d["P"],
+)
+def adam(later, hyper, control, grads, params, m, v, largest):
+    """Adam; hyper = (learning rate, beta 1, beta 2, epsilon, beta 1 to the t, beta 2 to the t).
+
+    `largest`, the largest v so far, is there for AMSGrad (Reddi et al. 2018).
+    """
     if not finite(grads):
         control[STATUS] = GRADIENT_NOT_FINITE
         return
@@ -118,6 +180,13 @@ def adam(hyper, control, grads, params, m, v):
         m[i] = b1 * m[i] + r1 * grads[i]
     for i in range(m.size):
         v[i] = b2 * v[i] + r2 * (grads[i] * grads[i])
-    for i in range(m.size):
-        grads[i] = params[i] - rate * m[i] / (np.sqrt(v[i]) + epsilon)
-    commit(control, grads, params)
+    if largest.size:
+        for i in range(m.size):
+            largest[i] = max(largest[i], v[i])
+        for i in range(m.size):
+            grads[i] = params[i] - rate * m[i] / (np.sqrt(largest[i]) + epsilon)
+    else:
+        for i in range(m.size):
+            grads[i] = params[i] - rate * m[i] / (np.sqrt(v[i]) + epsilon)
+    if not later:
+        commit(control, grads, params)

@@ -1,0 +1,244 @@
+"""Dropout: exact gradients with the masks frozen, masks that depend on nothing but their key, and their statistics."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import assert_close, random_data, random_model
+
+import nbrnn
+from nbrnn import GRU, LSTM, Dense, Dropout, Flatten, SimpleRNN
+from nbrnn.cases import Case, run_backward
+from nbrnn.lowering import TRAIN
+
+CELLS = {
+    "simple_rnn": SimpleRNN,
+    "lstm": LSTM,
+    "gru": GRU,
+    "gru_before": lambda *a, **k: GRU(*a, reset_after=False, **k),
+}
+rates = st.sampled_from((0.0, 0.2, 0.5, 0.8))
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def naive(layer, x, x_mask, h_mask):
+    """Return every state of a recurrent layer whose inputs and states are masked, gate by gate."""
+    Wx, Wh, b = layer.get_weights()
+    H, states, h, c = layer.units, [], np.zeros((len(x), layer.units)), np.zeros((len(x), layer.units))
+    for t in range(x.shape[1]):
+        seen, own = h * h_mask, x[:, t] * x_mask
+        if isinstance(layer, SimpleRNN):
+            h = np.tanh(own @ Wx + seen @ Wh + b)
+        elif isinstance(layer, LSTM):
+            i, f, n, o = np.split(own @ Wx + seen @ Wh + b, 4, axis=1)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(n)
+            h = sigmoid(o) * np.tanh(c)
+        elif layer.reset_after:
+            (z, r, n), (uz, ur, un) = np.split(own @ Wx + b[0], 3, 1), np.split(seen @ Wh + b[1], 3, 1)
+            z, r = sigmoid(z + uz), sigmoid(r + ur)
+            h = z * h + (1 - z) * np.tanh(n + r * un)
+        else:
+            z, r, n = np.split(own @ Wx + b, 3, axis=1)
+            z, r = sigmoid(z + seen @ Wh[:, :H]), sigmoid(r + seen @ Wh[:, H : 2 * H])
+            h = z * h + (1 - z) * np.tanh(n + (r * seen) @ Wh[:, 2 * H :])
+        states.append(h)
+    return np.stack(states, axis=1)
+
+
+def run_of(model, x, y):
+    """Return the executor of one training pass, with masks of step 0 and seed 0."""
+    case = Case(x, y, training=True)
+    optimizer, model.optimizer = model.optimizer, None
+    try:
+        executor = case.executor(model, TRAIN)
+        executor.run(0, 1, shuffle=False, seed=0, epoch=0, step=0)
+        return executor
+    finally:
+        model.optimizer = optimizer
+
+
+def collected(executor, name, axis=1):
+    plan, parts = executor.plan, []
+    for s in range(plan.shards):
+        program = plan.programs[min(plan.shard, plan.samples - s * plan.shard)]
+        parts.append(executor.view(program[name], s))
+    return np.concatenate(parts, axis)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("every", [False, True])
+def test_a_layer_with_masks_is_its_equations(kind, every):
+    layer = CELLS[kind](9, dropout=0.3, recurrent_dropout=0.4, return_sequences=every, name="cell")
+    model = random_model([layer], (5, 3), seed=2, dtype="float64")
+    model.compile("sgd", "mse")
+    x, y = random_data(model, 34, 0)
+    executor = run_of(model, x, y)
+    x_mask, h_mask = collected(executor, "cell/x_mask")[0], collected(executor, "cell/h_mask")[0]
+    assert 0 < (x_mask == 0).mean() < 1 and set(np.unique(h_mask)) == {0.0, 1 / 0.6}
+    assert_close(collected(executor, "cell/h")[1:].swapaxes(0, 1), naive(layer, x, x_mask, h_mask), 1e-12)
+
+
+STACKS = {
+    "between": lambda: [SimpleRNN(4, return_sequences=True), Dropout(0.4), LSTM(3), Dropout(0.3), Dense(2)],
+    "first": lambda: [Dropout(0.3), Flatten(), Dropout(0.5, seed=4), Dense(2, "tanh")],
+} | {
+    f"{name} {'sequences ' * every}{'backwards' * back}": (
+        lambda cell=cell, every=every, back=back: [
+            cell(5, dropout=0.3, recurrent_dropout=0.4, return_sequences=every, go_backwards=back),
+            Dense(2),
+        ]
+    )
+    for name, cell in CELLS.items()
+    for every, back in ((False, True), (True, False))
+}
+
+
+@pytest.mark.parametrize("projected", [False, True])
+@pytest.mark.parametrize("stack", STACKS)
+def test_gradients_are_exact_with_the_masks_frozen(stack, projected):
+    model = random_model(STACKS[stack](), (4, 3), seed=1, dtype="float64")
+    model.compile("sgd", "mse")
+    x, y = random_data(model, 3, 0)
+    report = nbrnn.check_gradients(model, x, None if projected else y)
+    assert report.passed, report
+    still = nbrnn.check_gradients(model, x, None if projected else y, training=False)
+    assert still.passed and still.loss != report.loss
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_parts_of_a_sequence_go_back_like_the_whole(kind):
+    """Large layers go back some steps at a time: central differences along a random direction."""
+    layer = CELLS[kind](33, dropout=0.2, recurrent_dropout=0.3)
+    model = random_model([layer, Dense(1)], (9, 2), seed=1, dtype="float64")
+    model.compile("sgd", "mse")
+    x, y = random_data(model, 31, 0)
+    model.optimizer = None
+    case = Case(x, y, training=True)
+    _, gradients = run_backward_plain(model, case)
+    rng, W = np.random.default_rng(0), model.layers[0]._views()
+    for name, view in W.items():
+        direction, step = rng.normal(size=view.shape), 2e-7
+        losses = []
+        for sign in (1, -1):
+            view += sign * step * direction
+            losses.append(run_backward_plain(model, case)[0])
+            view -= sign * step * direction
+        slope = (losses[0] - losses[1]) / (2 * step)
+        assert (gradients[f"{model.layers[0].name}/{name}"] * direction).sum() == pytest.approx(slope, rel=1e-6)
+
+
+def run_backward_plain(model, case):
+    metrics, model.metrics = model.metrics, []
+    try:
+        return run_backward(model, case)
+    finally:
+        model.metrics = metrics
+
+
+# ---------------------------------------------------------------- what a mask depends on
+
+
+def masks(rate=0.5, samples=64, batch=64, epochs=1, threads=None, dtype="float32", **settings):
+    """Train at a rate of next to nothing and return the masks of the last step, of both layers."""
+    layers = [Dropout(rate, name="one", **settings), Dropout(rate, name="two"), Flatten(), Dense(1)]
+    model = random_model(layers, (20, 30), seed=5, dtype=dtype)
+    model.compile(nbrnn.SGD(1e-30), "mse")
+    x, y = random_data(model, samples, 0)
+    model.fit(x, y, batch_size=batch, epochs=epochs, verbose=0)
+    (executor,) = model._executors.values()
+    return collected(executor, "one/mask"), collected(executor, "two/mask")
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_masks_have_their_rate_and_their_scale(rate):
+    one, _ = masks(rate)
+    assert set(np.unique(one)) == {0, np.float32(1 / (1 - rate))}
+    dropped, n = (one == 0).mean(), one.size
+    assert abs(dropped - rate) < 5 * np.sqrt(rate * (1 - rate) / n)
+    for axis in (0, 1, 2):  # every step, sample and feature: about the rate
+        shares = (one == 0).mean(axis=tuple(k for k in range(3) if k != axis))
+        assert abs(shares - rate).max() < 6 * np.sqrt(rate * (1 - rate) * len(shares) / n)
+
+
+def test_masks_of_samples_layers_steps_and_seeds_are_independent():
+    one, two = masks()
+    (next_one, _), (other, same) = masks(epochs=2), masks(seed=77)
+    pairs = [(one, two), (one, next_one), (one, other), (one[:, :32], one[:, 32:]), (one[:10], one[10:])]
+    for a, b in pairs:
+        a, b = a.reshape(-1) > 0, b.reshape(-1) > 0
+        assert abs(np.corrcoef(a, b)[0, 1]) < 5 / np.sqrt(a.size)
+    np.testing.assert_array_equal(two, same)  # the seed of one layer is its own
+    np.testing.assert_array_equal(other, masks(seed=77)[0])
+
+
+@settings(max_examples=15, deadline=None)
+@given(rates=st.tuples(rates, rates, rates), kind=st.sampled_from(sorted(CELLS)), samples=st.integers(1, 70))
+def test_bits_depend_neither_on_threads_nor_on_how_a_fit_is_cut(rates, kind, samples):
+    def trained(threads, fits):
+        cell = CELLS[kind](6, dropout=rates[0], recurrent_dropout=rates[1])
+        model = random_model([cell, Dropout(rates[2]), Dense(1)], (5, 3), seed=1)
+        model.compile("adam", "mse")
+        x, y = random_data(model, samples, 0)
+        before = nbrnn.get_num_threads()
+        try:
+            nbrnn.set_num_threads(threads)
+            for _ in range(fits):
+                model.fit(x, y, batch_size=40, epochs=4 // fits, verbose=0)
+        finally:
+            nbrnn.set_num_threads(before)
+        return [w.tobytes() for w in model.get_weights()]
+
+    assert trained(1, 1) == trained(nbrnn.get_num_threads(), 2)
+
+
+def test_predictions_and_figures_drop_nothing():
+    layers = [LSTM(4, dropout=0.5, recurrent_dropout=0.5), Dropout(0.5), Dense(2)]
+    model, plain = random_model(layers, (4, 3), seed=1), random_model([LSTM(4), Dense(2)], (4, 3), seed=1)
+    plain.set_weights(model.get_weights())
+    x, y = random_data(model, 9, 0)
+    np.testing.assert_array_equal(model.predict(x), plain.predict(x))
+    for m in (model, plain):
+        m.compile("sgd", "mse")
+    assert model.evaluate(x, y) == plain.evaluate(x, y)
+
+
+def test_a_rate_of_zero_makes_the_same_calls_as_no_dropout():
+    zero = [LSTM(4, dropout=0, recurrent_dropout=0.0, seed=3), Dropout(0), Dense(2)]
+    programs = []
+    for layers in (zero, [LSTM(4), Dense(2)]):
+        model = random_model(layers, (4, 3), seed=1)
+        model.compile("sgd", "mse")
+        programs.append([(c.kernel, c.dims) for c in model.program(40).calls])
+    assert programs[0] == programs[1]
+
+
+def test_dropout_is_saved(tmp_path):
+    model = random_model(
+        [GRU(2, dropout=0.1, recurrent_dropout=0.2, seed=0), Dropout(0.3, 7), Dense(1)], (4, 3), seed=1
+    )
+    model.save(tmp_path / "m")
+    assert [repr(layer) for layer in nbrnn.load_model(tmp_path / "m").layers] == [repr(layer) for layer in model.layers]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Dropout(1.0), "rate must be a number of at least 0 and below 1, not 1.0"),
+        (lambda: Dropout(-0.1), "rate must be a number of at least 0 and below 1, not -0.1"),
+        (lambda: Dropout("half"), "rate must be a number of at least 0 and below 1, not 'half'"),
+        (lambda: Dropout(0.5, -1), "seed must be a whole number of at least 0, not -1"),
+        (lambda: LSTM(2, dropout=1), "dropout must be a number of at least 0 and below 1, not 1"),
+        (
+            lambda: GRU(2, recurrent_dropout=float("nan")),
+            "recurrent_dropout must be a number of at least 0 and below 1",
+        ),
+        (lambda: SimpleRNN(2, seed=0.5), "seed must be a whole number of at least 0, not 0.5"),
+    ],
+)
+def test_bad_settings_are_refused(make, words):
+    with pytest.raises(ValueError) as caught:
+        make()
+    assert words in str(caught.value)
