@@ -11,7 +11,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "gradcheck": ("GradientReport", "check_gradients"),
     "layers": ("Dense", "Flatten"),
-    "losses": ("Huber",),
+    "losses": (
+        "BinaryCrossentropy",
+        "CategoricalCrossentropy",
+        "Huber",
+        "Quantile",
+        "SparseCategoricalCrossentropy",
+    ),
+    "metrics": ("BinaryAccuracy", "Precision", "Recall"),
     "model": ("Sequential",),
     "optimizers": ("SGD", "Adam", "RMSprop"),
     "gated": ("GRU", "LSTM"),
@@ -35,6 +42,9 @@ _MODULES = ("testing",)  # that are used by their own name
 
 __all__ = [
     "Adam",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
     "Dense",
     "DivergedError",
     "Flatten",
@@ -45,10 +55,14 @@ __all__ = [
     "LSTM",
     "MaxScaler",
     "MinMaxScaler",
+    "Precision",
+    "Quantile",
     "RMSprop",
+    "Recall",
     "SGD",
     "Sequential",
     "SimpleRNN",
+    "SparseCategoricalCrossentropy",
     "StandardScaler",
     "Table",
     "Trace",
@@ -79,7 +93,14 @@ if TYPE_CHECKING:
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .layers import Dense, Flatten
-    from .losses import Huber
+    from .losses import (
+        BinaryCrossentropy,
+        CategoricalCrossentropy,
+        Huber,
+        Quantile,
+        SparseCategoricalCrossentropy,
+    )
+    from .metrics import BinaryAccuracy, Precision, Recall
     from .model import Sequential
     from .optimizers import SGD, Adam, RMSprop
     from .plots.diagram import plot_model

@@ -22,12 +22,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
-from . import losses, optimizers
+from . import optimizers
 from .checks import one_of, whole_number
 from .layers import LAYERS, Layer, Shape, assign, checked_shape
+from .metrics import from_parameters
 
 if TYPE_CHECKING:
-    from .losses import Loss
+    from .losses import Figure
     from .model import Sequential
 
 VERSION = 1
@@ -119,7 +120,8 @@ def load_model(path: str | Path) -> Sequential:
         training = config["training"]
         if training is not None:
             chosen = optimizers.OPTIMIZERS[training["optimizer"]["name"]](**training["optimizer"]["config"])
-            model.compile(chosen, _loss(training["loss"]), [_loss(m) for m in training["metrics"]])
+            metrics = [_figure(entry) for entry in training["metrics"]]
+            model.compile(chosen, _figure(training["loss"]), metrics)
             model.epochs = whole_number("epochs", training["epochs"], 0)
             model.steps = whole_number("steps", training["steps"], 0)
     except ValueError as error:
@@ -357,9 +359,9 @@ def _stacked(layers: list[Layer], shape: Shape, about: dict[str, Any]) -> Sequen
     return model
 
 
-def _loss_config(loss: Loss) -> dict[str, Any]:
+def _loss_config(loss: Figure) -> dict[str, Any]:
     return {"name": loss.name, "parameters": loss.parameters}
 
 
-def _loss(config: dict[str, Any]) -> Loss:
-    return losses.Huber(**config["parameters"]) if config["parameters"] else losses.METRICS[config["name"]]
+def _figure(config: dict[str, Any]) -> Figure:
+    return from_parameters(config["name"], config["parameters"])
