@@ -18,6 +18,7 @@ _HOMES = {
         "Quantile",
         "SparseCategoricalCrossentropy",
     ),
+    "confusion": ("ConfusionMatrix", "confusion_matrix"),
     "metrics": ("BinaryAccuracy", "Precision", "Recall"),
     "model": ("Sequential",),
     "optimizers": ("SGD", "Adam", "RMSprop"),
@@ -45,6 +46,7 @@ __all__ = [
     "BinaryAccuracy",
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
+    "ConfusionMatrix",
     "Dense",
     "DivergedError",
     "Flatten",
@@ -68,6 +70,7 @@ __all__ = [
     "Trace",
     "check_gradients",
     "chronological_split",
+    "confusion_matrix",
     "get_num_threads",
     "load_dataset",
     "load_model",
@@ -87,6 +90,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from . import testing as testing
+    from .confusion import ConfusionMatrix, confusion_matrix
     from .csvfile import Table, read_csv
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
