@@ -37,7 +37,8 @@ from mutants import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = [
-    *(f"nbrnn/kernels/{name}.py" for name in ("simple_rnn", "lstm", "gru", "dense", "gemm", "activations", "losses")),
+    *(f"nbrnn/kernels/{name}.py" for name in ("simple_rnn", "lstm", "gru", "dense", "gemm", "activations")),
+    *(f"nbrnn/kernels/{name}.py" for name in ("losses", "crossentropy", "metrics")),
     *(f"nbrnn/kernels/{name}.py" for name in ("lanes", "optimizers", "moves", "random", "elementary", "abi")),
     *(f"nbrnn/{name}.py" for name in ("recurrent", "gated", "layers", "lowering")),
 ]
