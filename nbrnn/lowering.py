@@ -209,7 +209,7 @@ def make_plan(
     if mode != PREDICT:
         check_figures(model.figures, model.output_shape)
     batch = min(batch, x.samples)
-    shard = shard_size(batch)
+    shard = shard_size(batch, options.threads)
     sizes = sorted(sample_counts(x.samples, batch, shard))
     programs: dict[int, Program] = {}
     prepare = update = None

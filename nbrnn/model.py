@@ -19,7 +19,7 @@ from .optimizers import Optimizer
 from .program import Program
 from .running import ALL, PREDICT_BATCH, Runnable
 from .summary import plan_of
-from .targets import cpu
+from .targets import compiling
 from .training import History, run_once, train
 
 
@@ -200,8 +200,8 @@ class Sequential(Runnable):
                 rows = self._one_size(" to train on", len(x), batch_size, self._rows)
                 self._one_size(" of the validation data", len(held_x), batch_size, rows)
             validate = lambda: self._validate(held_x, held_y, batch_size, held_weights)  # noqa: E731
-        before = cpu.announce
-        cpu.announce = before or (print if verbose else None)
+        before = compiling.announce
+        compiling.announce = before or (print if verbose else None)
         try:
             executor = self._executor(TRAIN, x, y, batch_size, weights=weights)
             if held is not None:  # what the validation needs is refused now, not after an epoch
@@ -211,7 +211,7 @@ class Sequential(Runnable):
             executor.order[:] = np.arange(len(x))
             return train(self, executor, epochs, shuffle=bool(shuffle), verbose=verbose, validate=validate)
         finally:
-            cpu.announce = before
+            compiling.announce = before
 
     def train_on_batch(
         self, x: Any, y: Any, sample_weight: Any = None, class_weight: dict[int, float] | None = None
