@@ -19,7 +19,7 @@ from .program import Layout, aligned, aligned_copy
 from .recurrent import Recurrent
 from .summary import kernel_lines, plan_of, summary_lines
 from .supervision import checked_targets, checked_weights
-from .targets import cpu
+from .targets.compiling import MODELS
 
 
 class Stack:
@@ -38,7 +38,7 @@ class Stack:
         name: str,
     ) -> None:
         self.name = name
-        self.dtype = np.dtype(one_of("dtype", getattr(dtype, "name", dtype), cpu.MODELS))
+        self.dtype = np.dtype(one_of("dtype", getattr(dtype, "name", dtype), MODELS))
         drawn = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self.seed = whole_number("seed", drawn, 0)
         self.layers: list[Layer] = []
