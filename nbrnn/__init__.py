@@ -11,7 +11,15 @@ __version__ = "0.1.0"
 _HOMES = {
     "gradcheck": ("GradientReport", "check_gradients"),
     "layers": ("Dense", "Flatten"),
-    "losses": ("Huber",),
+    "losses": (
+        "BinaryCrossentropy",
+        "CategoricalCrossentropy",
+        "Huber",
+        "Quantile",
+        "SparseCategoricalCrossentropy",
+    ),
+    "confusion": ("ConfusionMatrix", "confusion_matrix"),
+    "metrics": ("BinaryAccuracy", "Precision", "Recall"),
     "model": ("Sequential",),
     "optimizers": ("Adam", "AdamW", "RMSprop", "SGD"),
     "gated": ("GRU", "LSTM"),
@@ -48,6 +56,10 @@ __all__ = [
     "AdamW",
     "CosineDecay",
     "CosineDecayRestarts",
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "ConfusionMatrix",
     "Dense",
     "DivergedError",
     "Dropout",
@@ -66,15 +78,20 @@ __all__ = [
     "MinMaxScaler",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
+    "Precision",
+    "Quantile",
     "RMSprop",
+    "Recall",
     "SGD",
     "Sequential",
     "SimpleRNN",
+    "SparseCategoricalCrossentropy",
     "StandardScaler",
     "Table",
     "Trace",
     "check_gradients",
     "chronological_split",
+    "confusion_matrix",
     "get_num_threads",
     "load_dataset",
     "load_model",
@@ -94,6 +111,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from . import testing as testing
+    from .confusion import ConfusionMatrix, confusion_matrix
     from .csvfile import Table, read_csv
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
@@ -101,7 +119,14 @@ if TYPE_CHECKING:
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .layers import Dense, Flatten
-    from .losses import Huber
+    from .losses import (
+        BinaryCrossentropy,
+        CategoricalCrossentropy,
+        Huber,
+        Quantile,
+        SparseCategoricalCrossentropy,
+    )
+    from .metrics import BinaryAccuracy, Precision, Recall
     from .model import Sequential
     from .optimizers import SGD, Adam, AdamW, RMSprop
     from .plots.diagram import plot_model

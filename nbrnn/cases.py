@@ -26,6 +26,7 @@ class Case:
     y: np.ndarray | None = None
     states: np.ndarray | None = None  # the first ones; None: zeros that are not read
     directions: np.ndarray | None = None  # of the last states, where outputs are projected
+    weights: np.ndarray | None = None  # of the samples or time steps, with a last axis of length 1
     training: bool = False  # whether dropout drops
 
     def executor(
@@ -34,9 +35,12 @@ class Case:
         """Return the program of this case, bound to its arrays as they stand."""
         flags = {"given": self.states is not None, "projected": self.directions is not None, "training": self.training}
         y = None if self.y is None else Feed.of(self.y)
-        plan = make_plan(model, mode, Feed.of(self.x), y, len(self.x), Options(tape, input_gradient, **flags))
+        options = Options(tape, input_gradient, **flags)
+        weights = None if self.weights is None else Feed.of(self.weights)
+        plan = make_plan(model, mode, Feed.of(self.x), y, len(self.x), options, weights)
         arrays = {"params": model.params, "order": np.arange(len(self.x))}
         own = {"x": self.x, "y": self.y, "initial": self.states, "directions": self.directions}
+        own["sample_weights"] = self.weights
         arrays |= {name: array.reshape(-1) for name, array in own.items() if array is not None}
         if "output" in plan.sizes:
             arrays["output"] = np.empty(plan.sizes["output"], model.dtype)
@@ -44,7 +48,7 @@ class Case:
 
     def complex(self) -> Case:
         """Return the case in complex128, as arrays of its own."""
-        arrays = {name: getattr(self, name) for name in ("x", "y", "states", "directions")}
+        arrays = {name: getattr(self, name) for name in ("x", "y", "states", "directions", "weights")}
         return replace(self, **{k: a.astype(np.complex128) for k, a in arrays.items() if a is not None})
 
 

@@ -96,6 +96,7 @@ def check_gradients(
     *,
     initial_state: Any = None,
     training: bool = True,
+    sample_weight: Any = None,
     method: str = "complex",
     tolerance: float | None = None,
     seed: int = 0,
@@ -116,6 +117,8 @@ def check_gradients(
         numbers without.
     training : bool, default True
         Whether dropout drops; its masks stand still during the check.
+    sample_weight : array (samples,) or (samples, time steps), optional
+        Weights of the loss; they need targets.
     method : {"complex", "central"}
         The complex step, or central differences.
     tolerance : float, optional
@@ -131,14 +134,15 @@ def check_gradients(
     Raises
     ------
     ValueError
-        If the model is not built, has no loss for targets, or an array does not fit it.
+        If the model is not built, has no loss for targets, an array does not fit it, or weights have no targets.
     ArithmeticError
         If the complex forward pass has another real part than the float64 one: a kernel treats complex numbers wrongly.
     """
     one_of("method", method, TOLERANCES)
     limit = TOLERANCES[method] if tolerance is None else real_number("tolerance", tolerance, open_low=True)
     real = plain_copy(model, "float64")
-    case = replace(_case(real, x, y, initial_state, seed), training=flag("training", training))
+    case = _case(real, x, y, initial_state, sample_weight, seed)
+    case = replace(case, training=flag("training", training))
     loss, backward = run_backward(real, case)
     numeric = _complex_step(real, case, loss) if method == "complex" else _central(real, case)
     rows = {name: _compare(name, backward[name], numeric[name], limit) for name in backward}
@@ -151,13 +155,15 @@ def check_gradients(
     return GradientReport(list(rows.values()), limit, method, loss, backward)
 
 
-def _case(model: Sequential, x: Any, y: Any, initial_state: Any, seed: int) -> Case:
+def _case(model: Sequential, x: Any, y: Any, initial_state: Any, sample_weight: Any, seed: int) -> Case:
     """Return the arrays of a check; without targets for a loss, random directions for all outputs and last states."""
     rng = np.random.default_rng(seed)
     x = model._samples(x)
     units = model._units()
     projected = y is None
     if projected:
+        if sample_weight is not None:
+            raise ValueError("sample_weight was given without y: weights are those of the loss.")
         model.loss = PROJECTION
         steps = x.shape[1:2] if len(model.output_shape) == 2 else ()
         y = rng.normal(size=(len(x), *steps, known(model.output_shape[-1])))
@@ -173,7 +179,9 @@ def _case(model: Sequential, x: Any, y: Any, initial_state: Any, seed: int) -> C
         states = drawn()
         if not projected:
             states[:] = 0
-    return Case(np.array(x), np.array(y), states, drawn() if projected and units else None)
+    weights = model._weighted(y, sample_weight)
+    weights = None if weights is None else np.array(weights)
+    return Case(np.array(x), np.array(y), states, drawn() if projected and units else None, weights)
 
 
 def _complex_step(model: Sequential, case: Case, loss: float) -> dict[str, np.ndarray]:

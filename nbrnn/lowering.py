@@ -10,10 +10,12 @@ import numpy as np
 from .checks import whole_number
 from .kernels.abi import CONTROL_WORDS
 from .kernels.optimizers import LANES
-from .layers import gradient
-from .losses import Loss
+from .layers import gradient, known
+from .losses import Loss, Rows
+from .metrics import words_of
 from .optimizers import Optimizer
 from .program import Buffer, Layout, Options, Plan, Program, sample_counts, shard_size
+from .supervision import check_figures, target_shape
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -80,8 +82,8 @@ def example_feeds(model: Stack, samples: int, steps: int | None = None) -> tuple
         If the model's input shape leaves the time steps open and `steps` is no whole number.
     """
     shapes = []
-    for shape in (model.input_shape, model.output_shape):
-        assert shape is not None
+    assert model.input_shape is not None
+    for shape in (model.input_shape, target_shape(model.loss, model.output_shape)):
         if len(shape) == 2:
             shape = (shape[0] or whole_number("steps", steps), shape[1])
         shapes.append(tuple(int(n or 0) for n in shape))
@@ -125,6 +127,7 @@ def shard_program(
     batch: int,
     options: Options = Options(),  # noqa: B008
     prepare: Program | None = None,
+    weights: Feed | None = None,
 ) -> Program:
     """Lower a model for a shard of so many samples of a batch; what all shards share goes to `prepare`."""
     layout = parameter_layout(model, gradients=mode == TRAIN)
@@ -134,7 +137,9 @@ def shard_program(
     control = p.buffer("control", CONTROL_WORDS, block="control")
     order = p.buffer("order", x.samples, block="order")
     projections = sum(len(layer.state_names()) for layer in model.layers) if options.projected else 0
-    p.buffer("stats", max(1, len(model.figures) + projections), block="stats")
+    places = words_of(model.figures, known(model.output_shape[-1]))
+    words = places[-1].stop if places else 0
+    p.buffer("stats", max(1, words + projections), block="stats")
     value = x.lower(p, "x", "x")
     backwards = []
     for layer in model.layers:
@@ -151,11 +156,12 @@ def shard_program(
     assert y is not None
     target = y.lower(p, "y", "target")
     dy = p.buffer("dy", *value.shape) if mode == TRAIN else None
-    outputs = value.size // samples
-    for slot, figure in enumerate(model.figures):
-        figure.lower(p, value, target, outputs, slot, dy if slot == 0 else None)
+    weight = None if weights is None else weights.lower(p, "sample_weights", "weight").reshape(-1)
+    lossy, plain = Rows.pair(p, Rows(value, target, samples, weight))
+    for k, figure in enumerate(model.figures):
+        figure.lower(p, plain if k else lossy, places[k].start, None if k else dy)
     if options.projected:
-        project_states(p, len(model.figures), mode == TRAIN)
+        project_states(p, words, mode == TRAIN)
     if dy is not None:
         flow: Buffer | None = dy
         for k in range(len(model.layers) - 1, -1, -1):
@@ -190,7 +196,7 @@ def project_states(p: Program, slot: int, train: bool) -> None:
         target = p.buffer(f"direction of {name}", *state.shape)
         p.call("load_state", source=source, order=p["order"], control=p["control"], carried=0, state=target)
         d = p.from_last[name] = p.buffer(f"loss to {name}", *state.shape)
-        Loss("projection", "projection").lower(p, state, target, state.shape[1], slot + k, d if train else None)
+        Loss("projection", "projection").lower(p, Rows(state, target, p.samples), slot + k, d if train else None)
 
 
 def update_program(model: Sequential, optimizer: Optimizer, shards: int) -> Program:
@@ -211,15 +217,18 @@ def make_plan(
     y: Feed | None,
     batch: int,
     options: Options = Options(),  # noqa: B008
+    weights: Feed | None = None,
 ) -> Plan:
     """Lower a model for all shards that batches of this size meet."""
+    if mode != PREDICT:
+        check_figures(model.figures, model.output_shape)
     batch = min(batch, x.samples)
     shard = shard_size(batch, options.threads)
     sizes = sorted(sample_counts(x.samples, batch, shard))
     programs: dict[int, Program] = {}
     prepare = update = None
     for n in sizes:
-        programs[n] = shard_program(model, mode, n, x, y, batch, options, prepare)
+        programs[n] = shard_program(model, mode, n, x, y, batch, options, prepare, weights)
         prepare = programs[n].prepare
     if mode == TRAIN and model.optimizer is not None:
         update = update_program(model, model.optimizer, -(-batch // shard))

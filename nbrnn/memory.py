@@ -29,8 +29,9 @@ NAMES = {  # blocks as a reader knows them; the rest are states
     "x": "inputs",
     "y": "targets",
     "output": "outputs",
+    "sample_weights": "sample weights",
 }
-THERE = ("weights", "inputs", "targets")  # before a run begins
+THERE = ("weights", "inputs", "targets", "sample weights")  # before a run begins
 
 
 class NotEnoughMemoryError(ValueError):

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from . import losses, optimizers
+from . import optimizers
 from .checks import real_number, whole_number
-from .layers import Layer, Shape
-from .losses import Loss
+from .layers import Layer, Shape, known
+from .losses import Figure, get_loss
 from .lowering import EVALUATE, TRAIN
 from .memory import require
+from .metrics import get_metric, words_of
 from .optimizers import Optimizer
 from .program import Program
-from .running import PREDICT_BATCH, Runnable
+from .running import ALL, PREDICT_BATCH, Runnable
 from .summary import plan_of
 from .targets import compiling
 from .training import History, run_once, train
@@ -69,8 +70,8 @@ class Sequential(Runnable):
     def compile(
         self,
         optimizer: str | Optimizer = "rmsprop",
-        loss: str | Loss = "mse",
-        metrics: Sequence[str | Loss] = (),
+        loss: str | Figure = "mse",
+        metrics: Sequence[str | Figure] = (),
     ) -> None:
         """Choose the optimizer, the loss and the metrics; the optimizer begins anew.
 
@@ -79,9 +80,13 @@ class Sequential(Runnable):
         optimizer : str or Optimizer
             "sgd", "rmsprop", "adam", "adamw", or one with other settings: nbrnn.Adam(learning_rate=0.01).
         loss : str or Loss
-            "mse", "mae", "huber" (or their long names), or nbrnn.Huber(delta=...).
-        metrics : sequence of str
-            "mse", "mae", "rmse", "huber": reported beside the loss.
+            "mse", "mae", "huber" (or their long names), "binary_crossentropy", "categorical_crossentropy",
+            "sparse_categorical_crossentropy", or one with other settings: nbrnn.Huber(delta=...), nbrnn.Quantile(q),
+            nbrnn.BinaryCrossentropy(from_logits=True) and so on.
+        metrics : sequence of str or Figure
+            Reported beside the loss: any loss, "rmse", "r2", "accuracy" (which kind is seen from the shapes),
+            "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy", "precision", "recall", or
+            nbrnn.BinaryAccuracy(threshold), nbrnn.Precision(...), nbrnn.Recall(...). They know no sample weights.
 
         Raises
         ------
@@ -89,8 +94,8 @@ class Sequential(Runnable):
             If a name is unknown; the nearest one is suggested.
         """
         self.optimizer = optimizers.get(optimizer)
-        self.loss = losses.get_loss(loss)
-        self.metrics = [losses.get_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
+        self.loss = get_loss(loss)
+        self.metrics = [get_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
         self.compiled, self.began = True, self.steps
         self._forget()
 
@@ -104,11 +109,11 @@ class Sequential(Runnable):
         return names
 
     def figures_of(self, sums: np.ndarray, samples: int) -> dict[str, float]:
-        """Return the means over samples from the sums of a log."""
-        means = (sums / samples).tolist()
+        """Return the figures of so many samples from the sums of a log."""
+        places = words_of(self.figures, known(self.output_shape[-1]))
         return {
-            name: figure.finish(mean)
-            for name, figure, mean in zip(self.metrics_names, self.figures, means, strict=True)
+            name: figure.finish(sums[place], samples)
+            for name, figure, place in zip(self.metrics_names, self.figures, places, strict=True)
         }
 
     def fit(
@@ -119,8 +124,10 @@ class Sequential(Runnable):
         epochs: int = 1,
         verbose: int = 1,
         validation_split: float = 0.0,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
     ) -> History:
         """Train the model.
 
@@ -129,16 +136,22 @@ class Sequential(Runnable):
         x : array (samples, time steps, features) or (samples, features)
             Overlapping windows are read where they lie, without a copy, if they have the model's dtype.
         y : array (samples, outputs), (samples,) for one output, or (samples, time steps, outputs)
+            Of sparse_categorical_crossentropy the classes' numbers, (samples,) or (samples, time steps).
         batch_size : int, default 32
         epochs : int, default 1
         verbose : {1, 0, 2}
             1 a live line, 0 nothing, 2 a line an epoch.
         validation_split : float, default 0
             Share of the samples, taken from the end before shuffling, that is only evaluated.
-        validation_data : (x, y), optional
+        validation_data : (x, y) or (x, y, sample_weight), optional
             Evaluated after each epoch; wins over `validation_split`.
         shuffle : bool, default True
             Whether each epoch takes the samples in another order, which depends on the seed and the epoch alone.
+        class_weight : dict of class to number, optional
+            What a sample, or a time step, of a class weighs in the loss; 1 for a class that it leaves out. It needs
+            targets that name a class, and is not used in the validation.
+        sample_weight : array (samples,) or (samples, time steps), optional
+            What each weighs in the loss, whose denominator stays the number of samples; multiplied with class_weight.
 
         Returns
         -------
@@ -159,10 +172,12 @@ class Sequential(Runnable):
         if verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}.")
         x, y = self._pair(x, y)
+        weights, held_weights = self._weighted(y, sample_weight), None
         if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise ValueError("validation_data must be a pair (x, y).")
-            held = self._pair(*validation_data)
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                raise ValueError("validation_data must be (x, y) or (x, y, sample_weight).")
+            held = self._pair(*validation_data[:2])
+            held_weights = self._weighted(held[1], *validation_data[2:]) if validation_data[2:] else None
         elif validation_split:
             at = int(len(x) * (1.0 - real_number("validation_split", validation_split, 0.0, 1.0)))
             if not 0 < at < len(x):
@@ -170,8 +185,13 @@ class Sequential(Runnable):
                     f"validation_split={validation_split:g} of {len(x)} samples leaves a part empty; change it."
                 )
             x, y, held = x[:at], y[:at], (x[at:], y[at:])
+            if weights is not None:
+                weights, held_weights = weights[:at], weights[at:]
         else:
             held = None
+        if class_weight is not None:
+            classes = self._weighted(y, None, class_weight)
+            weights = classes if weights is None else weights * classes
         validate = None
         if self.stateful and shuffle:
             raise ValueError("a stateful layer goes on from batch to batch, so fit needs shuffle=False.")
@@ -180,23 +200,39 @@ class Sequential(Runnable):
             if self.stateful:
                 rows = self._one_size(" to train on", len(x), batch_size, self._rows)
                 self._one_size(" of the validation data", len(held_x), batch_size, rows)
-            validate = lambda: self._validate(held_x, held_y, batch_size)  # noqa: E731
+            validate = lambda: self._validate(held_x, held_y, batch_size, held_weights)  # noqa: E731
         before = compiling.announce
         compiling.announce = before or (print if verbose else None)
         try:
-            executor = self._executor(TRAIN, x, y, batch_size)
+            executor = self._executor(TRAIN, x, y, batch_size, weights=weights)
             if held is not None:  # what the validation needs is refused now, not after an epoch
-                other = self._executor(EVALUATE, *held, batch_size if self.stateful else PREDICT_BATCH)
+                size = batch_size if self.stateful else PREDICT_BATCH
+                other = self._executor(EVALUATE, *held, size, weights=held_weights)
                 require(*(each.plan for each in (executor, other) if each.fresh))
             executor.order[:] = np.arange(len(x))
             return train(self, executor, epochs, shuffle=bool(shuffle), verbose=verbose, validate=validate)
         finally:
             compiling.announce = before
 
-    def train_on_batch(self, x: Any, y: Any) -> float | list[float]:
-        """Take one optimizer step on these samples as one batch; return the loss, or [loss, metrics...]."""
+    def train_on_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, class_weight: dict[int, float] | None = None
+    ) -> float | list[float]:
+        """Take one optimizer step on these samples as one batch; return the loss, or [loss, metrics...].
+
+        Parameters
+        ----------
+        x, y, sample_weight, class_weight
+            As for `fit`.
+
+        Raises
+        ------
+        ValueError
+            If an array does not fit.
+        DivergedError
+            If the loss, a gradient or the step is not finite; the weights stay as they were.
+        """
         x, y = self._pair(x, y)
-        executor = self._executor(TRAIN, x, y, len(x))
+        executor = self._executor(TRAIN, x, y, len(x), weights=self._weighted(y, sample_weight, class_weight))
         executor.order[:] = np.arange(len(x))
         history, epochs = self.history, self.epochs
         try:
@@ -206,8 +242,29 @@ class Sequential(Runnable):
         values = [figures[name][0] for name in self.metrics_names]
         return values if self.metrics else values[0]
 
+    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> float | list[float] | dict[str, float]:
+        """Return what `evaluate` returns, for these samples as one batch.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+
+        Raises
+        ------
+        ValueError
+            If an array does not fit.
+        """
+        return self.evaluate(x, y, ALL, sample_weight=sample_weight)
+
     def evaluate(
-        self, x: Any, y: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0, return_dict: bool = False
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = PREDICT_BATCH,
+        verbose: int = 0,
+        return_dict: bool = False,
+        sample_weight: Any = None,
     ) -> float | list[float] | dict[str, float]:
         """Return the loss, or [loss, metrics...], or, with return_dict, them by name, as means over all samples.
 
@@ -220,26 +277,31 @@ class Sequential(Runnable):
         verbose : {0, 1, 2}
             Whether the figures are printed too.
         return_dict : bool
+        sample_weight : array (samples,) or (samples, time steps), optional
+            As for `fit`; metrics know no weights.
         """
-        figures = self._evaluate(*self._pair(x, y), whole_number("batch_size", batch_size))
+        x, y = self._pair(x, y)
+        batch, weights = whole_number("batch_size", batch_size), self._weighted(y, sample_weight)
+        figures = self._evaluate(x, y, batch, weights)
         if verbose:
             print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
         if return_dict:
             return figures
         return list(figures.values()) if self.metrics else figures["loss"]
 
-    def _validate(self, x: np.ndarray, y: np.ndarray, batch: int) -> dict[str, float]:
+    def _validate(self, x: np.ndarray, y: np.ndarray, batch: int, weights: np.ndarray | None) -> dict[str, float]:
         """Evaluate within a fit; a stateful layer goes on from the training's last states, which are kept."""
         if not self.stateful:
-            return self._evaluate(x, y, PREDICT_BATCH)
+            return self._evaluate(x, y, PREDICT_BATCH, weights)
         kept = self.states
         try:
-            return self._evaluate(x, y, batch)
+            return self._evaluate(x, y, batch, weights)
         finally:
             self.set_states(kept)
 
-    def _evaluate(self, x: np.ndarray, y: np.ndarray, batch: int) -> dict[str, float]:
-        return self.figures_of(run_once(self._executor(EVALUATE, x, y, batch)).sum(axis=0), len(x))
+    def _evaluate(self, x: np.ndarray, y: np.ndarray, batch: int, weights: np.ndarray | None) -> dict[str, float]:
+        log = run_once(self._executor(EVALUATE, x, y, batch, weights=weights))
+        return self.figures_of(log.sum(axis=0), len(x))
 
     # ------------------------------------------------------------------ programs
 

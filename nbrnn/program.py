@@ -38,8 +38,9 @@ BLOCKS = {
     "x": ("model", FOREIGN),
     "y": ("model", FOREIGN),
     "output": ("model", FOREIGN),
+    "sample_weights": ("model", FOREIGN),
 }
-AS_THEY_STAND = ("order", "x", "y")  # arrays of one buffer, which end where they end
+AS_THEY_STAND = ("order", "x", "y", "sample_weights")  # arrays of one buffer, which end where they end
 BLOCK_NUMBERS = {name: number for number, name in enumerate(BLOCKS)}
 
 

@@ -14,7 +14,7 @@ from .arrays import flat_view
 from .checks import whole_number
 from .kernels.optimizers import LANES
 from .layers import Shape, known
-from .losses import Loss
+from .losses import Figure
 from .lowering import PREDICT, TRAIN, Feed, add_optimizer, make_plan, parameter_layout
 from .optimizers import Optimizer
 from .program import Options, Weights, aligned
@@ -58,7 +58,7 @@ class Runnable(Stateful):
         self._slots: dict[str, np.ndarray] | None = None
         super().__init__(*arguments)
         self.optimizer: Optimizer | None = None
-        self.metrics: list[Loss] = []
+        self.metrics: list[Figure] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what holds addresses."""
@@ -83,7 +83,7 @@ class Runnable(Stateful):
         self._slots = None
 
     @property
-    def figures(self) -> list[Loss]:
+    def figures(self) -> list[Figure]:
         """The loss and the metrics, in the order of the statistics."""
         return [self.loss, *self.metrics] if self.loss is not None else []
 
@@ -185,19 +185,22 @@ class Runnable(Stateful):
         options: Options = Options(),  # noqa: B008
         given: np.ndarray | None = None,
         output: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ) -> cpu.Executor:
         """Return the plan for arrays of this kind, bound to memory; made once and pointed at the arrays after that."""
         if mode == TRAIN and self._slots is None:
             self._start_optimizer()
         x_feed, y_feed = Feed.of(x), None if y is None else Feed.of(y)
-        key = (mode, x_feed, y_feed, min(batch, len(x)), options)
+        w_feed = None if weights is None else Feed.of(weights)
+        key = (mode, x_feed, y_feed, min(batch, len(x)), options, w_feed)
         foreign = {"x": flat_view(x)} | ({} if y is None else {"y": flat_view(y)})
+        foreign |= {} if weights is None else {"sample_weights": flat_view(weights)}
         foreign |= {name: array for name, array in (("initial", given), ("output", output)) if array is not None}
         if self.stateful:
             foreign["carried"] = self._carry(len(x), batch)
         executor = self._executors.get(key)
         if executor is None:
-            plan = make_plan(cast("Sequential", self), mode, x_feed, y_feed, batch, options)
+            plan = make_plan(cast("Sequential", self), mode, x_feed, y_feed, batch, options, w_feed)
             arrays = {"params": self.params, "order": np.arange(len(x)), **(self._slots or {}), **foreign}
             if "final" in plan.sizes:
                 arrays["final"] = aligned(plan.sizes["final"], self.dtype)

@@ -23,12 +23,13 @@ from safetensors.numpy import save
 
 from . import dropout as _dropout  # noqa: F401 (enters its layer into LAYERS)
 from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
-from . import losses, optimizers
+from . import optimizers
 from .checks import one_of, whole_number
 from .layers import LAYERS, Layer, Shape, assign, checked_shape
+from .metrics import from_parameters
 
 if TYPE_CHECKING:
-    from .losses import Loss
+    from .losses import Figure
     from .model import Sequential
 
 VERSION = 1
@@ -121,7 +122,8 @@ def load_model(path: str | Path) -> Sequential:
         training = config["training"]
         if training is not None:
             chosen = optimizers.OPTIMIZERS[training["optimizer"]["name"]](**training["optimizer"]["config"])
-            model.compile(chosen, _loss(training["loss"]), [_loss(m) for m in training["metrics"]])
+            metrics = [_figure(entry) for entry in training["metrics"]]
+            model.compile(chosen, _figure(training["loss"]), metrics)
             model.epochs = whole_number("epochs", training["epochs"], 0)
             model.steps = whole_number("steps", training["steps"], 0)
             model.began = whole_number("began", training.get("began", 0), 0)
@@ -360,9 +362,9 @@ def _stacked(layers: list[Layer], shape: Shape, about: dict[str, Any]) -> Sequen
     return model
 
 
-def _loss_config(loss: Loss) -> dict[str, Any]:
+def _loss_config(loss: Figure) -> dict[str, Any]:
     return {"name": loss.name, "parameters": loss.parameters}
 
 
-def _loss(config: dict[str, Any]) -> Loss:
-    return losses.Huber(**config["parameters"]) if config["parameters"] else losses.METRICS[config["name"]]
+def _figure(config: dict[str, Any]) -> Figure:
+    return from_parameters(config["name"], config["parameters"])

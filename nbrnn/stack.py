@@ -10,7 +10,7 @@ import numpy as np
 from .arrays import native
 from .checks import flag, one_of, whole_number
 from .initializers import initialize
-from .layers import Flatten, Layer, Shape, Weight, assign, checked_shape
+from .layers import Flatten, Layer, Shape, Weight, assign, checked_shape, known
 from .losses import Loss
 from .lowering import TRAIN, parameter_layout
 from .memory import Memory
@@ -18,6 +18,7 @@ from .optimizers import Optimizer
 from .program import Layout, aligned, aligned_copy
 from .recurrent import Recurrent
 from .summary import kernel_lines, plan_of, summary_lines
+from .supervision import checked_targets, checked_weights
 from .targets.compiling import MODELS
 
 
@@ -254,13 +255,12 @@ class Stack:
         """Return inputs and targets, checked against the model and each other."""
         if self.loss is None:
             raise ValueError("the model has no loss yet: call compile() first.")
-        x, y = self._samples(x), native("y", y, self.dtype)
-        if len(y) != len(x):
-            raise ValueError(f"x has {len(x)} samples, but y has {len(y)}; they must be as many.")
-        if y.ndim == 1:
-            y = y[:, None]  # never broadcast against the outputs
-        steps = (x.shape[1],) if len(self.output_shape) == 2 else ()
-        wanted = (len(x), *steps, self.output_shape[-1])
-        if y.shape != wanted:
-            raise ValueError(f"y has shape {y.shape}, but the model's output has shape {wanted}.")
-        return x, y
+        x = self._samples(x)
+        return x, checked_targets(self.loss, y, x, self.output_shape, self.dtype)
+
+    def _weighted(self, y: np.ndarray, sample_weight: Any, class_weight: Any = None) -> np.ndarray | None:
+        """Return the weights of checked targets, of samples or of time steps; None where there are none."""
+        if self.loss is None or (sample_weight is None and class_weight is None):
+            return None
+        outputs = known(self.output_shape[-1])
+        return checked_weights(self.loss, y, sample_weight, class_weight, outputs, self.dtype)

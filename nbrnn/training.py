@@ -103,7 +103,7 @@ def train(
     progress, interrupt = Progress(epochs, batches, verbose), Interrupt()
     stops_between = validate is not None or verbose > 0
     pace, done, step0 = first_guess(executor), 0, model.steps
-    log = np.zeros((0, len(model.figures)))  # of the epoch that is not finished
+    log = np.zeros((0, executor.figures))  # of the epoch that is not finished
     try:
         while done < total:
             if interrupt.came:

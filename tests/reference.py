@@ -9,6 +9,7 @@ Letters as in the kernels: T steps, B samples, D features, H units, N rows, F fe
 import math
 
 import numpy as np
+from reference_losses import mse
 
 ACTIVATIONS = ("linear", "tanh", "sigmoid", "relu", "softsign", "elu", "hard_sigmoid")
 POSITION, BATCH, SHARDS, STEP, EPOCH, SEED, STATUS = range(7)
@@ -175,42 +176,6 @@ def flatten_backward(dy, dx):
     return {"dx": np.array([[[dy[i, t * D + d] for d in range(D)] for i in range(B)] for t in range(T)])}
 
 
-# ---------------------------------------------------------------- losses
-
-
-def loss_twin(value, derivative):
-    """Make a loss's twin from l(y, target) of one output and its derivative with respect to y."""
-
-    def twin(y, target, control, outputs, slot, dy, stats, delta=1.0):
-        new_stats, new_dy, total = stats.copy(), zeros(y, y.shape), 0.0
-        for n in range(len(y)):
-            total += value(y[n], target[n], delta)
-            new_dy[n] = derivative(y[n], target[n], delta) / (control[BATCH] * outputs)
-        new_stats[slot] = total / outputs
-        return {"dy": new_dy, "stats": new_stats}
-
-    return twin
-
-
-def sign(e):
-    return 1.0 if e.real > 0 else (-1.0 if e.real < 0 else 0.0)
-
-
-def huber_value(y, target, delta):
-    e = y - target
-    return e * e / 2 if abs(e.real) <= delta else delta * (sign(e) * e - delta / 2)
-
-
-def huber_derivative(y, target, delta):
-    return y - target if abs((y - target).real) <= delta else delta * sign(y - target)
-
-
-mse = loss_twin(lambda y, target, _: (y - target) ** 2, lambda y, target, _: 2 * (y - target))
-mae = loss_twin(lambda y, target, _: sign(y - target) * (y - target), lambda y, target, _: sign(y - target))
-huber = loss_twin(huber_value, huber_derivative)
-projection = loss_twin(lambda y, target, _: y * target, lambda y, target, _: target)
-
-
 # ---------------------------------------------------------------- optimizers
 
 
@@ -368,7 +333,8 @@ class Trainer:
         """Return the loss and the gradients of the batch's mean, in the order of the weights."""
         out, tape = self.forward(x)
         control = np.array([0, len(x), 1, 0, 0, 0, 0, 0])
-        result = self.loss(out.reshape(-1), y.reshape(-1), control, out[0].size, 0, None, np.zeros(1))
+        sizes = (control, out[0].size, out.shape[-1])
+        result = self.loss(out.reshape(-1), y.reshape(-1), None, None, *sizes, 0, None, np.zeros(1))
         dy, gradients, k = result["dy"].reshape(out.shape), [], len(self.weights)
         for (kind, config, weights), (a, b) in zip(reversed(self.layers), reversed(tape), strict=True):
             k -= len(weights)

@@ -16,9 +16,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LADDER = [
     {"kernels", "checks"},
     {"program", "listing", "memory", "paths", "arrays", "initializers", "progress", "series"},
-    {"targets", "losses", "optimizers", "regularizers", "schedules"},
+    {"targets", "losses", "metrics", "optimizers", "regularizers", "schedules"},
     {"layers", "dropout", "recurrent", "gated"},
-    {"lowering", "summary", "stack", "states"},
+    {"lowering", "summary", "stack", "states", "supervision"},
     {"model", "running", "streaming", "training", "saving"},
     set(),  # whatever is not named here: gradcheck, data, datasets, forecasting, plots ...
     {"cli", "__main__", "__init__"},

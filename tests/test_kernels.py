@@ -3,11 +3,13 @@
 import cmath
 
 import cases_gated
+import cases_losses
 import cases_optim
 import numpy as np
 import pytest
 import reference
 import reference_gated
+import reference_losses
 import reference_optim
 from drawing import CODES, STEP, TOLERANCES, Draw, assert_results, exactly
 from hypothesis import given, settings
@@ -21,9 +23,8 @@ from nbrnn.kernels.abi import kernel, parse
 
 FORWARD = {  # what a complex model needs: it is never trained
     "simple_rnn_forward", "lstm_forward", "gru_after_forward", "gru_before_forward", "begin", "take_columns", "reverse",
-    "dense_forward", "flatten", "gather", "scatter", "load_state", "store_state", "mse", "mae", "huber", "projection",
-    "penalty", "draw_mask", "apply_mask",
-}  # fmt: skip
+    "dense_forward", "flatten", "gather", "scatter", "load_state", "store_state", "penalty", "draw_mask", "apply_mask",
+} | cases_losses.LOSSES  # fmt: skip
 permute, philox = from_python(chance.permute), from_python(chance.philox)
 
 
@@ -109,22 +110,6 @@ def flatten_backward(draw):
     return dict(dy=draw.array(B, T * D), dx=draw.array(T, B, D))
 
 
-def loss(draw, **more):
-    B, P = draw(sizes, "B"), draw(few, "P")
-    target = draw.array(B * P)
-    y = target + draw.array(B * P).astype(draw.dtype)
-    y[0] = target[0] if draw(st.booleans(), "an exact hit") else y[0]
-    stats = draw.rng.normal(size=3).astype("complex128" if draw.dtype == "complex128" else "float64")
-    return dict(
-        y=y, target=target, control=draw.control(batch=B + draw(few)), outputs=P, slot=draw(st.integers(0, 2)), **more,
-        dy=draw.maybe(B * P), stats=stats,
-    )  # fmt: skip
-
-
-def huber(draw):
-    return loss(draw, delta=float(np.float32(draw(st.floats(0.2, 2.0), "delta"))))
-
-
 def sum_shards(draw):
     K, P = draw(few, "K"), 16 * draw(few)
     return dict(control=draw.control(shards=draw(st.integers(1, K))), grads=draw.array(K, P))
@@ -148,19 +133,20 @@ def scatter(draw):
     return dict(y=draw.array(T, B, D), order=draw.rng.permutation(N), control=control, output=draw.array(N, T, D))
 
 
-CASES = cases_gated.CASES | cases_optim.CASES | {"mse": loss, "mae": loss, "projection": loss} | {
+CASES = cases_gated.CASES | cases_losses.CASES | cases_optim.CASES | {
     f.__name__: f
     for f in (
         simple_rnn_forward, simple_rnn_backward, dense_forward, activation_backward, weight_gradient, input_gradient,
         pack, pack_transposed,
-        flatten, flatten_backward, huber, sum_shards, gather, scatter,
+        flatten, flatten_backward, sum_shards, gather, scatter,
     )
 }  # fmt: skip
 
 
 def twin(name):
     """Return a kernel's naive twin."""
-    return next(f for m in (reference, reference_gated, reference_optim) if (f := getattr(m, name, None)))
+    modules = (reference, reference_gated, reference_losses, reference_optim)
+    return next(f for m in modules if (f := getattr(m, name, None)))
 
 
 def test_every_kernel_has_a_twin_and_a_case():

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import reference
+import reference_losses
 from support import assert_close, random_data, random_model
 
 import nbrnn
@@ -30,8 +31,8 @@ def small_model(dtype="float64", seed=3):
 
 def twin_of(model, optimizer, clip=None, loss="mse"):
     _, settings, name, hyper = OPTIMIZERS[optimizer]
-    twin_loss = {"mse": reference.mse, "mae": reference.mae, "huber": reference.huber}.get(loss)
-    twin_loss = twin_loss or (lambda *arguments: reference.huber(*arguments, delta=0.2))
+    twin_loss = {name: getattr(reference_losses, name) for name in ("mse", "mae", "huber")}.get(loss)
+    twin_loss = twin_loss or (lambda *arguments: reference_losses.huber(*arguments, delta=0.2))
     return reference.Trainer(model, name, hyper, clip, settings.get("nesterov", False), twin_loss)
 
 

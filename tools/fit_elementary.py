@@ -1,11 +1,12 @@
 """Fits the coefficients of nbrnn/kernels/elementary.py and prints them; they depend on nothing but this file.
 
-Two minimax fits by the Remez exchange, in 50-digit decimal arithmetic (no packages needed):
+Three minimax fits by the Remez exchange, in 50-digit decimal arithmetic (no packages needed):
 
 - tanh(x) = 2 N D / (D^2 + N^2), where N / D approximates tanh(x / 2) for 0 < x <= 9.04,
   N = x (1 + P1 x^2 + P2 x^4) and D = 2 + Q1 x^2 + Q2 x^4 + Q3 x^6. The doubling damps the error of N / D by sech(x),
   so the fit weighs it by that: a low degree is enough.
 - exp(r) = 1 + r + r^2 (C2 + C3 r + C4 r^2 + C5 r^3 + C6 r^4) for |r| <= ln(2) / 2, by the relative error.
+- log(1 + f) = f (1 - f / 2 + L2 f^2 + ... + L9 f^9) for sqrt(1/2) <= 1 + f <= sqrt(2), by the relative error.
 
 One coefficient after another is rounded to float32, and those still free are fitted again around it.
 
@@ -162,6 +163,19 @@ def fit_exp() -> tuple[dict[str, float], float, float]:
     return {f"C{power}": float(n[power]) for power in range(2, 7)}, float(ideal), float(final)
 
 
+def fit_log() -> tuple[dict[str, float], float, float]:
+    """Return the coefficients L, and the largest relative error of ln(1 + f) before and after rounding them."""
+
+    def log_over(f: Decimal) -> Decimal:
+        return (ONE + f).ln() / f
+
+    half = ONE / 2
+    order = [("N", power) for power in range(2, 10)]
+    interval = (half.sqrt() - 1, Decimal(2).sqrt() - 1)
+    n, _, ideal, final = fit(log_over, lambda f: 1 / log_over(f), {0: ONE, 1: -half}, {0: ONE}, order, interval)
+    return {f"L{power}": float(n[power]) for power in range(2, 10)}, float(ideal), float(final)
+
+
 def shortest(x: float) -> str:
     """Write a float32 with the fewest digits that read back as the same float32."""
     return next(s for s in (f"{x:.{k}g}" for k in range(1, 10)) if float(single(Decimal(s))) == x)
@@ -169,7 +183,7 @@ def shortest(x: float) -> str:
 
 def main() -> None:
     """Print the coefficients as they stand in elementary.py."""
-    for title, (names, ideal, final) in (("tanh", fit_tanh()), ("exp", fit_exp())):
+    for title, (names, ideal, final) in (("tanh", fit_tanh()), ("exp", fit_exp()), ("log", fit_log())):
         print(f"# {title}: largest relative error 2^{math.log2(ideal):.2f}, 2^{math.log2(final):.2f} once rounded")
         print(f"{', '.join(names)} = _single({', '.join(map(shortest, names.values()))})")
 

@@ -37,7 +37,8 @@ from mutants import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = [
-    *(f"nbrnn/kernels/{name}.py" for name in ("simple_rnn", "lstm", "gru", "dense", "gemm", "activations", "losses")),
+    *(f"nbrnn/kernels/{name}.py" for name in ("simple_rnn", "lstm", "gru", "dense", "gemm", "activations")),
+    *(f"nbrnn/kernels/{name}.py" for name in ("losses", "crossentropy", "metrics")),
     *(f"nbrnn/kernels/{name}.py" for name in ("lanes", "optimizers", "moves", "random", "elementary", "abi")),
     *(f"nbrnn/{name}.py" for name in ("recurrent", "gated", "layers", "lowering")),
 ]
@@ -51,7 +52,7 @@ SLOW = (
 )  # fmt: skip
 FIRST = {  # where mutants of a file die soonest, by the beginning of its path
     "nbrnn/kernels/lanes.py": ["tests/test_lanes.py"],
-    "nbrnn/kernels/elementary.py": ["tests/test_elementary.py"],
+    "nbrnn/kernels/elementary.py": ["tests/test_elementary.py", "tests/test_logarithms.py"],
     "nbrnn/kernels/random.py": ["tests/test_kernels.py", "-k", "philox or permut"],
     "nbrnn/kernels/": ["tests/test_kernels.py"],
     "": ["tests/test_states.py", "tests/test_program.py", "tests/test_model.py"],

@@ -33,6 +33,8 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "sigmoid": sigmoid,
     "exp": np.exp,
     "expm1": np.expm1,
+    "log": np.log,
+    "log1p": np.log1p,
 }
 
 

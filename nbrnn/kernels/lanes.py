@@ -190,6 +190,58 @@ def _native_power(t):  # type: ignore[no-untyped-def]
     return lambda t: _power(t)
 
 
+ROOT_HALF = 0x3F3504F3  # the bits of sqrt(1/2) as a float32
+
+
+def exponent(x: Any) -> Any:
+    """Return k, as a float32, of a normal x = 2^k m above 0, where m is from sqrt(1/2) to sqrt(2)."""
+    return np.float32((int(np.float32(x).view(np.int32)) - ROOT_HALF) >> 23)
+
+
+def significand(x: Any) -> Any:
+    """Return that m."""
+    return np.int32(((int(np.float32(x).view(np.int32)) - ROOT_HALF) & 0x7FFFFF) + ROOT_HALF).view(np.float32)
+
+
+def _of_bits(emit: Any) -> Any:
+    """Make an intrinsic that makes a float32, or lanes, of the bits of another, less ROOT_HALF."""
+
+    @intrinsic
+    def made(typingctx, x):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, sig, args):  # type: ignore[no-untyped-def]
+            kind = args[0].type
+            vector = isinstance(kind, ir.VectorType)
+            whole = ir.VectorType(I32, WIDTH) if vector else I32
+
+            def number(value):  # type: ignore[no-untyped-def]
+                return ir.Constant(whole, [value] * WIDTH) if vector else I32(value)
+
+            bits = builder.sub(builder.bitcast(args[0], whole), number(ROOT_HALF))
+            return emit(builder, bits, number, kind)
+
+        return x(x), codegen
+
+    return made
+
+
+_exponent = _of_bits(lambda builder, bits, number, kind: builder.sitofp(builder.ashr(bits, number(23)), kind))
+_significand = _of_bits(
+    lambda builder, bits, number, kind: builder.bitcast(
+        builder.add(builder.and_(bits, number(0x7FFFFF)), number(ROOT_HALF)), kind
+    )
+)
+
+
+@overloaded(exponent)
+def _native_exponent(x):  # type: ignore[no-untyped-def]
+    return lambda x: _exponent(x)
+
+
+@overloaded(significand)
+def _native_significand(x):  # type: ignore[no-untyped-def]
+    return lambda x: _significand(x)
+
+
 def muladd(a: Any, b: Any, c: Any) -> Any:
     """Return a b + c; natively, in one real dtype, with one rounding where the processor has FMA and two elsewhere."""
     return a * b + c

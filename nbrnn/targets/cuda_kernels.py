@@ -131,7 +131,8 @@ def add_parts(parts, slot, stats):  # type: ignore[no-untyped-def]
 
 def _summed(name: str) -> None:
     """Register a loss: sums of every LANES-th output, which one thread adds."""
-    kernel = shared_out(SUMMED, name, "N", slot="0", stats="one")
+    row = "weight[iN // each : iN // each + 1]"  # of the output; nothing where there are no weights
+    kernel = shared_out(SUMMED, name, "N", slot="0", stats="one", weight=row)
     names = [a.name for a in KERNELS[name].arguments]
 
     def launches(*arguments: Any) -> None:

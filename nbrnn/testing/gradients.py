@@ -106,7 +106,7 @@ def gradient_reports(
     reports = {"The outputs, projected on random directions": report()}
     if model.loss is not None:
         steps = np.shape(x)[1:2] if len(model.output_shape) == 2 else ()
-        y = random_array((len(x), *steps, known(model.output_shape[-1])), seed=seed + 1)
+        y = model.loss.example((len(x), *steps, known(model.output_shape[-1])), np.random.default_rng(seed + 1))
         if options["initial_state"] is None:  # from zero states relu and elu may stand at their kink
             options["initial_state"] = random_states(model, len(x), seed + 2)
         reports[f"The loss, {model.loss.name}, with random targets"] = report(y)

@@ -24,6 +24,7 @@ from ..lowering import PREDICT, TRAIN
 from ..recurrent import Recurrent
 from ..saving import write_whole
 from ..series import real_array
+from ..supervision import target_shape
 from ..training import first_not_finite
 from .cells import OPENED, Arrays, Opened, agree
 
@@ -340,7 +341,7 @@ def _one_target(model: Sequential, x: np.ndarray, y: Any) -> np.ndarray:
     """Return one sample's target as a batch of one."""
     array = real_array("y", y)
     steps = x.shape[1:2] if len(model.output_shape) == 2 else ()
-    shape = (*steps, known(model.output_shape[-1]))
+    shape = (*steps, known(target_shape(model.loss, model.output_shape)[-1]))
     if array.shape not in (shape, (1, *shape)) and not (array.size == np.prod(shape) and array.ndim < 2):
         raise ValueError(f"y has shape {array.shape}, but the output for this sample has shape {shape}.")
     return np.array(model._pair(x, array.reshape(1, *shape))[1])
