@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "callbacks": ("Callback", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"),
+    "checkpoint": ("Checkpoint",),
     "gradcheck": ("GradientReport", "check_gradients"),
     "layers": ("Dense", "Flatten"),
     "losses": ("Huber",),
@@ -18,7 +20,9 @@ _HOMES = {
     "recurrent": ("SimpleRNN",),
     "saving": ("load_model",),
     "tracing": ("Trace", "trace"),
-    "training": ("DivergedError", "History"),
+    "postmortem": ("DivergedError",),
+    "recording": ("CSVLogger", "ModelCheckpoint", "TerminateOnNaN"),
+    "training": ("History",),
     "targets.cpu": ("get_num_threads", "set_num_threads"),
     "data": ("MaxScaler", "MinMaxScaler", "StandardScaler", "chronological_split", "sliding_windows"),
     "csvfile": ("Table", "read_csv"),
@@ -35,22 +39,30 @@ _MODULES = ("testing",)  # that are used by their own name
 
 __all__ = [
     "Adam",
+    "CSVLogger",
+    "Callback",
+    "Checkpoint",
     "Dense",
     "DivergedError",
+    "EarlyStopping",
     "Flatten",
     "GRU",
     "GradientReport",
     "History",
     "Huber",
     "LSTM",
+    "LearningRateScheduler",
     "MaxScaler",
     "MinMaxScaler",
+    "ModelCheckpoint",
     "RMSprop",
+    "ReduceLROnPlateau",
     "SGD",
     "Sequential",
     "SimpleRNN",
     "StandardScaler",
     "Table",
+    "TerminateOnNaN",
     "Trace",
     "check_gradients",
     "chronological_split",
@@ -73,6 +85,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from . import testing as testing
+    from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
+    from .checkpoint import Checkpoint
     from .csvfile import Table, read_csv
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
@@ -88,11 +102,13 @@ if TYPE_CHECKING:
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
+    from .postmortem import DivergedError
+    from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
     from .saving import load_model
     from .targets.cpu import get_num_threads, set_num_threads
     from .tracing import Trace, trace
-    from .training import DivergedError, History
+    from .training import History
 
 
 def __getattr__(name: str) -> Any:
