@@ -116,11 +116,11 @@ class Progress:
         """Draw the bar and the text on one line, at most 79 columns or the terminal's less one; figures give way."""
         width = min(self.columns, shutil.get_terminal_size().columns - 1)
         shown = [f"{name} {value:.4g}" for name, value in figures.items()]
-        while len(shown) > 1 and len("  ".join([head, *shown, *tail])) > width:
-            shown.pop()
-        while len(tail) > 1 and len("  ".join([head, *shown, *tail])) > width:
-            tail = tail[1:]
-        text = "  ".join([head, *shown, *tail])
+        while len(text := "  ".join([head, *shown, *tail])) > width and (shown or len(tail) > 1):
+            if len(shown) > 1 or len(tail) < 2:
+                shown.pop()
+            else:
+                tail = tail[1:]
         size = max(0, min(24, width - len(text) - 1))
         bar = ("#" * round(share * size)).ljust(size, ".") + " " if size >= 8 else ""
         line = (bar + text)[:width]

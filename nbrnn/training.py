@@ -225,6 +225,7 @@ class Fit:
     def _end_epoch(self, figures: dict[str, float]) -> None:
         """Validate, tell the callbacks, and keep the figures."""
         model, epoch, callbacks = self.model, self.first + len(self.history.epoch), self.callbacks
+        model.epochs = self.epoch0 + len(self.history.epoch) + 1
         if self.validate is not None:
             callbacks("on_test_begin", {})
             held = self.validate()
@@ -240,7 +241,6 @@ class Fit:
             self.begun = False
             self._refresh()
         self.history.add(epoch, logs)
-        model.epochs = self.epoch0 + len(self.history.epoch)
         self.progress.epoch_end(epoch, figures)
 
     def _diverge(self, row: np.ndarray) -> None:
