@@ -85,13 +85,13 @@ class DivergedError(ValueError):
 
     def report(self) -> str:
         """Return what is known as text of at most 80 columns, with a chart of the norms by step."""
-        lines = [f"{self.headline}.", f"The first such number stands in {self.place}.", ADVICE]
+        lines = textwrap.wrap(f"{self.headline}: the first such number stands in {self.place}. {ADVICE}", 80)
         try:
             gradients, states = self.gradient_norms, self.state_norms
         except NotEnoughMemoryError as error:
-            return "\n".join([*lines, "", "The batch was not run again:", *textwrap.wrap(str(error), 78)])
+            return "\n".join([*lines, "", "The batch was not run again:", *textwrap.wrap(str(error), 80)])
         if gradients:
-            lines += ["", "The failing batch once more, in float64, at these weights; bars are logarithmic."]
+            lines += ["", "The failing batch once more, in float64, at these weights (logarithmic bars):"]
         for layer, norms in gradients.items():
             lines += ["", f"{layer}: norm of the state h, from the first step to the last"]
             lines += _chart(states[layer], list(range(len(norms))))
@@ -133,9 +133,12 @@ class Replay:
         return dh, {name: norms[1:] for name, norms in h.items()}
 
     def _norms(self, executor: cpu.Executor, name: str) -> np.ndarray:
+        parts = [executor.view(program[name], s) for s, program in shards(executor, self.batch)]
+        numbers = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+        largest = np.abs(numbers).max(axis=1)  # its square may overflow
+        scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
         with np.errstate(over="ignore", invalid="ignore"):
-            parts = [executor.view(program[name], s) for s, program in shards(executor, self.batch)]
-            return np.sqrt(sum((part.astype("f8") ** 2).sum(axis=(1, 2)) for part in parts))
+            return np.asarray(np.sqrt(((numbers / scale[:, None]) ** 2).sum(axis=1)) * scale)
 
 
 def shards(executor: cpu.Executor, batch: int) -> list[tuple[int, Program]]:
@@ -173,16 +176,27 @@ def _restore_states(model: Sequential, executor: cpu.Executor, batch: int) -> No
 
 
 def first_not_finite(executor: cpu.Executor, program: Program, shard: int) -> Place | None:
-    """Return the first place, in the order of the calls and of the steps, of a number that is not finite."""
-    for call in program.calls:
+    """Return the first place, in the order of the calls and of the steps, of a number that is not finite.
+
+    What stands in a buffer is what the last call has written there.
+    """
+    later = [[b for b in call.buffers(written=True) if b.block == "work"] for call in program.calls]
+    for k, call in enumerate(program.calls):
         found = []
         for rank, buffer in enumerate(call.buffers(written=True)):
+            if any(_overlap(buffer, other) for others in later[k + 1 :] for other in others):
+                continue
             bad = np.argwhere(~np.isfinite(executor.view(buffer, shard)))
             if len(bad):
                 found.append(_placed(program, call, buffer, bad, rank))
         if found:
             return min(found, key=lambda pair: pair[0])[1]
     return None
+
+
+def _overlap(a: Buffer, b: Buffer) -> bool:
+    """Return whether two buffers share memory."""
+    return a.block == b.block and a.offset < b.offset + b.size and b.offset < a.offset + a.size
 
 
 def _placed(

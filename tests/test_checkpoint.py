@@ -1,4 +1,4 @@
-"""Checkpoints: the same bits from any batch, refused for another fit, whole or not at all; optimizers in model files."""
+"""Checkpoints: the same bits from any batch, another fit refused, whole or not at all; optimizers in model files."""
 
 import json
 import os
