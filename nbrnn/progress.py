@@ -76,13 +76,17 @@ class Progress:
         else:
             self._line("  ".join([head, f"batch {batch}/{self.batches}", figures_text(figures), *tail]))
 
-    def epoch_end(self, epoch: int, figures: dict[str, float]) -> None:
-        """Say that an epoch (counted from 0) is done, with its figures."""
-        last = epoch + 1 == self.epochs
+    def epoch_end(self, epoch: int, figures: dict[str, float], last: bool) -> None:
+        """Say that an epoch (counted from 0) is done, with its figures, and whether it is the last."""
         if self.live:
             if last:
                 spent = duration(time.perf_counter() - self.started)
-                self._draw(1.0, f"epoch {epoch + 1}/{self.epochs}", figures, [spent])
+                self._draw(
+                    (epoch + 1 - self.first) / (self.epochs - self.first),
+                    f"epoch {epoch + 1}/{self.epochs}",
+                    figures,
+                    [spent],
+                )
                 self._end()
             elif self.wants():
                 self.update(epoch + 1, 0, figures)

@@ -241,7 +241,7 @@ class Fit:
             self.begun = False
             self._refresh()
         self.history.add(epoch, logs)
-        self.progress.epoch_end(epoch, figures)
+        self.progress.epoch_end(epoch, figures, self.stopped or epoch + 1 == self.epochs)
 
     def _diverge(self, row: np.ndarray) -> None:
         """Raise, or end the fit if a callback asks for it."""
