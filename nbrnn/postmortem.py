@@ -108,12 +108,14 @@ class Replay:
         self.batch, self.epoch, self.step = batch, epoch, step
         self.weights, self.order = model.get_weights(), executor.order.copy()
         self.states = model.states
-        self.key = next(key for key, other in model._executors.items() if other is executor)
+        self.key = next((key for key, other in model._executors.items() if other is executor), None)
         self.foreign = {name: a for name, a in executor.arrays.items() if BLOCKS[name][1] == FOREIGN}
 
     @cached_property
     def norms(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """The norms of dL/dh and of h by step, for every recurrent layer."""
+        """The norms of dL/dh and of h by step, for every recurrent layer; none of an executor that is not the model's."""
+        if self.key is None:
+            return {}, {}
         twin = copy_model(self.model, "float64")
         twin.set_weights(self.weights)
         mode, x, y, batch, options = self.key
