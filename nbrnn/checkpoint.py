@@ -185,8 +185,12 @@ class Keeper:
         (config, tensors), model = self.saved, self.model
         try:
             standing = config["fit"]
-            if standing["done"] > fit.total:
+            done, _, _ = (whole_number(name, standing[name], 0) for name in ("done", "epoch0", "step0"))
+            if done > fit.total:
                 raise ValueError(f"it has done {len(standing['epochs'])} epochs, but epochs={fit.epochs} here")
+            log, begun = tensors["fit/log"], 0 if standing["ended"] else done % fit.batches
+            if log.shape != (begun, fit.figures) or log.dtype != np.float64:
+                raise ValueError(f"fit/log must hold ({begun}, {fit.figures}) numbers, but holds {log.shape}")
             pairs = [pair for layer in model.layers for pair in layer._named()]
             assign(pairs, [tensors[name] for name, _ in pairs], "the model")
             restore_optimizer(model, tensors)
@@ -198,7 +202,6 @@ class Keeper:
                 model.set_states({name: tensors[f"fit/states/{name}"] for name in standing["states"]})
             for name in KEPT:
                 setattr(fit, name, standing[name])
-            log = tensors["fit/log"]
             fit.rows = [log] if len(log) else []
             fit.history.history, fit.history.epoch = standing["history"], standing["epochs"]
             model.epochs, model.steps = fit.epoch0 + len(fit.history.epoch), fit.step0 + fit.done

@@ -113,7 +113,7 @@ class Replay:
 
     @cached_property
     def norms(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """The norms of dL/dh and of h by step, for every recurrent layer; none of an executor that is not the model's."""
+        """The norms of dL/dh and of h by step, for every recurrent layer; none if the run is not the model's own."""
         if self.key is None:
             return {}, {}
         twin = copy_model(self.model, "float64")

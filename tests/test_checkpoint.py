@@ -262,6 +262,8 @@ BROKEN = {
     "no fingerprint": lambda fit, tensors: fit.pop("fingerprint"),
     "history": lambda fit, tensors: fit.pop("history"),
     "callbacks": lambda fit, tensors: fit.update(callbacks=3),
+    "log of another batch": lambda fit, tensors: fit.update(done=2),
+    "place before the fit": lambda fit, tensors: fit.update(done=-1),
     "done": lambda fit, tensors: fit.update(done="many"),
 }
 
@@ -269,14 +271,14 @@ BROKEN = {
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_checkpoint_that_contradicts_itself_is_refused_in_a_sentence(tmp_path, how):
     path, (x, y) = tmp_path / "run", data()
-    fresh().fit(x, y, verbose=0, callbacks=[Checkpoint(path)])
+    fresh().fit(x, y, batch_size=5, verbose=0, callbacks=[Checkpoint(path)])
     with safe_open(path, framework="np") as file:
         tensors, metadata = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118
     config = json.loads(metadata["config"])
     BROKEN[how](config["fit"], tensors)
     path.write_bytes(save(tensors, metadata | {"config": json.dumps(config)}))
     with pytest.raises(ValueError, match="run ") as raised:
-        fresh().fit(x, y, epochs=2, verbose=0, resume=path)
+        fresh().fit(x, y, batch_size=5, epochs=2, verbose=0, resume=path)
     assert "\n" not in str(raised.value)
 
 
