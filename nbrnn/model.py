@@ -200,7 +200,7 @@ class Sequential(Runnable):
         hooks = Callbacks(callbacks, self)
         data = {"x": x, "y": y} | ({} if held is None else {"validation x": held[0], "validation y": held[1]})
         settings = {"batch_size": batch_size, "shuffle": bool(shuffle), "initial_epoch": initial_epoch}
-        keeper = Keeper(self, hooks, resume, data, **settings)
+        keeper = Keeper(self, hooks, resume, data, **settings) if hooks or resume is not False else None
         before, self.stop_training = cpu.announce, False
         cpu.announce = before or (print if verbose else None)
         try:

@@ -144,6 +144,8 @@ class Fit:
 
     def _begin(self) -> None:
         """Tell the callbacks, and go to where a checkpoint was written."""
+        if not self.callbacks and self.keeper is None:
+            return
         names = self.model.metrics_names
         names = [*names, *(f"val_{name}" for name in names if self.validate), "learning_rate"]
         params = {"epochs": self.epochs, "steps": self.batches, "verbose": self.progress.verbose, "metrics": names}
@@ -241,7 +243,8 @@ class Fit:
             self.begun = False
             self._refresh()
         self.history.add(epoch, logs)
-        self.progress.epoch_end(epoch, figures, self.stopped or epoch + 1 == self.epochs)
+        if self.progress.verbose:
+            self.progress.epoch_end(epoch, figures, self.stopped or epoch + 1 == self.epochs)
 
     def _diverge(self, row: np.ndarray) -> None:
         """Raise, or end the fit if a callback asks for it."""
