@@ -200,7 +200,7 @@ def make_plan(
 ) -> Plan:
     """Lower a model for all shards that batches of this size meet."""
     batch = min(batch, x.samples)
-    shard = shard_size(batch)
+    shard = shard_size(batch, options.threads)
     sizes = sorted(sample_counts(x.samples, batch, shard))
     programs: dict[int, Program] = {}
     prepare = update = None

@@ -20,7 +20,7 @@ from .optimizers import Optimizer
 from .program import Program
 from .running import PREDICT_BATCH, Runnable
 from .summary import plan_of
-from .targets import cpu
+from .targets import compiling
 from .training import Fit, History, run_once
 
 
@@ -201,8 +201,8 @@ class Sequential(Runnable):
         data = {"x": x, "y": y} | ({} if held is None else {"validation x": held[0], "validation y": held[1]})
         settings = {"batch_size": batch_size, "shuffle": bool(shuffle), "initial_epoch": initial_epoch}
         keeper = Keeper(self, hooks, resume, data, **settings) if hooks or resume is not False else None
-        before, self.stop_training = cpu.announce, False
-        cpu.announce = before or (print if verbose else None)
+        before, self.stop_training = compiling.announce, False
+        compiling.announce = before or (print if verbose else None)
         try:
             executor = self._executor(TRAIN, x, y, batch_size)
             if held is not None:  # what the validation needs is refused now, not after an epoch
@@ -212,7 +212,7 @@ class Sequential(Runnable):
             fit = Fit(self, executor, epochs, bool(shuffle), verbose, validate, hooks, initial_epoch, keeper)
             return fit.run()
         finally:
-            cpu.announce = before
+            compiling.announce = before
 
     def train_on_batch(self, x: Any, y: Any) -> float | list[float]:
         """Take one optimizer step on these samples as one batch; return the loss, or [loss, metrics...]."""

@@ -168,6 +168,7 @@ class Options:
     kept: bool = False  # the last states go to the block "final", a row a sample
     projected: bool = False  # the last states join the loss, projected on the block "directions"
     streamed: bool = False  # one step, run many times between two changes of the weights
+    threads: int = 0  # that run the shards, where no sum goes over them and so no bit depends on their cut
 
 
 class Program:
@@ -323,7 +324,8 @@ class Plan:
     """Programs for the shards of a batch, and how samples fall into batches and shards.
 
     A batch of `batch` samples is cut into shards of `shard` samples; the last shard of a batch, and of the last batch,
-    may be smaller and then has a program of its own. The cut depends on the batch alone, never on the machine.
+    may be smaller and then has a program of its own. The cut depends on the batch alone, never on the machine, but for
+    predictions, whose bits do not depend on it.
     """
 
     programs: dict[int, Program]  # by number of samples
@@ -363,8 +365,14 @@ class Plan:
         return Memory.of(self)
 
 
-def shard_size(batch: int) -> int:
-    """Return how many samples a shard of a batch of this size holds: 16 or more, and at most 8 shards."""
+def shard_size(batch: int, threads: int = 0) -> int:
+    """Return how many samples a shard of a batch of this size holds: 16 or more, and at most 8 shards.
+
+    Where the number of threads may decide, shards are as large as these need, and at most 64: each of them reads all
+    weights at every step.
+    """
+    if threads:
+        return min(batch, max(16, min(64, -(-batch // (8 * threads)) * 8)))
     return batch if batch < 32 else max(16, -(-batch // 64) * 8)
 
 

@@ -122,7 +122,7 @@ class Runnable(Stateful):
             ready = self._get_ready(x, batch)
             if ready is not None and (outputs := ready(x)) is not None:
                 return outputs
-        options = Options(given=given is not None, kept=returned)
+        options = Options(given=given is not None, kept=returned, threads=cpu.get_num_threads())
         flat, outputs = self._outputs(x)
         executor = self._executor(PREDICT, x, None, batch, options, given, flat)
         run_once(executor)
@@ -143,7 +143,8 @@ class Runnable(Stateful):
         key = x.shape, batch
         if key not in self._ready:
             place, (flat, outputs) = aligned(x.shape, self.dtype), self._outputs(x)
-            executor = self._executor(PREDICT, place, None, batch, output=flat)
+            options = Options(threads=cpu.get_num_threads())
+            executor = self._executor(PREDICT, place, None, batch, options, output=flat)
             batches = -(-executor.plan.samples // executor.plan.batch)
             long = executor.worth_threads or first_guess(executor) * batches > SLICE
             self._ready[key] = None if long else Ready(executor, place, outputs, executor.entry(place, batches))

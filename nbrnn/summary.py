@@ -10,6 +10,7 @@ from .listing import path_text, prepare_when
 from .lowering import EVALUATE, PREDICT, TRAIN, example_feeds, make_plan
 from .paths import tile
 from .program import Options, Plan
+from .targets.cpu import get_num_threads
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -33,8 +34,10 @@ def plan_of(model: Stack, mode: str, batch: int, samples: int, steps: int | None
         raise ValueError(f"the program for mode {mode!r} needs a loss: call compile() first.")
     x, y = example_feeds(model, samples, steps)
     own = cast("Sequential", model)
-    options = Options(kept=mode == PREDICT and bool(own._units("return_state")))
-    return make_plan(own, mode, x, None if mode == PREDICT else y, batch, options)
+    predicts = mode == PREDICT
+    threads = get_num_threads() if predicts else 0
+    options = Options(kept=predicts and bool(own._units("return_state")), threads=threads)
+    return make_plan(own, mode, x, None if predicts else y, batch, options)
 
 
 def summary_lines(model: Stack) -> list[str]:

@@ -38,9 +38,9 @@ def pytest_sessionfinish():
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
     """Keep what a command sets, the announcement of compiling, out of the other tests."""
-    from nbrnn.targets import cpu
+    from nbrnn.targets import compiling
 
-    monkeypatch.setattr(cpu, "announce", None)
+    monkeypatch.setattr(compiling, "announce", None)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import nbrnn
 from nbrnn.cli import main
 from nbrnn.cli.gradcheck import MOST
-from nbrnn.targets import cpu
+from nbrnn.targets import compiling
 from nbrnn.testing import gradients, random_model
 from nbrnn.testing.strategies import CELLS
 
@@ -20,7 +20,7 @@ SMALL = ("--units", 2, "--steps", 3, "--samples", 1)
 def own_folder(tmp_path, monkeypatch):
     """Run every command in an empty folder, and keep the announcement out of the other tests."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cpu, "announce", None)
+    monkeypatch.setattr(compiling, "announce", None)
 
 
 def gradcheck(*arguments):

@@ -37,7 +37,7 @@ losses = model.history.history.get("loss", [])
 
 COUNTED = """
 assert len(losses) == model.epochs - 1 and np.isfinite(losses).all(), (len(losses), model.epochs)
-if nbrnn.targets.cpu.JIT:  # plain Python may be stopped in the middle of a batch
+if nbrnn.targets.compiling.JIT:  # plain Python may be stopped in the middle of a batch
     assert model.steps == model.epochs > 1, (model.steps, model.epochs)  # one batch an epoch
     other = fresh()
     other.fit(x, y, epochs=len(losses), verbose=0)

@@ -10,7 +10,7 @@ from support import random_data, random_model
 import nbrnn
 from nbrnn import GRU, LSTM, Dense, Flatten, SimpleRNN, memory
 from nbrnn.memory import GIB, MIB, NAMES, NotEnoughMemoryError, available, in_words
-from nbrnn.program import BLOCKS, PRIVATE, aligned
+from nbrnn.program import BLOCKS, PRIVATE, Options, aligned, shard_size
 from nbrnn.targets import cpu
 
 STACKS = {
@@ -65,8 +65,8 @@ def test_what_is_stated_is_what_the_executor_allocates(stack, batch, samples, dt
     x, y = random_data(model, samples, 1)
     for mode, targets in (("train", y), ("evaluate", y), ("predict", None)):
         options = {"output": model._outputs(x)[0]} if mode == "predict" else {}
-        if mode == "predict" and stack == "states":
-            options["options"] = nbrnn.program.Options(kept=True)
+        if mode == "predict":
+            options["options"] = Options(kept=stack == "states", threads=nbrnn.get_num_threads())
         executor = model._executor(mode, x, targets, batch, **options)
         assert_allocated(executor, model.memory(batch, samples, mode=mode))
 
@@ -181,13 +181,15 @@ def test_what_cannot_fit_is_refused_with_the_arithmetic_and_changes_nothing(left
         with pytest.raises(NotEnoughMemoryError) as refused:
             call()
         text = str(refused.value)
-        assert text.startswith(f"sequential: {mode}, batches of 64, 4 shards of 16, float64, needs ")
+        size = shard_size(64, nbrnn.get_num_threads() if mode == "predict" else 0)
+        cut = f"{64 // size} shards of {size}" if size < 64 else "1 shard of 64"
+        assert text.startswith(f"sequential: {mode}, batches of 64, {cut}, float64, needs ")
         assert "\n" not in text and text.count(". ") == 0 and text.endswith(".")
         assert refused.value.needed == stated.new
         work = next(part for part in stated.parts if part.name == "work")
         for words in (
             f"needs {in_words(stated.new)} beside weights and data",
-            f"work {in_words(work.nbytes)} (4 x {in_words(work.each)})",
+            f"work {in_words(work.nbytes)} ({64 // size} x {in_words(work.each)})",
             f"but {in_words(stated.new - 1)} of memory are available",
             "make batch_size",
         ):

@@ -193,7 +193,7 @@ def test_progress_is_silent_or_a_line_an_epoch(capsys):
 def test_a_loud_fit_does_not_make_a_later_silent_one_speak():
     model = compiled("sgd")
     model.fit(*random_data(model, 9, 1), verbose=1)
-    assert nbrnn.targets.cpu.announce is None  # else what a silent fit compiles would be announced
+    assert nbrnn.targets.compiling.announce is None  # else what a silent fit compiles would be announced
 
 
 def test_progress_in_a_terminal_is_one_line_that_ends_full(monkeypatch):
@@ -233,7 +233,7 @@ print("bits", hashlib.sha256(b"".join(n.tobytes() for n in numbers)).hexdigest()
 def test_the_same_bits_with_one_and_two_threads_compiled_and_loaded(run_python, tmp_path):
     runs = [run_python(REPEAT, threads, NBRNN_CACHE_DIR=tmp_path, NUMBA_NUM_THREADS=2) for threads in (2, 2, 1)]
     assert len({re.search("bits (.*)", text)[1] for text in runs}) == 1
-    if nbrnn.targets.cpu.JIT:
+    if nbrnn.targets.compiling.JIT:
         assert [text.count("compiling kernels") for text in runs] == [1, 0, 0]  # said once, and only where it is so
 
 

@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from nbrnn.cli import main
-from nbrnn.targets import cpu
+from nbrnn.targets import compiling
 from nbrnn.tutorial import lessons, running
 from nbrnn.tutorial.lessons import find_lessons, load_lesson
 
 NUMBERS = list(find_lessons())
-needs_jit = pytest.mark.skipif(not cpu.JIT, reason="takes minutes in plain Python")
+needs_jit = pytest.mark.skipif(not compiling.JIT, reason="takes minutes in plain Python")
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def own_folders(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("NBRNN_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setattr(cpu, "announce", None)
+    monkeypatch.setattr(compiling, "announce", None)
 
 
 @pytest.fixture

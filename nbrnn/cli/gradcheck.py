@@ -62,10 +62,10 @@ def gradcheck(
     from ..catalogue import WIDTH
     from ..checks import real_number, whole_number
     from ..progress import duration
-    from ..targets import cpu
+    from ..targets import compiling
     from ..testing import gradients
 
-    cpu.announce = click.echo
+    compiling.announce = click.echo
     with one_sentence():
         whole_number("seed", seed, 0), whole_number("samples", samples)
         if tolerance is not None:

@@ -37,10 +37,10 @@ def trace(model: str | None, out: str | None, check: bool, **options: Any) -> No
     units.
     """
     from ..saving import read_model
-    from ..targets import cpu
+    from ..targets import compiling
     from ..tracing import trace as run
 
-    cpu.announce = lambda text: click.echo(text, err=True)
+    compiling.announce = lambda text: click.echo(text, err=True)
     sequence, target = options["sequence"], options["target"]
     with one_sentence():
         if model is None:

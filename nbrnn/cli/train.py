@@ -54,9 +54,9 @@ def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, less
     from ..checks import whole_number
     from ..lesson import BATCH_SIZE, EPOCHS, lesson_model, lesson_problem, lesson_remarks, lesson_scores
     from ..problems import make_model, make_problem
-    from ..targets import cpu
+    from ..targets import compiling
 
-    cpu.announce = click.echo
+    compiling.announce = click.echo
     seed = options.pop("seed")
     with one_sentence():
         if lesson:

@@ -71,11 +71,11 @@ def run(number: int, step: bool, quick: bool, solutions: bool, out: str | None) 
 
     Text, code and output are printed; pictures are written as PNG files.
     """
-    from ..targets import cpu
+    from ..targets import compiling
     from ..tutorial.lessons import load_lesson
     from ..tutorial.running import run_lesson
 
-    cpu.announce = click.echo
+    compiling.announce = click.echo
     with one_sentence():
         lesson = load_lesson(number)
     wait: Callable[[int, int], bool] = _pause if step else _on
@@ -112,12 +112,12 @@ def check(ctx: click.Context, number: int, answers: str) -> None:
     ANSWERS is your Python file; it is executed. The first quantity that is wrong is named: yours, ours, the difference
     and a hint. The exit code is 0 if all are right, 1 if one is wrong.
     """
-    from ..targets import cpu
+    from ..targets import compiling
     from ..tutorial.lessons import find_lessons, load_lesson
     from ..tutorial.running import check_answers
     from ..tutorial.state import passed_lessons, remember, state_file
 
-    cpu.announce = click.echo
+    compiling.announce = click.echo
     with one_sentence():
         lesson = load_lesson(number)
         right = check_answers(lesson, Path(answers), _wrapped)

@@ -28,7 +28,7 @@ from ..kernels.tile import VECTOR_BYTES
 
 KEEP_DAYS = 30
 HERE = Path(__file__).parent
-SOURCES = (*sorted(HERE.parent.glob("kernels/*.py")), HERE / "cpu.py", HERE / "runner.py")
+SOURCES = (*sorted(HERE.parent.glob("kernels/*.py")), HERE / "compiling.py", HERE / "runner.py")
 
 
 @cache
@@ -46,6 +46,7 @@ def key() -> str:
             config.CPU_FEATURES or binding.get_host_cpu_features().flatten(),
             str(config.OPT),
             str(VECTOR_BYTES),
+            str(HERE),  # by which Numba tells copies of the package apart
         )
     ]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
@@ -107,10 +108,15 @@ def _prune(current: Path) -> None:
                 shutil.rmtree(other, ignore_errors=True)
 
 
+_held: set[str] = set()
+
+
 def holds(name: str) -> bool:
     """Return whether the folder holds compiled code of a function of this name."""
     path = folder()
-    return path is not None and any(path.glob(f"**/*.{name}-*.nbi"))
+    if path is not None and name not in _held:
+        _held.update(found.name.split("-")[0].rsplit(".")[-1] for found in path.rglob("*.nbi"))
+    return path is not None and name in _held
 
 
 @contextlib.contextmanager

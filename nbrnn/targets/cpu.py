@@ -7,76 +7,22 @@ side by side, and their gradients are summed in a fixed order, so that the bits 
 
 import importlib
 import os
-import types as python_types
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numba
 import numpy as np
-from numba import cfunc, config, njit, types
+from numba import config
 
-from ..kernels import KERNELS, abi
-from ..kernels.abi import carve
 from ..memory import require
 from ..paths import registers
 from ..program import BLOCK_NUMBERS, BLOCKS, FOREIGN, PRIVATE, Buffer, Plan, Program, Weights, aligned, dtype_of
 from . import cache as code_cache
-from .runner import ENTRIES, ONCE, PREPARE, REFUSED, STOP, enter, make_job, run
+from .compiling import ENTRY, JIT, PARALLEL, compile_entry, compile_kernel, compile_parallel, prepare, processes
+from .runner import ENTRIES, ONCE, PREPARE, REFUSED, STOP, make_job, run
 
-JIT = not config.DISABLE_JIT
-MODELS = {"float32": types.float32, "float64": types.float64, "complex128": types.complex128}
 THREADS_FROM = 5_000_000  # FLOPs of a batch: below it, waking threads costs more than they save
-announce: Callable[[str], None] | None = None  # told, once a process, that kernels have to be compiled
-_announced = False
-
-
-def _kernel_call(blocks, row):  # type: ignore[no-untyped-def]
-    """The body of every compiled kernel; `compile_kernel` gives each copy its own KERNEL and SPEC."""
-    KERNEL(*carve(blocks, row, SPEC))  # type: ignore[name-defined] # noqa: F821
-
-
-@cache
-def compile_kernel(name: str, dtype: str) -> Any:
-    """Compile a kernel for a dtype, or load it; without the JIT, return the plain Python function.
-
-    Each (kernel, dtype) is a function of its own name: Numba's cache confuses signatures that two processes compile.
-    """
-    entry = KERNELS[name]
-    scope = {"KERNEL": entry.function, "SPEC": entry.spec, "carve": carve, "__name__": __name__}
-    function = python_types.FunctionType(_kernel_call.__code__, scope, name)
-    if not JIT:
-        return function
-    function.__qualname__ = f"{name}_{dtype}"
-    function.__module__ = __name__
-    signature = types.void(types.CPointer(types.CPointer(MODELS[dtype])), types.CPointer(types.int64))
-    return _cached(cfunc, signature, function, entry.packaged, {})
-
-
-def _cached(decorator: Any, signature: Any, function: Any, cacheable: bool, options: dict[str, Any]) -> Any:
-    """Compile a function, or load it from our own cache folder."""
-    global _announced
-    if announce is not None and not _announced and not (cacheable and code_cache.holds(function.__qualname__)):
-        announce("compiling kernels that are new to this machine; this takes some seconds ...")
-        _announced = True
-    with code_cache.location() as use:
-        return decorator(signature, cache=use and cacheable, **abi.OPTIONS | options)(function)
-
-
-@cache
-def _entry() -> Any:
-    """Compile what runs a table on this thread, or load it."""
-    return _cached(njit, types.int64(types.int64), enter, True, {})
-
-
-@cache
-def _parallel() -> Any:
-    """Compile the runner with threads, or load it."""
-    function = python_types.FunctionType(run.__code__, run.__globals__, "run_parallel")
-    function.__module__ = __name__
-    i1, i2, f2 = types.int64[::1], types.int64[:, ::1], types.float64[:, ::1]
-    signature = types.int64(i1, i2, i2, i2, i2, i1, f2, f2, i1)
-    return _cached(njit, signature, function, True, {"parallel": True})
 
 
 def set_num_threads(count: int) -> None:
@@ -154,9 +100,13 @@ class Executor:
             programs.append((plan.shard + 1, plan.prepare))
             arrays["packed"] = aligned(plan.sizes["packed"], plan.prepare.dtype)
         dtype = programs[0][1].dtype
+        flops = max(sum(c.flops for c in p.calls) for p in plan.programs.values()) * plan.shards
+        self.worth_threads = plan.shards > 1 and flops >= THREADS_FROM
         width = max(len(c.row()) for _, p in programs for c in p.calls)
         self.rows = np.zeros((sum(len(p.calls) for _, p in programs), width), np.int64)
         self.spans = np.zeros((plan.shard + 2, 2), np.int64)
+        forms = [ENTRY, PARALLEL] if self.threaded() else [ENTRY]
+        prepare([*(c.kernel for _, p in programs for c in p.calls), *forms], dtype.name)
         functions, k = [], 0
         for samples, program in programs:
             self.spans[samples] = k, k + len(program.calls)
@@ -178,8 +128,6 @@ class Executor:
         self.stats = self.private["stats"].view(np.float64)
         first = programs[0][1]
         self.figures = first["stats"].size * (self.private["stats"].itemsize // 8)  # a complex one is two floats
-        flops = max(sum(c.flops for c in p.calls) for p in plan.programs.values()) * plan.shards
-        self.worth_threads = plan.shards > 1 and flops >= THREADS_FROM
         self.arrays = arrays
         self.functions: Any = functions
         self.blocks: Any = [[self._block(name, s) for name in BLOCKS] for s in range(plan.shards)]
@@ -253,7 +201,7 @@ class Executor:
         parts = x.itemsize // x.real.itemsize
         self.table[0] = x.ctypes.data, x.size * parts, x.real.itemsize
         if JIT:
-            return partial(_entry(), self.table.ctypes.data)
+            return partial(compile_entry(), self.table.ctypes.data)
         numbers = x.reshape(-1).view(x.real.dtype)
         return lambda: self._serial() if np.isfinite(numbers[: self.table[0, 1]]).all() else REFUSED
 
@@ -270,7 +218,7 @@ class Executor:
     def _serial(self) -> int:
         """Run the job on this thread."""
         if JIT:
-            return int(_entry()(self.table.ctypes.data))
+            return int(compile_entry()(self.table.ctypes.data))
         return run(*(getattr(self, name) for name in ENTRIES[1:]))
 
     def run(self, first: int, stop: int, *, shuffle: int, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
@@ -294,7 +242,7 @@ class Executor:
     def _threaded(self) -> int:
         """Run the job on several threads."""
         _choose_layer()
-        runner, before = _parallel(), numba.get_num_threads()
+        runner, before = compile_parallel(), numba.get_num_threads()
         numba.set_num_threads(get_num_threads())
         try:
             return int(runner(*(getattr(self, name) for name in ENTRIES[1:])))
@@ -339,6 +287,7 @@ def describe() -> dict[str, str]:
         "one thread for": f"batches below 32 samples or {THREADS_FROM:,} FLOPs",
         "threading layer": threading_layer(),
         **registers(),
+        "compilers": f"at most {processes()} processes; set NBRNN_COMPILERS",
         "JIT": "on" if JIT else "off (NUMBA_DISABLE_JIT=1)",
         "cache folder": str(folder) if folder else "none can be written",
     }
