@@ -18,7 +18,7 @@ from .optimizers import Optimizer
 from .program import Layout, aligned, aligned_copy
 from .recurrent import Recurrent
 from .summary import kernel_lines, plan_of, summary_lines
-from .targets import cpu
+from .targets import compiling
 
 
 class Stack:
@@ -37,7 +37,7 @@ class Stack:
         name: str,
     ) -> None:
         self.name = name
-        self.dtype = np.dtype(one_of("dtype", getattr(dtype, "name", dtype), cpu.MODELS))
+        self.dtype = np.dtype(one_of("dtype", getattr(dtype, "name", dtype), compiling.MODELS))
         drawn = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self.seed, self.seed_drawn = whole_number("seed", drawn, 0), seed is None
         self.layers: list[Layer] = []
