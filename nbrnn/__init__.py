@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "callbacks": ("Callback", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"),
+    "checkpoint": ("Checkpoint",),
     "gradcheck": ("GradientReport", "check_gradients"),
     "layers": ("Dense", "Flatten"),
     "losses": (
@@ -26,7 +28,9 @@ _HOMES = {
     "recurrent": ("SimpleRNN",),
     "saving": ("load_model",),
     "tracing": ("Trace", "trace"),
-    "training": ("DivergedError", "History"),
+    "postmortem": ("DivergedError",),
+    "recording": ("CSVLogger", "ModelCheckpoint", "TerminateOnNaN"),
+    "training": ("History",),
     "targets.cpu": ("get_num_threads", "set_num_threads"),
     "data": ("MaxScaler", "MinMaxScaler", "StandardScaler", "chronological_split", "sliding_windows"),
     "csvfile": ("Table", "read_csv"),
@@ -64,6 +68,10 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "ExponentialDecay",
+    "CSVLogger",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
     "Flatten",
     "GRU",
     "GradientReport",
@@ -74,6 +82,7 @@ __all__ = [
     "L1L2",
     "L2",
     "LSTM",
+    "LearningRateScheduler",
     "MaxScaler",
     "MinMaxScaler",
     "PiecewiseConstantDecay",
@@ -82,12 +91,15 @@ __all__ = [
     "Quantile",
     "RMSprop",
     "Recall",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
     "SGD",
     "Sequential",
     "SimpleRNN",
     "SparseCategoricalCrossentropy",
     "StandardScaler",
     "Table",
+    "TerminateOnNaN",
     "Trace",
     "check_gradients",
     "chronological_split",
@@ -111,6 +123,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from . import testing as testing
+    from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
+    from .checkpoint import Checkpoint
     from .confusion import ConfusionMatrix, confusion_matrix
     from .csvfile import Table, read_csv
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
@@ -135,6 +149,8 @@ if TYPE_CHECKING:
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
+    from .postmortem import DivergedError
+    from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
     from .regularizers import L1, L1L2, L2
     from .saving import load_model
@@ -148,7 +164,7 @@ if TYPE_CHECKING:
     )
     from .targets.cpu import get_num_threads, set_num_threads
     from .tracing import Trace, trace
-    from .training import DivergedError, History
+    from .training import History
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from . import optimizers
+from .callbacks import Callback, Callbacks
+from .checkpoint import Keeper
 from .checks import real_number, whole_number
 from .layers import Layer, Shape, known
 from .losses import Figure, get_loss
@@ -20,7 +22,7 @@ from .program import Program
 from .running import ALL, PREDICT_BATCH, Runnable
 from .summary import plan_of
 from .targets import compiling
-from .training import History, run_once, train
+from .training import Fit, History, run_once
 
 
 class Sequential(Runnable):
@@ -64,6 +66,7 @@ class Sequential(Runnable):
         self.history = History()
         self.epochs = self.steps = 0  # finished so far, over all fits
         self.began = 0  # the step at which the optimizer began
+        self.stop_training = False  # a callback sets it to end a fit
 
     # ------------------------------------------------------------------ training
 
@@ -128,6 +131,9 @@ class Sequential(Runnable):
         shuffle: bool = True,
         class_weight: dict[int, float] | None = None,
         sample_weight: Any = None,
+        callbacks: Sequence[Callback] | Callback | None = None,
+        initial_epoch: int = 0,
+        resume: bool | str | Path = False,
     ) -> History:
         """Train the model.
 
@@ -152,6 +158,14 @@ class Sequential(Runnable):
             targets that name a class, and is not used in the validation.
         sample_weight : array (samples,) or (samples, time steps), optional
             What each weighs in the loss, whose denominator stays the number of samples; multiplied with class_weight.
+        callbacks : sequence of Callback, optional
+            What is called before and after epochs and batches, in this order.
+        initial_epoch : int, default 0
+            What the first epoch is called; `epochs` is the number of the last, counted from 1.
+        resume : bool, str or Path, default False
+            The checkpoint of a fit that was stopped, to go on from: then give the same model, data and arguments as
+            before. True means the file of the callback `Checkpoint`, if it is there yet, so that a script can be
+            started again as it is.
 
         Returns
         -------
@@ -162,13 +176,16 @@ class Sequential(Runnable):
         ------
         ValueError
             If an argument or an array does not fit, or the memory that is left (`memory` tells what a fit needs); the
-            sentence says which and how.
+            sentence says which and how; or if the checkpoint is one of another model, other data or other arguments.
         DivergedError
-            If the loss, a gradient or a step is not finite; the last finite weights are kept.
+            If the loss, a gradient or a step is not finite; the last finite weights are kept. With the callback
+            `TerminateOnNaN` the fit ends without it.
         KeyboardInterrupt
             On Ctrl-C, between two batches; the weights are kept and `model.history` holds the finished epochs.
         """
         batch_size, epochs = whole_number("batch_size", batch_size), whole_number("epochs", epochs)
+        if whole_number("initial_epoch", initial_epoch, 0) >= epochs:
+            raise ValueError(f"initial_epoch={initial_epoch} leaves nothing to do of epochs={epochs}.")
         if verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}.")
         x, y = self._pair(x, y)
@@ -201,7 +218,12 @@ class Sequential(Runnable):
                 rows = self._one_size(" to train on", len(x), batch_size, self._rows)
                 self._one_size(" of the validation data", len(held_x), batch_size, rows)
             validate = lambda: self._validate(held_x, held_y, batch_size, held_weights)  # noqa: E731
-        before = compiling.announce
+        hooks = Callbacks(callbacks, self)
+        data = {"x": x, "y": y, "the weights": weights, "the validation's weights": held_weights}
+        data |= {} if held is None else {"validation x": held[0], "validation y": held[1]}
+        settings = {"batch_size": batch_size, "shuffle": bool(shuffle), "initial_epoch": initial_epoch}
+        keeper = Keeper(self, hooks, resume, data, **settings) if hooks or resume is not False else None
+        before, self.stop_training = compiling.announce, False
         compiling.announce = before or (print if verbose else None)
         try:
             executor = self._executor(TRAIN, x, y, batch_size, weights=weights)
@@ -210,7 +232,8 @@ class Sequential(Runnable):
                 other = self._executor(EVALUATE, *held, size, weights=held_weights)
                 require(*(each.plan for each in (executor, other) if each.fresh))
             executor.order[:] = np.arange(len(x))
-            return train(self, executor, epochs, shuffle=bool(shuffle), verbose=verbose, validate=validate)
+            fit = Fit(self, executor, epochs, bool(shuffle), verbose, validate, hooks, initial_epoch, keeper)
+            return fit.run()
         finally:
             compiling.announce = before
 
@@ -236,7 +259,7 @@ class Sequential(Runnable):
         executor.order[:] = np.arange(len(x))
         history, epochs = self.history, self.epochs
         try:
-            figures = train(self, executor, 1, shuffle=False, verbose=0, validate=None).history
+            figures = Fit(self, executor, 1, shuffle=False).run().history
         finally:
             self.history, self.epochs = history, epochs
         values = [figures[name][0] for name in self.metrics_names]
@@ -322,8 +345,22 @@ class Sequential(Runnable):
 
     # ------------------------------------------------------------------ files
 
-    def save(self, path: str | Path) -> None:
-        """Write the model to one safetensors file, whole or not at all; see `nbrnn.load_model`."""
+    def save(self, path: str | Path, include_optimizer: bool = True) -> None:
+        """Write the model to one safetensors file, whole or not at all; see `nbrnn.load_model`.
+
+        Parameters
+        ----------
+        path : str or Path
+        include_optimizer : bool, default True
+            Whether the optimizer's arrays go into the file, so that a fit of the loaded model goes on from them.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built, or complex.
+        OSError
+            If the file cannot be written; an older file of that name stays as it was.
+        """
         from .saving import save_model
 
-        save_model(self, path)
+        save_model(self, path, include_optimizer=include_optimizer)

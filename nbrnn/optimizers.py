@@ -100,10 +100,9 @@ class Optimizer:
             )
         self._learning_rate = real_number("learning_rate", value, open_low=True)
 
-    @property
-    def first_rate(self) -> float:
-        """The learning rate of a step; with a schedule, of the first one."""
-        return self._learning_rate if self.schedule is None else self.schedule(0)
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0 since the optimizer began."""
+        return self._learning_rate if self.schedule is None else self.schedule(step)
 
     def hyper(self) -> list[float]:
         """Return the hyper-parameters in the kernel's order."""
@@ -210,7 +209,7 @@ class SGD(Optimizer):
         return ("v",) if self.momentum else ()
 
     def hyper(self) -> list[float]:
-        return [self.first_rate, self.momentum]
+        return [self.rate_at(0), self.momentum]
 
     def options(self) -> dict[str, int]:
         return {"nesterov": int(self.nesterov)}
@@ -266,7 +265,7 @@ class RMSprop(Optimizer):
         return ("v", *(["mean"] if self.centered else []), *(["momentum"] if self.momentum else []))
 
     def hyper(self) -> list[float]:
-        return [self.first_rate, self.rho, self.epsilon, self.momentum]
+        return [self.rate_at(0), self.rho, self.epsilon, self.momentum]
 
     def config(self) -> dict[str, Any]:
         own = {"rho": self.rho, "momentum": self.momentum, "epsilon": self.epsilon, "centered": self.centered}
@@ -318,7 +317,7 @@ class Adam(Optimizer):
         return ("m", "v", *(["largest"] if self.amsgrad else []))
 
     def hyper(self) -> list[float]:
-        return [self.first_rate, self.beta_1, self.beta_2, self.epsilon]
+        return [self.rate_at(0), self.beta_1, self.beta_2, self.epsilon]
 
     def config(self) -> dict[str, Any]:
         own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon, "amsgrad": self.amsgrad}

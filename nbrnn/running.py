@@ -21,7 +21,7 @@ from .program import Options, Weights, aligned
 from .states import Stateful
 from .streaming import Stream
 from .targets import cpu
-from .training import SLICE, first_guess, run_once
+from .training import SLICE, first_guess, run_once, set_hyper
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -212,8 +212,7 @@ class Runnable(Stateful):
             executor.feed(**foreign)
         if mode == TRAIN:
             assert self.optimizer is not None
-            hyper = self.optimizer.hyper()
-            executor.arrays["hyper"][: len(hyper)] = hyper
+            set_hyper(executor, self.optimizer)
         return executor
 
     def _start_optimizer(self) -> None:

@@ -2,17 +2,17 @@
 
 Version 1: tensors "<layer>/<weight>"; metadata "format" = "nbrnn", "version" = "1", "config" = JSON with "model"
 (layers, input_shape, dtype, seed, name), "training" (optimizer, loss, metrics, epochs, steps) or null, and whatever a
-caller adds under "extra" (scaler, columns, window ...). A reader ignores what it does not know.
+caller adds under "extra" (scaler, columns, window ...). The optimizer's arrays are tensors "optimizer/...", where they
+were saved (slots.py). A checkpoint of a fit is a model file with more under "fit" (checkpoint.py). A reader ignores
+what it does not know.
 """
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import json
 import math
 import os
-import uuid
 from pathlib import Path
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,16 @@ from safetensors.numpy import save
 from . import dropout as _dropout  # noqa: F401 (enters its layer into LAYERS)
 from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
 from . import optimizers
-from .checks import one_of, whole_number
+from .checks import flag, one_of, whole_number
+from .files import write_whole
 from .layers import LAYERS, Layer, Shape, assign, checked_shape
 from .metrics import from_parameters
+from .slots import optimizer_arrays, restore_optimizer
 
 if TYPE_CHECKING:
     from .losses import Figure
     from .model import Sequential
+    from .optimizers import Optimizer
 
 VERSION = 1
 ABOUT = ("dtype", "name", "seed")
@@ -40,26 +43,9 @@ MOST_DIGITS = 40  # of a whole number in a file; 64 bits hold 19
 TOO_DEEP = "its JSON nests lists or objects too deeply."
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
-    """Write a file beside its place and rename it: a reader sees the old file or the new one, never a part."""
-    whole = Path(path)
-    if not whole.name:
-        raise ValueError(f"path must name a file, not {str(path)!r}.")
-    beside = whole.with_name(f".{uuid.uuid4().hex}")
-    try:
-        with open(beside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, whole)
-    except OSError as error:  # it names the file beside, which nobody asked for
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-
-
-def save_model(model: Sequential, path: str | Path, extra: dict[str, Any] | None = None) -> None:
+def save_model(
+    model: Sequential, path: str | Path, extra: dict[str, Any] | None = None, include_optimizer: bool = True
+) -> None:
     """Write a model to one file, whole or not at all.
 
     Parameters
@@ -69,6 +55,8 @@ def save_model(model: Sequential, path: str | Path, extra: dict[str, Any] | None
     path : str or Path
     extra : dict, optional
         What JSON can hold, kept beside the model: `load_extra` returns it.
+    include_optimizer : bool, default True
+        Whether the optimizer's arrays go into the file, so that a fit of the loaded model goes on from them.
 
     Raises
     ------
@@ -77,21 +65,33 @@ def save_model(model: Sequential, path: str | Path, extra: dict[str, Any] | None
     OSError
         If the file cannot be written, with its path; an older file of that name stays as it was.
     """
+    config, tensors = contents(model, flag("include_optimizer", include_optimizer))
+    write_model(path, config | {"extra": extra or {}}, tensors)
+
+
+def contents(model: Sequential, include_optimizer: bool = True) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the header and the tensors of a model's file."""
     if not model.built:
         raise ValueError("a model can be saved once it knows its input_shape; give it, or call fit first.")
     if model.dtype.kind == "c":
         raise ValueError("a complex128 model is for gradient checks and is not saved.")
-    config: dict[str, Any] = {"model": _model_config(model), "training": None, "extra": extra or {}}
+    config: dict[str, Any] = {"model": model_config(model), "training": None}
     if model.loss is not None and model.optimizer is not None:
         config["training"] = {
-            "optimizer": {"name": model.optimizer.name, "config": model.optimizer.config()},
-            "loss": _loss_config(model.loss),
-            "metrics": [_loss_config(m) for m in model.metrics],
+            "optimizer": optimizer_config(model.optimizer),
+            "loss": loss_config(model.loss),
+            "metrics": [loss_config(m) for m in model.metrics],
             "epochs": model.epochs,
             "steps": model.steps,
             "began": model.began,
         }
-    tensors = {name: np.ascontiguousarray(view) for layer in model.layers for name, view in layer._named()}
+    tensors = {name: view for layer in model.layers for name, view in layer._named()}
+    return config, tensors | (optimizer_arrays(model) if include_optimizer else {})
+
+
+def write_model(path: str | Path, config: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    """Write a header and tensors to one file, whole or not at all."""
+    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     metadata = {"format": "nbrnn", "version": str(VERSION), "config": json.dumps(config)}
     write_whole(path, save(tensors, metadata))
 
@@ -106,7 +106,7 @@ def load_model(path: str | Path) -> Sequential:
     Returns
     -------
     Sequential
-        With its weights, and compiled if it was; the optimizer's running means begin anew.
+        With its weights, and compiled if it was; the optimizer goes on where the file holds its arrays.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def load_model(path: str | Path) -> Sequential:
         If the file is missing, cut short, of another kind, or of a newer version, or if its tensors are not the ones
         that its layers need: that is seen before memory is asked for.
     """
-    config, tensors = _read(Path(path))
+    config, tensors = read_contents(Path(path))
     try:
         model = _from_config(config["model"], tensors)
         pairs = [pair for layer in model.layers for pair in layer._named()]
@@ -127,6 +127,7 @@ def load_model(path: str | Path) -> Sequential:
             model.epochs = whole_number("epochs", training["epochs"], 0)
             model.steps = whole_number("steps", training["steps"], 0)
             model.began = whole_number("began", training.get("began", 0), 0)
+            restore_optimizer(model, tensors)
     except ValueError as error:
         raise ValueError(f"{path} is an nbrnn file, but contradicts itself: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -267,13 +268,13 @@ def _sizes(layers: list[Layer], shape: Shape) -> list[tuple[str, tuple[int, ...]
 
 def load_extra(path: str | Path) -> dict[str, Any]:
     """Return what `save_model` was given as `extra`; raises as `load_model` does."""
-    extra = _read(Path(path))[0].get("extra", {})
+    extra = read_contents(Path(path))[0].get("extra", {})
     if not isinstance(extra, dict):
         raise ValueError(f"{path} is an nbrnn file, but what it holds as extra is no object: {short(extra)}.")
     return extra
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_contents(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return a file's header and tensors."""
     if not os.path.isfile(path):
         raise ValueError(f"there is no model file {path}.")
@@ -305,13 +306,14 @@ def copy_model(model: Sequential, dtype: str) -> Sequential:
     """Return a copy of a built model in another dtype, with its weights, loss and metrics but no optimizer."""
     if not model.built:
         raise ValueError("the model does not know its input_shape yet: give it, or call fit or predict first.")
-    twin = _from_config(_model_config(model) | {"dtype": dtype})
+    twin = _from_config(model_config(model) | {"dtype": dtype})
     twin.set_weights(model.get_weights())
     twin.loss, twin.metrics = model.loss, model.metrics
     return twin
 
 
-def _model_config(model: Sequential) -> dict[str, Any]:
+def model_config(model: Sequential) -> dict[str, Any]:
+    """Return what makes a model again, without its weights."""
     return {
         "name": model.name,
         "dtype": model.dtype.name,
@@ -362,7 +364,12 @@ def _stacked(layers: list[Layer], shape: Shape, about: dict[str, Any]) -> Sequen
     return model
 
 
-def _loss_config(loss: Figure) -> dict[str, Any]:
+def optimizer_config(optimizer: Optimizer) -> dict[str, Any]:
+    """Return what makes an optimizer again."""
+    return {"name": optimizer.name, "config": optimizer.config()}
+
+
+def loss_config(loss: Figure) -> dict[str, Any]:
     return {"name": loss.name, "parameters": loss.parameters}
 
 

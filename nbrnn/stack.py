@@ -40,7 +40,7 @@ class Stack:
         self.name = name
         self.dtype = np.dtype(one_of("dtype", getattr(dtype, "name", dtype), MODELS))
         drawn = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        self.seed = whole_number("seed", drawn, 0)
+        self.seed, self.seed_drawn = whole_number("seed", drawn, 0), seed is None
         self.layers: list[Layer] = []
         self.built = False
         self.input_shape = None if input_shape is None else checked_shape(input_shape)

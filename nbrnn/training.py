@@ -1,7 +1,7 @@
 """The driver of a fit: asks the runner for about 50 ms of batches at a time, and keeps the history.
 
-Between two native calls Ctrl-C is heard and progress is shown. Where nothing has to happen between epochs, one call
-runs across them.
+Between two native calls Ctrl-C is heard, progress is shown and callbacks act. Where nothing has to happen between
+epochs, one call runs across them; where a callback wants every batch, a call runs one.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .kernels.abi import STATUS
-from .kernels.optimizers import UPDATE_NOT_FINITE
+from .callbacks import Callbacks
+from .postmortem import diverged
 from .progress import Progress
+from .recording import TerminateOnNaN
+from .targets.runner import AGAIN
 
 if TYPE_CHECKING:
+    from .checkpoint import Keeper
     from .model import Sequential
-    from .program import Program
+    from .optimizers import Optimizer
     from .targets.cpu import Executor
 
 SLICE = 0.05  # seconds of batches in one native call
@@ -68,75 +72,198 @@ class Interrupt:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class DivergedError(ValueError):
-    """A loss, a gradient or a step became infinite or NaN; the model keeps the last finite weights.
+class Fit:
+    """A fit under way: where it stands, and what happens between two native calls.
 
     Attributes
     ----------
-    epoch, batch : int
-        Where it happened, counted from 0.
-    buffer : str
-        The first buffer of the program that held such a number.
+    done, total : int
+        Batches, over all epochs of the fit.
+    epoch0, step0 : int
+        The model's epochs and steps when it began.
+    begun : bool
+        Whether the callbacks know of the epoch that is not finished.
+    ended : bool
+        Whether the fit has stopped within an epoch, which is in the history all the same.
+    rows : list of arrays
+        The log of the epoch that is not finished: sums of its figures, a row a batch.
     """
 
-    def __init__(self, what: str, epoch: int, batch: int, buffer: str, where: str) -> None:
-        super().__init__(
-            f"{what} is not finite in epoch {epoch + 1}, batch {batch + 1}: the first such number stands in {buffer}"
-            f"{where}. The last finite weights are kept; try a smaller learning_rate, clipping or scaled data."
-        )
-        self.epoch, self.batch, self.buffer = epoch, batch, buffer
+    def __init__(
+        self,
+        model: Sequential,
+        executor: Executor,
+        epochs: int,
+        shuffle: bool,
+        verbose: int = 0,
+        validate: Callable[[], dict[str, float]] | None = None,
+        callbacks: Callbacks | None = None,
+        initial_epoch: int = 0,
+        keeper: Keeper | None = None,
+    ) -> None:
+        plan = executor.plan
+        callbacks = Callbacks((), model) if callbacks is None else callbacks
+        self.model, self.executor, self.validate = model, executor, validate
+        self.callbacks, self.keeper, self.shuffle = callbacks, keeper, shuffle
+        self.samples, self.batch, self.batches = plan.samples, plan.batch, -(-plan.samples // plan.batch)
+        self.first, self.epochs = initial_epoch, epochs
+        self.done, self.total = 0, self.batches * (epochs - initial_epoch)
+        self.epoch0, self.step0 = model.epochs, model.steps
+        self.begun = self.ended = False
+        self.figures = executor.figures
+        self.rows: list[np.ndarray] = []
+        self.history = model.history = History()
+        self.progress = Progress(epochs, self.batches, verbose, initial_epoch)
+        self.between = validate is not None or verbose > 0 or len(callbacks) > 0
+        self.pace = first_guess(executor)
+        self.order_known = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.done >= self.total or (len(self.callbacks) > 0 and self.model.stop_training)
+
+    def run(self) -> History:
+        """Run the epochs. A KeyboardInterrupt leaves the weights of the last finished batch and `model.history`."""
+        interrupt = Interrupt()
+        try:
+            self._begin()
+            while not self.stopped:
+                if interrupt.came:
+                    if self.keeper is not None:
+                        self.keeper.save(self, always=True)
+                    raise KeyboardInterrupt
+                self._advance()
+            self.callbacks("on_train_end", {name: values[-1] for name, values in self.history.history.items()})
+        finally:
+            interrupt.restore()
+            self.progress.stop()
+        if interrupt.came:  # in the last native call: the fit is whole, but Ctrl-C must not be lost
+            raise KeyboardInterrupt
+        return self.history
+
+    def _begin(self) -> None:
+        """Tell the callbacks, and go to where a checkpoint was written."""
+        if not self.callbacks and self.keeper is None:
+            return
+        names = self.model.metrics_names
+        names = [*names, *(f"val_{name}" for name in names if self.validate), "learning_rate"]
+        params = {"epochs": self.epochs, "steps": self.batches, "verbose": self.progress.verbose, "metrics": names}
+        self.callbacks.begin(params, self.progress.say)
+        if self.keeper is not None:
+            self.keeper.restore(self)
+            self.order_known = self.done % self.batches == 0
+            self.progress.begin(self.done)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Hand over what callbacks may have changed."""
+        if self.model.optimizer is not None:
+            set_hyper(self.executor, self.model.optimizer)
+        if self.model.stateful:  # reset_states() drops them
+            self.executor.feed(carried=self.model._carry(self.samples, self.batch))
+
+    def _stop(self) -> int:
+        """Return the batch at which the next native call stops."""
+        if self.callbacks.each_batch:
+            return self.done + 1
+        limit = (self.done // self.batches + 1) * self.batches if self.between else self.total
+        if self.keeper is not None:
+            limit = self.keeper.limit(self.done, limit)
+        return min(limit, self.done + max(1, int(SLICE / self.pace)))
+
+    def _advance(self) -> None:
+        """Run some batches in one native call, and do what comes before and after it."""
+        place = self.done % self.batches
+        if self.callbacks and not self.begun:
+            self.callbacks("on_epoch_begin", self.first + len(self.history.epoch), {})
+            self.begun = True
+            self._refresh()
+        if self.callbacks.each_batch:
+            self.callbacks("on_train_batch_begin", place, {})
+            self._refresh()
+        stop, started, before = self._stop(), time.perf_counter(), self.done
+        shuffle = (1 if self.order_known else AGAIN) if self.shuffle else 0
+        where = {"epoch": self.epoch0, "step": self.step0}
+        reached, rows = self.executor.run(before, stop, shuffle=shuffle, seed=self.model.seed, **where)
+        self.pace = max((time.perf_counter() - started) / (stop - before), 1e-8)
+        self.order_known = True
+        self.done, self.model.steps = reached, self.step0 + reached
+        if reached > before:
+            self.rows.append(rows[: reached - before])
+        if self.callbacks.each_batch and reached == stop:
+            self.callbacks("on_train_batch_end", place, self._so_far())
+        self._end_epochs(reached // self.batches - before // self.batches)
+        if reached < stop:
+            self._diverge(rows[-1:])
+        elif self.callbacks and self.model.stop_training and self.rows:
+            self._end_within()
+        elif self.rows and self.progress.wants():
+            self.progress.update(len(self.history.epoch) + self.first, self.done % self.batches, self._so_far())
+        if self.keeper is not None:
+            self.keeper.save(self, always=self.stopped)
+
+    def _so_far(self) -> dict[str, float]:
+        """Return the means over the batches of the epoch that is not finished."""
+        self.rows = [np.concatenate(self.rows)] if len(self.rows) > 1 else self.rows
+        count = len(self.rows[0])
+        return self.model.figures_of(self.rows[0].sum(axis=0), min(count * self.batch, self.samples))
+
+    def _end_epochs(self, whole: int) -> None:
+        """Take the epochs that are finished out of the log."""
+        if not whole:
+            return
+        log, width = np.concatenate(self.rows), whole * self.batches
+        self.rows = [log[width:]] if len(log) > width else []
+        for sums in log[:width].reshape(whole, self.batches, self.figures).sum(axis=1):
+            self._end_epoch(self.model.figures_of(sums, self.samples))
+
+    def _end_within(self) -> None:
+        """End the fit within an epoch, whose figures are the means so far."""
+        figures = self._so_far()
+        self.rows, self.ended = [], True
+        self._end_epoch(figures)
+
+    def _end_epoch(self, figures: dict[str, float]) -> None:
+        """Validate, tell the callbacks, and keep the figures."""
+        model, epoch, callbacks = self.model, self.first + len(self.history.epoch), self.callbacks
+        model.epochs = self.epoch0 + len(self.history.epoch) + 1
+        if self.validate is not None:
+            callbacks("on_test_begin", {})
+            held = self.validate()
+            callbacks("on_test_end", dict(held))
+            figures |= {f"val_{name}": value for name, value in held.items()}
+        logs = dict(figures)
+        if callbacks and model.optimizer is not None:
+            logs["learning_rate"] = model.optimizer.rate_at(model.steps - model.began)
+            callbacks("on_epoch_end", epoch, logs)
+            if not callbacks.keeps_rate:
+                del logs["learning_rate"]
+            logs = {name: float(value) for name, value in logs.items() if isinstance(value, Real)}
+            self.begun = False
+            self._refresh()
+        self.history.add(epoch, logs)
+        if self.progress.verbose:
+            self.progress.epoch_end(epoch, figures, self.stopped or epoch + 1 == self.epochs)
+
+    def _diverge(self, row: np.ndarray) -> None:
+        """Raise, or end the fit if a callback asks for it."""
+        place = (self.first + len(self.history.epoch), self.done % self.batches)
+        error = diverged(self.model, self.executor, self.done, self.epoch0, place, row[0, 0])
+        quiet = [each for each in self.callbacks if isinstance(each, TerminateOnNaN)]
+        if not quiet:
+            raise error
+        for each in quiet:
+            each.diverged(error)
+        self.model.stop_training = True
+        self.rows.append(row)  # as in Keras, the history shows that the loss was not finite
+        self._end_within()
 
 
-def train(
-    model: Sequential,
-    executor: Executor,
-    epochs: int,
-    *,
-    shuffle: bool,
-    verbose: int,
-    validate: Callable[[], dict[str, float]] | None,
-) -> History:
-    """Run a fit's epochs. A KeyboardInterrupt leaves the weights of the last finished batch and `model.history`."""
-    batches = -(-executor.plan.samples // executor.plan.batch)
-    total = batches * epochs
-    history = model.history = History()
-    progress, interrupt = Progress(epochs, batches, verbose), Interrupt()
-    stops_between = validate is not None or verbose > 0
-    pace, done, step0 = first_guess(executor), 0, model.steps
-    log = np.zeros((0, executor.figures))  # of the epoch that is not finished
-    try:
-        while done < total:
-            if interrupt.came:
-                raise KeyboardInterrupt
-            limit = min(total, (done // batches + 1) * batches) if stops_between else total
-            stop = min(limit, done + max(1, int(SLICE / pace)))
-            started = time.perf_counter()
-            reached, rows = executor.run(done, stop, shuffle=shuffle, seed=model.seed, epoch=model.epochs, step=step0)
-            log = np.concatenate([log, rows[: reached - done]])
-            pace = max((time.perf_counter() - started) / (stop - done), 1e-8)
-            done, model.steps = reached, step0 + reached
-            whole = len(log) // batches
-            for sums in log[: whole * batches].reshape(whole, batches, log.shape[1]).sum(axis=1):
-                finished = len(history.epoch)
-                figures = model.figures_of(sums, executor.plan.samples)
-                if validate is not None:
-                    figures |= {f"val_{name}": value for name, value in validate().items()}
-                history.add(finished, figures)
-                progress.epoch_end(finished, figures)
-            log = log[whole * batches :]
-            if reached < stop:
-                _diverged(executor, reached, batches, rows[-1, 0])
-            if len(log):
-                seen = min(len(log) * executor.plan.batch, executor.plan.samples)
-                progress.update(done // batches, len(log), model.figures_of(log.sum(axis=0), seen))
-    finally:
-        interrupt.restore()
-        model.epochs += len(history.epoch)
-        if done < total:
-            progress.stop()
-    if interrupt.came:  # in the last native call: the fit is whole, but Ctrl-C must not be lost
-        raise KeyboardInterrupt
-    return history
+def set_hyper(executor: Executor, optimizer: Optimizer) -> None:
+    """Hand an optimizer's numbers, which may have been changed, to what runs."""
+    hyper = optimizer.hyper()
+    executor.arrays["hyper"][: len(hyper)] = hyper
 
 
 def run_once(executor: Executor) -> np.ndarray:
@@ -158,28 +285,3 @@ def first_guess(executor: Executor) -> float:
     plan = executor.plan
     flops = max(sum(c.flops for c in p.calls) for p in plan.programs.values()) * plan.shards
     return 1e-6 + flops / 2e9
-
-
-def _diverged(executor: Executor, batch: int, batches: int, loss: float) -> None:
-    """Find the first buffer that is not finite, in the order of the calls, and raise."""
-    plan, place = executor.plan, batch % batches
-    if executor.control[0, STATUS] == UPDATE_NOT_FINITE:
-        raise DivergedError("the optimizer's step", batch // batches, place, "the new parameters", "")
-    what = "a gradient" if np.isfinite(loss) else "the loss"
-    size = min(plan.batch, plan.samples - place * plan.batch)
-    for s in range(-(-size // plan.shard)):
-        program = plan.programs[min(plan.shard, size - s * plan.shard)]
-        found = first_not_finite(executor, program, s)
-        if found is not None:
-            raise DivergedError(what, batch // batches, place, *found)
-    raise DivergedError(what, batch // batches, place, "the sum over the shards", "")
-
-
-def first_not_finite(executor: Executor, program: Program, shard: int) -> tuple[str, str] | None:
-    """Return the first buffer, in the order of the calls, that holds a number that is not finite, and its step."""
-    for call in program.calls:
-        for buffer in call.buffers(written=True):
-            bad = np.argwhere(~np.isfinite(executor.view(buffer, shard)))
-            if len(bad):
-                return buffer.name, f" (step {max(1, bad[0][0])})" if buffer.name.endswith("/h") else ""
-    return None

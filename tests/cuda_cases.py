@@ -14,7 +14,7 @@ from nbrnn import Dense, SimpleRNN
 from nbrnn.arrays import flat_view
 from nbrnn.lowering import PREDICT, TRAIN, Feed, make_plan
 from nbrnn.program import aligned
-from nbrnn.training import run_once, train
+from nbrnn.training import Fit, run_once
 
 SAMPLES, BATCH = 40, 33  # a batch of 3 shards, of which the last has 1 sample, and a batch of 1 shard
 SHAPE = (3, 2)
@@ -74,7 +74,7 @@ def numbers(executor_class, stack, dtype):
             if buffer.block in ("work", "grads", "stats"):
                 left.setdefault(name, []).append(still.view(buffer, s).reshape(-1))
     found = {f"{name} of all shards": np.concatenate(parts) for name, parts in left.items()}
-    history = train(model, executor_class(plan, arrays), 2, shuffle=True, verbose=0, validate=None).history
+    history = Fit(model, executor_class(plan, arrays), 2, shuffle=True).run().history
     found |= {f"{name} of the fit": np.array(values) for name, values in history.items()}
     found |= {f"{name} after the fit": arrays[name] for name in ("params", "slots")}
     found["predictions"] = outputs(executor_class, model, x, arrays)

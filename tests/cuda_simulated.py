@@ -17,10 +17,11 @@ from nbrnn import LSTM, Dense, Flatten, SimpleRNN
 from nbrnn.kernels import KERNELS
 from nbrnn.kernels.abi import STATUS, carve
 from nbrnn.lowering import EVALUATE, TRAIN, Feed, make_plan
+from nbrnn.postmortem import DivergedError
 from nbrnn.targets import cpu, cuda_kernels
 from nbrnn.targets.cuda import Executor
 from nbrnn.targets.cuda_kernels import FORMS
-from nbrnn.training import DivergedError, train
+from nbrnn.training import Fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 
@@ -121,7 +122,7 @@ def test_losses_metrics_and_flat_sequences_run_too():
         layers = [SimpleRNN(5, return_sequences=True), Flatten(), Dense(3, "softsign"), Dense(2, "elu")]
         model, x, y, arrays = ready(layers, "float64", metrics=("huber", "mae", "rmse"), samples=20)
         executor = executor_class(plan_of(model, x, y, 20), arrays)
-        history = train(model, executor, 2, shuffle=True, verbose=0, validate=None)
+        history = Fit(model, executor, 2, shuffle=True).run()
         logs.append({**history.history, "params": arrays["params"]})
     for name, expected in logs[0].items():
         assert_close(logs[1][name], expected, 1e-12, name)
@@ -184,7 +185,7 @@ def test_a_fit_that_diverges_keeps_its_weights_and_says_what_the_cpu_says(x_scal
         y *= np.float32(y_scale)
         executor = executor_class(plan_of(model, x, y), arrays)
         with pytest.raises(DivergedError, match=rf"^{what} is not finite in epoch 1, batch 1") as error:
-            train(model, executor, 3, shuffle=False, verbose=0, validate=None)
+            Fit(model, executor, 3, shuffle=False).run()
         assert not arrays["params"].any()
         said.append(str(error.value))
     assert said[0] == said[1]

@@ -14,12 +14,23 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the cellar to the roof; a module imports only what stands on its own rung or below.
 LADDER = [
-    {"kernels", "checks"},
+    {"kernels", "checks", "files"},
     {"program", "listing", "memory", "paths", "arrays", "initializers", "progress", "series"},
     {"targets", "losses", "metrics", "optimizers", "regularizers", "schedules"},
     {"layers", "dropout", "recurrent", "gated"},
     {"lowering", "summary", "stack", "states", "supervision"},
-    {"model", "running", "streaming", "training", "saving"},
+    {
+        "model",
+        "running",
+        "streaming",
+        "training",
+        "saving",
+        "slots",
+        "callbacks",
+        "recording",
+        "checkpoint",
+        "postmortem",
+    },
     set(),  # whatever is not named here: gradcheck, data, datasets, forecasting, plots ...
     {"cli", "__main__", "__init__"},
 ]

@@ -117,8 +117,8 @@ def _refuse_with_lesson(ctx: click.Context, series: str) -> None:
 
 def _draw(problem: Problem, comparison: Comparison, path: Path) -> None:
     """Draw the picture of both parts' predictions."""
+    from ..files import write_whole
     from ..plots import plot_predictions
-    from ..saving import write_whole
 
     rows, actual, predicted = comparison.joined()
     figure = plot_predictions(
@@ -137,7 +137,7 @@ def _draw(problem: Problem, comparison: Comparison, path: Path) -> None:
 
 def _write_history(history: History, path: Path) -> None:
     """Write a row an epoch, counted from 1."""
-    from ..saving import write_whole
+    from ..files import write_whole
 
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

@@ -221,8 +221,11 @@ class Executor:
             return int(compile_entry()(self.table.ctypes.data))
         return run(*(getattr(self, name) for name in ENTRIES[1:]))
 
-    def run(self, first: int, stop: int, *, shuffle: bool, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
-        """Run batches first to stop, and return where it stopped and the log: a row of statistics a batch."""
+    def run(self, first: int, stop: int, *, shuffle: int, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
+        """Run batches first to stop, and return where it stopped and the log: a row of statistics a batch.
+
+        Where an epoch has begun and `order` is not its own, `shuffle` is AGAIN.
+        """
         self._room(stop - first)
         self.job[:] = make_job(self.plan, first, stop, shuffle, seed, epoch, step)
         self.table[0, 1] = 0

@@ -143,7 +143,7 @@ class Executor:
             self.arrays[name] = self.mirrors[name].host = array
             self.mirrors[name].send()
 
-    def run(self, first: int, stop: int, *, shuffle: bool, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
+    def run(self, first: int, stop: int, *, shuffle: int, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
         """Run batches first to stop, and return where it stopped and the log: a row of statistics a batch."""
         for name, mirror in self.mirrors.items():
             if BLOCKS[name][1] == SHARED or name == "order":

@@ -17,6 +17,7 @@ from ..program import Plan
 
 # Words of a job, the runner's orders.
 FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE, SHUFFLE, JOB_SEED, EPOCH_0, STEP_0, PREPARE = range(10)
+AGAIN = 2  # of SHUFFLE: the order of the first batch's epoch is made anew, though its first batches are done
 NEVER, ONCE, EVERY_BATCH = range(3)  # when what all shards share is prepared; once done, ONCE becomes NEVER
 REFUSED = -1  # what the entry point returns if a number of x that it looks at is not finite
 
@@ -66,7 +67,7 @@ def run(functions, rows, spans, blocks, control, order, stats, log, job):  # typ
     batches = (samples + batch - 1) // batch
     for n in range(job[FIRST], job[STOP]):
         epoch, place = job[EPOCH_0] + n // batches, n % batches
-        if place == 0 and job[SHUFFLE]:
+        if (place == 0 and job[SHUFFLE]) or (n == job[FIRST] and job[SHUFFLE] == AGAIN):
             permute(order, job[JOB_SEED], epoch)
         start = place * batch
         size = min(batch, samples - start)
@@ -151,7 +152,7 @@ def enter(address):  # type: ignore[no-untyped-def]
     )
 
 
-def make_job(plan: Plan, first: int, stop: int, shuffle: bool, seed: int, epoch: int, step: int) -> np.ndarray:
+def make_job(plan: Plan, first: int, stop: int, shuffle: int, seed: int, epoch: int, step: int) -> np.ndarray:
     """Return the runner's orders."""
     job = np.zeros(10, np.int64)
     job[[FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE]] = first, stop, plan.samples, plan.batch, plan.shard

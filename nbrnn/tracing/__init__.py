@@ -18,14 +18,14 @@ import numpy as np
 
 from .. import __version__
 from ..cases import Case, plain_copy, read_gradients, run_loss
+from ..files import write_whole
 from ..gradcheck import GradientReport, check_gradients
 from ..layers import known
 from ..lowering import PREDICT, TRAIN
+from ..postmortem import first_not_finite
 from ..recurrent import Recurrent
-from ..saving import write_whole
 from ..series import real_array
 from ..supervision import target_shape
-from ..training import first_not_finite
 from .cells import OPENED, Arrays, Opened, agree
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def trace(model: Sequential, x: Any, y: Any = None, *, initial_state: Any = None
     program = executor.plan.programs[1]
     overflow = first_not_finite(executor, program, 0)
     if overflow is not None:
-        where = "".join(overflow).replace("stats", "the loss")
+        where = str(overflow).replace("stats", "the loss")
         raise ValueError(f"the numbers overflow: the first that is not finite stands in {where}.")
 
     def numbers(name: str) -> np.ndarray:

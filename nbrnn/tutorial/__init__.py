@@ -99,7 +99,7 @@ def show(figure: Figure, name: str) -> Picture:
         return picture
     if name in session.pictures:
         raise ValueError(f"two pictures of this run have the name {name!r}; names must differ.")
-    from ..saving import write_whole
+    from ..files import write_whole
 
     session.pictures.append(name)
     path = session.folder / f"{name}.png"

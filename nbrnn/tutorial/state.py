@@ -62,7 +62,7 @@ def remember(number: int) -> None:
     OSError
         If the file cannot be written.
     """
-    from ..saving import write_whole
+    from ..files import write_whole
 
     numbers = sorted(passed_lessons() | {number})
     path = state_file()

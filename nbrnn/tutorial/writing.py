@@ -99,7 +99,7 @@ def write_new(path: Path, text: str, overwrite: bool = False) -> None:
     OSError
         If it cannot be written.
     """
-    from ..saving import write_whole
+    from ..files import write_whole
 
     if path.exists() and not overwrite:
         raise ValueError(f"{path} is there already; name another file with --out, or add --force to replace it.")
