@@ -10,15 +10,19 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "gradcheck": ("GradientReport", "check_gradients"),
+    "graph": ("Input",),
+    "joins": ("Add", "Concatenate"),
     "layers": ("Dense", "Flatten"),
     "losses": ("Huber",),
-    "model": ("Sequential",),
+    "model": ("Model", "Sequential"),
     "optimizers": ("SGD", "Adam", "RMSprop"),
     "gated": ("GRU", "LSTM"),
+    "pointwise": ("Activation", "Softmax"),
     "recurrent": ("SimpleRNN",),
     "saving": ("load_model",),
     "tracing": ("Trace", "trace"),
     "training": ("DivergedError", "History"),
+    "wrappers": ("Bidirectional", "TimeDistributed"),
     "targets.cpu": ("get_num_threads", "set_num_threads"),
     "data": ("MaxScaler", "MinMaxScaler", "StandardScaler", "chronological_split", "sliding_windows"),
     "csvfile": ("Table", "read_csv"),
@@ -34,7 +38,11 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("testing",)  # that are used by their own name
 
 __all__ = [
+    "Activation",
     "Adam",
+    "Add",
+    "Bidirectional",
+    "Concatenate",
     "Dense",
     "DivergedError",
     "Flatten",
@@ -42,15 +50,19 @@ __all__ = [
     "GradientReport",
     "History",
     "Huber",
+    "Input",
     "LSTM",
     "MaxScaler",
     "MinMaxScaler",
+    "Model",
     "RMSprop",
     "SGD",
     "Sequential",
     "SimpleRNN",
+    "Softmax",
     "StandardScaler",
     "Table",
+    "TimeDistributed",
     "Trace",
     "check_gradients",
     "chronological_split",
@@ -78,9 +90,11 @@ if TYPE_CHECKING:
     from .datasets import load_dataset
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
+    from .graph import Input
+    from .joins import Add, Concatenate
     from .layers import Dense, Flatten
     from .losses import Huber
-    from .model import Sequential
+    from .model import Model, Sequential
     from .optimizers import SGD, Adam, RMSprop
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_history, plot_predictions
@@ -88,11 +102,13 @@ if TYPE_CHECKING:
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
+    from .pointwise import Activation, Softmax
     from .recurrent import SimpleRNN
     from .saving import load_model
     from .targets.cpu import get_num_threads, set_num_threads
     from .tracing import Trace, trace
     from .training import DivergedError, History
+    from .wrappers import Bidirectional, TimeDistributed
 
 
 def __getattr__(name: str) -> Any:

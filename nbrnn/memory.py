@@ -91,7 +91,7 @@ class Memory:
         """
         sums: dict[tuple[str, int], int] = {}
         for block, (each, copies) in plan.nbytes.items():
-            key = NAMES.get(block, "states"), copies
+            key = NAMES.get(block.partition(":")[0], "states"), copies
             sums[key] = sums.get(key, 0) + each
         program = plan.programs[min(plan.shard, max(plan.programs))]
         cut = f", {plan.shards} shards of {plan.shard}" if plan.shards > 1 else ""

@@ -1,4 +1,4 @@
-"""The model: a stack of layers with Keras' verbs, compile, fit, evaluate and predict."""
+"""Models, graphs of layers with Keras' verbs: compile, fit, evaluate and predict."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from . import losses, optimizers
+from . import optimizers
+from .chain import Chain
 from .checks import real_number, whole_number
-from .layers import Layer, Shape
-from .losses import Loss
+from .graph import Shape, checked_shape, name_graph, read_graph
+from .heads import all_figures, losses_by_output, metrics_by_output, weights_by_output
+from .layers import Layer
 from .lowering import EVALUATE, TRAIN
 from .memory import require
 from .optimizers import Optimizer
@@ -22,54 +24,68 @@ from .targets import cpu
 from .training import History, run_once, train
 
 
-class Sequential(Runnable):
-    """A chain of layers.
+class Model(Runnable):
+    """A graph of layers, from one or several inputs to one or several outputs.
 
     Parameters
     ----------
-    layers : sequence of Layer, optional
-        The layers from the input to the output; more can be added.
-    input_shape : tuple, optional
-        The shape of one sample: (time steps, features), where the time steps may be None, or (features,). Where it is
-        given neither here nor on the first layer, the first array that the model sees decides.
+    inputs : Value, sequence or dict of Value
+        What `nbrnn.Input` made; in a dict by the names that `fit` and `predict` know them by.
+    outputs : Value, sequence or dict of Value
+        What layers gave for them. `predict` returns an array, a list or a dict accordingly.
     seed : int, optional
         Decides the first weights and the order of the samples; drawn if it is not given (then see `model.seed`).
     dtype : str, default "float32"
         float32 or float64; complex128 for complex-step gradient checks.
-    name : str, default "sequential"
+    name : str, default "model"
 
     Raises
     ------
     ValueError
-        If a layer cannot follow the one below it, or an argument is out of range.
+        If an output needs an input that is not given, an input is not used, two layers have one name, or an argument
+        is out of range.
 
     Examples
     --------
     >>> import nbrnn
-    >>> model = nbrnn.Sequential([nbrnn.SimpleRNN(3), nbrnn.Dense(1)], input_shape=(12, 1), seed=0)
+    >>> a, b = nbrnn.Input((12, 1), name="a"), nbrnn.Input((12, 2), name="b")
+    >>> both = nbrnn.Concatenate()([a, b])
+    >>> model = nbrnn.Model([a, b], nbrnn.Dense(1)(nbrnn.LSTM(4)(both)), seed=0)
     >>> model.count_params()
-    19
+    133
     """
 
     def __init__(
         self,
-        layers: Sequence[Layer] | None = None,
-        input_shape: Shape | None = None,
+        inputs: Any,
+        outputs: Any,
         seed: int | None = None,
         dtype: str = "float32",
-        name: str = "sequential",
+        name: str = "model",
     ) -> None:
-        super().__init__(layers, input_shape, seed, dtype, name)
+        super().__init__(seed, dtype, name)
         self.history = History()
         self.epochs = self.steps = 0  # finished so far, over all fits
+        graph, named = read_graph(inputs, outputs)
+        before = [(layer, layer.name) for layer, _ in graph.owners]
+        try:
+            self._allocate(name_graph(graph, named))
+        except ValueError:  # the layers stay as they were
+            for layer, own in before:
+                layer.name = own
+            raise
+        self.named_outputs = isinstance(outputs, dict)
+        for layer in self.layers:
+            layer.owned = True
 
     # ------------------------------------------------------------------ training
 
     def compile(
         self,
         optimizer: str | Optimizer = "rmsprop",
-        loss: str | Loss = "mse",
-        metrics: Sequence[str | Loss] = (),
+        loss: Any = "mse",
+        metrics: Any = (),
+        loss_weights: Any = None,
     ) -> None:
         """Choose the optimizer, the loss and the metrics; the optimizer begins anew.
 
@@ -77,30 +93,38 @@ class Sequential(Runnable):
         ----------
         optimizer : str or Optimizer
             "sgd", "rmsprop", "adam", or one with other settings: nbrnn.Adam(learning_rate=0.01).
-        loss : str or Loss
-            "mse", "mae", "huber" (or their long names), or nbrnn.Huber(delta=...).
-        metrics : sequence of str
+        loss : str, Loss, or a list or dict of them by output
+            "mse", "mae", "huber" (or their long names), or nbrnn.Huber(delta=...); one for every output, or None for
+            an output that is not trained on.
+        metrics : sequence of str; of several outputs a list or a dict of such sequences
             "mse", "mae", "rmse", "huber": reported beside the loss.
+        loss_weights : list or dict of float, optional
+            By output: the loss that is trained on is the sum of the outputs' losses, each times its weight (1).
 
         Raises
         ------
         ValueError
             If a name is unknown; the nearest one is suggested.
         """
-        self.optimizer = optimizers.get(optimizer)
-        self.loss = losses.get_loss(loss)
-        self.metrics = [losses.get_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
+        names = self.graph.output_names if self.built else ("",)
+        chosen = optimizers.get(optimizer)
+        asked = (
+            losses_by_output(loss, names),
+            weights_by_output(loss_weights, names),
+            metrics_by_output(metrics, names),
+        )
+        self.optimizer, (self.loss, self.loss_weights, self.metrics) = chosen, asked
         self.compiled = True
         self._forget()
 
     @property
     def metrics_names(self) -> list[str]:
         """Names of what evaluate() returns: the loss, then the metrics; one that comes again has a number."""
-        names = ["loss"]
-        for metric in self.metrics:
-            again = sum(name.partition(" ")[0] == metric.name for name in names)
-            names.append(f"{metric.name} {again + 1}" if again else metric.name)
-        return names
+        names: list[str] = []
+        for name, _ in all_figures(self.heads):
+            again = sum(other.partition(" ")[0] == name for other in names)
+            names.append(f"{name} {again + 1}" if again else name)
+        return names or ["loss"]
 
     def figures_of(self, sums: np.ndarray, samples: int) -> dict[str, float]:
         """Return the means over samples from the sums of a log."""
@@ -126,6 +150,7 @@ class Sequential(Runnable):
         Parameters
         ----------
         x : array (samples, time steps, features) or (samples, features)
+            Of a model with several inputs a list of arrays, or a dict of them by the inputs' names; so for outputs y.
             Overlapping windows are read where they lie, without a copy, if they have the model's dtype.
         y : array (samples, outputs), (samples,) for one output, or (samples, time steps, outputs)
         batch_size : int, default 32
@@ -203,7 +228,7 @@ class Sequential(Runnable):
         finally:
             self.history, self.epochs = history, epochs
         values = [figures[name][0] for name in self.metrics_names]
-        return values if self.metrics else values[0]
+        return values if len(values) > 1 else values[0]
 
     def evaluate(
         self, x: Any, y: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0, return_dict: bool = False
@@ -225,9 +250,9 @@ class Sequential(Runnable):
             print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
         if return_dict:
             return figures
-        return list(figures.values()) if self.metrics else figures["loss"]
+        return list(figures.values()) if len(figures) > 1 else figures["loss"]
 
-    def _validate(self, x: np.ndarray, y: np.ndarray, batch: int) -> dict[str, float]:
+    def _validate(self, x: Any, y: Any, batch: int) -> dict[str, float]:
         """Evaluate within a fit; a stateful layer goes on from the training's last states, which are kept."""
         if not self.stateful:
             return self._evaluate(x, y, PREDICT_BATCH)
@@ -237,7 +262,7 @@ class Sequential(Runnable):
         finally:
             self.set_states(kept)
 
-    def _evaluate(self, x: np.ndarray, y: np.ndarray, batch: int) -> dict[str, float]:
+    def _evaluate(self, x: Any, y: Any, batch: int) -> dict[str, float]:
         return self.figures_of(run_once(self._executor(EVALUATE, x, y, batch)).sum(axis=0), len(x))
 
     # ------------------------------------------------------------------ programs
@@ -264,3 +289,48 @@ class Sequential(Runnable):
         from .saving import save_model
 
         save_model(self, path)
+
+
+class Sequential(Chain, Model):
+    """A chain of layers.
+
+    Parameters
+    ----------
+    layers : sequence of Layer, optional
+        The layers from the input to the output; more can be added.
+    input_shape : tuple, optional
+        The shape of one sample: (time steps, features), where the time steps may be None, or (features,). Where it is
+        given neither here nor on the first layer, the first array that the model sees decides.
+    seed : int, optional
+        Decides the first weights and the order of the samples; drawn if it is not given (then see `model.seed`).
+    dtype : str, default "float32"
+        float32 or float64; complex128 for complex-step gradient checks.
+    name : str, default "sequential"
+
+    Raises
+    ------
+    ValueError
+        If a layer cannot follow the one below it, or an argument is out of range.
+
+    Examples
+    --------
+    >>> import nbrnn
+    >>> model = nbrnn.Sequential([nbrnn.SimpleRNN(3), nbrnn.Dense(1)], input_shape=(12, 1), seed=0)
+    >>> model.count_params()
+    19
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer] | None = None,
+        input_shape: Shape | None = None,
+        seed: int | None = None,
+        dtype: str = "float32",
+        name: str = "sequential",
+    ) -> None:
+        Runnable.__init__(self, seed, dtype, name)
+        self.history = History()
+        self.epochs = self.steps = 0  # finished so far, over all fits
+        self.input_shape = None if input_shape is None else checked_shape(input_shape)
+        for layer in layers or []:
+            self.add(layer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,19 @@ ALIGNMENT = 64  # bytes: one cache line, and one AVX-512 register
 
 # Whose a block is: shared by all shards of a batch, private to each, or the caller's own array.
 SHARED, PRIVATE, FOREIGN = "shared", "private", "foreign"
-BLOCKS = {
+
+
+class _Blocks(dict[str, Any]):
+    """By a block's name; of several inputs or outputs the later ones are named x:1, x:2 ... and numbered last."""
+
+    def __missing__(self, name: str) -> Any:
+        kind, _, number = name.partition(":")
+        if not number:
+            raise KeyError(name)
+        return self[kind] if self is BLOCKS else len(self) + len(LAST) * (int(number) - 1) + LAST.index(kind)
+
+
+BLOCKS = _Blocks({
     "params": ("model", SHARED),
     "grads": ("model", PRIVATE),
     "slots": ("model", SHARED),
@@ -38,15 +51,21 @@ BLOCKS = {
     "x": ("model", FOREIGN),
     "y": ("model", FOREIGN),
     "output": ("model", FOREIGN),
-}
+})  # fmt: skip
 AS_THEY_STAND = ("order", "x", "y")  # arrays of one buffer, which end where they end
-BLOCK_NUMBERS = {name: number for number, name in enumerate(BLOCKS)}
+LAST = ("x", "y", "output")  # of which there may be several
+BLOCK_NUMBERS = _Blocks({name: number for number, name in enumerate(BLOCKS)})
 
 
 def dtype_of(block: str, dtype: np.dtype) -> np.dtype:
     """Return the dtype of a block's numbers; "f8" grows to complex128 where the model is complex."""
     kind = BLOCKS[block][0]
     return dtype if kind == "model" or (kind == "f8" and dtype.kind == "c") else np.dtype(kind)
+
+
+def numbered(block: str, number: int) -> str:
+    """Return the name of a foreign block for one of several arrays: x, x:1, x:2 and so on."""
+    return f"{block}:{number}" if number else block
 
 
 class Weights:
@@ -152,7 +171,7 @@ class Layout:
         # Small weights share a line: an optimizer then has fewer lines to go over.
         step = line if size >= line or block not in ("params", "grads") else 1
         buffer = Buffer(name, block, -(-end // step) * step, tuple(shape))
-        exact = step == 1 or block in AS_THEY_STAND
+        exact = step == 1 or block.partition(":")[0] in AS_THEY_STAND
         self.sizes[block] = buffer.offset + (size if exact else -(-size // line) * line)
         self.buffers[name] = buffer
         return buffer
@@ -204,6 +223,7 @@ class Program:
         self.prepare = prepare
         self.dtype, self.samples, self.title = np.dtype(dtype), samples, title
         self.batch, self.options = samples if batch is None else batch, options
+        self.adding = False  # whether weight gradients are added to those of another call of the layer
         self.taped = True  # whether what a backward pass needs is kept
         self.layer = ""  # that is adding calls
         self.memory: Memory | None = None  # what a whole batch needs, where a plan knows it

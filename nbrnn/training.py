@@ -20,7 +20,7 @@ from .kernels.optimizers import UPDATE_NOT_FINITE
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from .model import Sequential
+    from .model import Model
     from .program import Program
     from .targets.cpu import Executor
 
@@ -88,7 +88,7 @@ class DivergedError(ValueError):
 
 
 def train(
-    model: Sequential,
+    model: Model,
     executor: Executor,
     epochs: int,
     *,

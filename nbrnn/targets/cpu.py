@@ -182,7 +182,9 @@ class Executor:
         self.worth_threads = plan.shards > 1 and flops >= THREADS_FROM
         self.arrays = arrays
         self.functions: Any = functions
-        self.blocks: Any = [[self._block(name, s) for name in BLOCKS] for s in range(plan.shards)]
+        places = {BLOCK_NUMBERS[name]: name for name in (*BLOCKS, *plan.sizes)}
+        names = [places.get(k, "") for k in range(max(places) + 1)]
+        self.blocks: Any = [[self._block(name, s) for name in names] for s in range(plan.shards)]
         if JIT:
             self.functions = np.array([f.address for f in functions], np.int64)
             self.blocks = np.array([[b.ctypes.data for b in row] for row in self.blocks], np.int64)
