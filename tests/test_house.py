@@ -15,11 +15,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the cellar to the roof; a module imports only what stands on its own rung or below.
 LADDER = [
     {"kernels", "checks"},
-    {"program", "listing", "memory", "paths", "arrays", "initializers", "progress", "series"},
-    {"targets", "losses", "optimizers"},
-    {"layers", "recurrent", "gated"},
-    {"lowering", "summary", "stack", "states"},
-    {"model", "running", "streaming", "training", "saving"},
+    {"program", "listing", "memory", "paths", "arrays", "initializers", "progress", "series", "graph"},
+    {"targets", "losses", "optimizers", "products"},
+    {"layers", "recurrent", "gated", "joins", "pointwise", "wrappers", "heads"},
+    {"lowering", "summary", "stack", "chain", "states"},
+    {"model", "running", "streaming", "training", "saving", "blueprint"},
     set(),  # whatever is not named here: gradcheck, data, datasets, forecasting, plots ...
     {"cli", "__main__", "__init__"},
 ]

@@ -3,10 +3,12 @@
 import cmath
 
 import cases_gated
+import cases_joins
 import numpy as np
 import pytest
 import reference
 import reference_gated
+import reference_joins
 from drawing import CODES, STEP, TOLERANCES, Draw, assert_results, exactly
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from nbrnn.kernels.abi import kernel, parse
 
 FORWARD = {  # what a complex model needs: it is never trained
     "simple_rnn_forward", "lstm_forward", "gru_after_forward", "gru_before_forward", "begin", "take_columns", "reverse",
+    "put_columns", "accumulate", "blend", "multiply", "scaled", "weigh", "activation_forward", "softmax",
     "dense_forward", "flatten", "gather", "scatter", "load_state", "store_state", "mse", "mae", "huber", "projection",
 }  # fmt: skip
 permute, philox = from_python(chance.permute), from_python(chance.philox)
@@ -182,7 +185,7 @@ def scatter(draw):
     return dict(y=draw.array(T, B, D), order=draw.rng.permutation(N), control=control, output=draw.array(N, T, D))
 
 
-CASES = cases_gated.CASES | {"mse": loss, "mae": loss, "projection": loss} | {
+CASES = cases_gated.CASES | cases_joins.CASES | {"mse": loss, "mae": loss, "projection": loss} | {
     f.__name__: f
     for f in (
         simple_rnn_forward, simple_rnn_backward, dense_forward, activation_backward, weight_gradient, input_gradient,
@@ -194,7 +197,7 @@ CASES = cases_gated.CASES | {"mse": loss, "mae": loss, "projection": loss} | {
 
 def twin(name):
     """Return a kernel's naive twin."""
-    return getattr(reference, name, None) or getattr(reference_gated, name)
+    return next(getattr(file, name) for file in (reference, reference_gated, reference_joins) if hasattr(file, name))
 
 
 def test_every_kernel_has_a_twin_and_a_case():

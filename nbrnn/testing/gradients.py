@@ -166,6 +166,10 @@ def random_states(model: Model, samples: int, seed: int) -> dict[str, np.ndarray
 def sample_shape(model: Model, steps: int | None) -> tuple[int, ...]:
     """Return the shape of one sample, with so many time steps where the model leaves them open."""
     model._built()
+    if len(model.graph.inputs) > 1:
+        raise ValueError(
+            f"the model has the inputs {', '.join(model.graph.inputs)}; one is asked for here: use check_gradients."
+        )
     shape: tuple[int | None, ...] = model.input_shape or ()
     fixed = shape[0] if len(shape) == 2 else 1
     if steps is not None and (len(shape) == 1 or fixed not in (None, steps)):
