@@ -23,18 +23,42 @@ from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic, overload
 
+from .linking import Helper
+
 # Words of the control block: where a shard stands. The runner writes them, kernels read them.
 POSITION, BATCH, SHARDS, STEP, EPOCH, SEED, STATUS = range(7)
 CONTROL_WORDS = 8
 
 # error_model: a division that may raise stops vectorisation. No fastmath: the same bits compiled or loaded from cache.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-# No wrappers for calls from Python: each would hold a copy of the code, to be compiled in vain. No counting of
-# references (nrt): views of blocks own nothing, and every row that a loop looks at would be counted.
-BARE: dict[str, Any] = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-INLINED = BARE | {"forceinline": True}
+# What returns arrays counts their references; other helpers do not (nrt): views of blocks own nothing, and every row
+# that a loop looks at would be counted. No wrappers: a helper is not called from Python.
+VIEWING: dict[str, Any] = OPTIONS | {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "forceinline": True,
+    "pipeline_class": Helper,
+}
+BARE: dict[str, Any] = VIEWING | {"_nrt": False, "forceinline": False}
+INLINED: dict[str, Any] = VIEWING | {"_nrt": False}
 jit = njit(**BARE)
 inlined = njit(**INLINED)  # for what is called in an inner loop: a call with arrays costs 30 ns
+
+
+def overloaded(function: Callable[..., Any], strict: bool = True) -> Callable[[Callable[..., Any]], Any]:
+    """Give a function its native twin: a helper for kernels on the CPU, an ordinary function for other targets."""
+
+    def register(typing: Callable[..., Any]) -> None:
+        overload(function, jit_options=OPTIONS, strict=strict)(typing)
+        overload(function, jit_options=INLINED, strict=strict, target="cpu")(typing)
+
+    return register
+
+
+def shared(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a plain function a helper, too."""
+    overloaded(function, strict=False)(lambda *args: function)
+    return function
 
 
 @dataclass(frozen=True)
@@ -179,7 +203,7 @@ def _scalar(typingctx, blocks, bits):  # type: ignore[no-untyped-def]
     return real(blocks, types.int64), codegen
 
 
-@overload(carve, prefer_literal=True)
+@overload(carve, jit_options=VIEWING, prefer_literal=True)
 def _carve(blocks, row, spec):  # type: ignore[no-untyped-def]
     """Unroll the specification into one tuple of views; `carray` from a pointer counts no references."""
     if not isinstance(spec, types.StringLiteral):

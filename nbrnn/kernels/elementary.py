@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 from numba import from_dtype, types
-from numba.extending import overload, register_jitable
 
+from .abi import overloaded, shared
 from .lanes import muladd, numbers, pick, power
-
-OPTIONS = {"error_model": "numpy"}  # a division that may raise stops vectorisation
 
 
 def _single(*values: float) -> tuple[np.float32, ...]:
@@ -35,7 +33,7 @@ SHIFTED_MAGIC, SHIFTED_ONE = _single(1.5 * 2**23 + 127 - 24, 2.0**-24)
 EXP_LAST = 709.782712893384  # float64: the last finite exponential; beyond it Python's own raises
 
 
-@register_jitable(**OPTIONS)
+@shared
 def _reduce(x, magic):
     """Return t = magic + k, k, and e^r - 1 for x = k ln 2 + r, |r| <= ln(2) / 2."""
     t = muladd(x, LOG2_E, magic)
@@ -46,7 +44,7 @@ def _reduce(x, magic):
     return t, k, muladd(r2 * r2, high, low)
 
 
-@register_jitable(**OPTIONS)
+@shared
 def _halves(k):
     """Return 2^i, 2^-i and 2^j with i + j = k: normal numbers where 2^k may not be."""
     t = muladd(k, HALF, MAGIC)
@@ -99,7 +97,7 @@ def _exp_f4(x):
     return pick(x < EXP_START, ZERO, pick(x > EXP_END, INF, y))
 
 
-@register_jitable
+@shared
 def _exp_f8(x):
     return math.inf if x > EXP_LAST else math.exp(x)
 
@@ -116,7 +114,7 @@ def _expm1_f4(x):
     return pick(x < EXPM1_START, -ONE, pick(x > EXP_END, INF, y))
 
 
-@register_jitable
+@shared
 def _expm1_f8(x):
     return math.inf if x > EXP_LAST else math.expm1(x)
 
@@ -193,7 +191,7 @@ def _register(function: Callable[[Any], Any]) -> None:
     """Make the same forms a function's native twin."""
     forms = {from_dtype(np.dtype(kind)): form for kind, form in FORMS[function].items()}
     forms[numbers] = forms[types.float32]
-    overload(function, jit_options=OPTIONS)(lambda x: forms.get(x))
+    overloaded(function)(lambda x: forms.get(x))
 
 
 for _function in FORMS:

@@ -17,8 +17,9 @@ from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import intrinsic, models, register_model
 
+from .abi import overloaded
 from .tile import VECTOR_BYTES
 
 WIDTH = VECTOR_BYTES // 4
@@ -129,7 +130,7 @@ def _pick(typingctx, condition, yes, no):  # type: ignore[no-untyped-def]
     return numbers(condition, yes, no), codegen
 
 
-@overload(pick)
+@overloaded(pick)
 def _native_pick(condition, yes, no):  # type: ignore[no-untyped-def]
     if condition is flags:
         return lambda condition, yes, no: _pick(condition, yes, no)
@@ -149,7 +150,7 @@ def _constant(typingctx, a, value):  # type: ignore[no-untyped-def]
     return numbers(a, types.float64), codegen
 
 
-@overload(constant)
+@overloaded(constant)
 def _native_constant(a, value):  # type: ignore[no-untyped-def]
     if a is numbers:
         return lambda a, value: _constant(a, value)
@@ -161,7 +162,7 @@ def real(a: Any) -> Any:
     return a.real
 
 
-@overload(real)
+@overloaded(real)
 def _native_real(a):  # type: ignore[no-untyped-def]
     if isinstance(a, types.Complex):
         return lambda a: a.real
@@ -184,7 +185,7 @@ def _power(typingctx, t):  # type: ignore[no-untyped-def]
     return t(t), codegen
 
 
-@overload(power)
+@overloaded(power)
 def _native_power(t):  # type: ignore[no-untyped-def]
     return lambda t: _power(t)
 
@@ -208,7 +209,7 @@ def _fmuladd(typingctx, a, b, c):  # type: ignore[no-untyped-def]
     return (numbers if lanes else a)(a, b, c), codegen
 
 
-@overload(muladd)
+@overloaded(muladd)
 def _muladd(a, b, c):  # type: ignore[no-untyped-def]
     if _lanes(a, b, c) or (a == b == c and a in (types.float32, types.float64)):
         return lambda a, b, c: _fmuladd(a, b, c)
@@ -220,7 +221,7 @@ def width(V: Any) -> int:
     return 1
 
 
-@overload(width)
+@overloaded(width)
 def _width(V):  # type: ignore[no-untyped-def]
     count = WIDTH if V.dtype == types.float32 else 1
     return lambda V: count
@@ -258,7 +259,7 @@ def _load(typingctx, V, j, n):  # type: ignore[no-untyped-def]
     return numbers(V, types.intp, types.intp), codegen
 
 
-@overload(load)
+@overloaded(load)
 def _native_load(V, j, n):  # type: ignore[no-untyped-def]
     if V.dtype == types.float32:
         return lambda V, j, n: _load(V, j, n)
@@ -284,7 +285,7 @@ def _store(typingctx, V, j, n, value):  # type: ignore[no-untyped-def]
     return types.void(V, types.intp, types.intp, value), codegen
 
 
-@overload(store)
+@overloaded(store)
 def _native_store(V, j, n, value):  # type: ignore[no-untyped-def]
     if V.dtype == types.float32:
         return lambda V, j, n, value: _store(V, j, n, value)

@@ -9,11 +9,14 @@ AVX-512, 32 with AVX, else 16 (NBRNN_VECTOR_BYTES forces another width, for test
 """
 
 import os
+from functools import cache
 
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from .linking import Linked
 
 _FEATURES = binding.get_host_cpu_features()
 VECTOR_BYTES = int(
@@ -23,8 +26,19 @@ ROWS = 8 if VECTOR_BYTES == 64 else 4  # 8 x 2 sums of 32 registers, 4 x 2 of 16
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
+@cache
+def _library(codegen, rows, vectors, masked, double):
+    """Write a tile once a process, as a function of its own; return its library, its name and its type."""
+    name = f"nbrnn_tile_{rows}x{vectors}{'m' if masked else ''}_{'f8' if double else 'f4'}"
+    library = Linked(codegen, name)
+    module = library.create_ir_module(name)
+    function = _function(module, name, rows, vectors, masked, double)
+    library.add_ir_module(module)
+    return library, name, function.function_type
+
+
 def _function(module, name, rows, vectors, masked, double):
-    """Write the tile as a function of its own, once a module: copies of its loops would cost compile time."""
+    """Write a tile."""
     element = ir.DoubleType() if double else ir.FloatType()
     size = 8 if double else 4
     lanes = VECTOR_BYTES // size
@@ -37,7 +51,6 @@ def _function(module, name, rows, vectors, masked, double):
     takes = [pointer, I64, I64, I64, pointer, I64, I64, pointer, I64, pointer, I64, I64]
     takes += [pointer, I64, ir.IntType(1), pointer, I64, I64, I64]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), takes), name)
-    function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
     a, a_step, a_row, a_k, b, b_k, K, h, h_row, w, w_k, S, begin, begin_row, begun, c, c_row, M, columns = function.args
     names = ("entry", "rows", "fetch", "fresh", "start", "done", "old", "write", "end")
@@ -168,10 +181,9 @@ def make_tiles(vectors, masked):
             element = ir.DoubleType() if double else ir.FloatType()
             total, done = args[23], I64(0)
             for rows in (ROWS, ROWS // 2, 1):
-                name = f"nbrnn_tile_{rows}x{vectors}{'m' if masked else ''}_{'f8' if double else 'f4'}"
-                function = builder.module.globals.get(name)
-                if function is None:
-                    function = _function(builder.module, name, rows, vectors, masked, double)
+                library, name, kind = _library(context.codegen(), rows, vectors, masked, double)
+                context.active_code_library.add_linking_library(library)
+                function = cgutils.get_or_insert_function(builder.module, kind, name)
                 here = builder.and_(builder.sub(total, done), I64(-rows))
                 with builder.if_then(builder.icmp_signed(">", here, I64(0))):
                     values = []

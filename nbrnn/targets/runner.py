@@ -110,7 +110,7 @@ def _pointer(typingctx, address, like):  # type: ignore[no-untyped-def]
     return types.CPointer(like)(types.int64, like), codegen
 
 
-_viewing = njit(forceinline=True, **abi.OPTIONS)  # with references counted: it returns arrays
+_viewing = njit(**abi.VIEWING)
 
 
 @_viewing
