@@ -43,13 +43,18 @@ def make_heads(names: Sequence[str], loss: Any, weights: Mapping[str, float], me
 
 
 def all_figures(heads: Sequence[Head]) -> list[tuple[str, Loss]]:
-    """Return names and figures in the order of the statistics: the loss, of several outputs the total, comes first."""
-    if len(heads) == 1:
-        figures = heads[0].figures if heads[0].loss is not None else []
-        return [("loss" if k == 0 else figure.name, figure) for k, figure in enumerate(figures)]
-    own = [(f"{head.name}_loss", head.loss) for head in heads if head.loss is not None]
-    found = [*own, *((f"{head.name}_{metric.name}", metric) for head in heads for metric in head.metrics)]
-    return [("loss", TOTAL), *found] if own else []
+    """Return names and figures in the order of the statistics; the loss, of several outputs the total, comes first.
+
+    A name that comes again has a number.
+    """
+    start = "" if len(heads) == 1 else "{}_"
+    own = [("loss" if not start else f"{head.name}_loss", head.loss) for head in heads if head.loss is not None]
+    if not own:
+        return []
+    found = own if not start else [("loss", TOTAL), *own]
+    found += [(start.format(head.name) + metric.name, metric) for head in heads for metric in head.metrics]
+    again = [sum(other == name for other, _ in found[:k]) for k, (name, _) in enumerate(found)]
+    return [(f"{name} {n + 1}" if n else name, figure) for (name, figure), n in zip(found, again, strict=True)]
 
 
 def lower_figures(

@@ -12,7 +12,7 @@ from . import optimizers
 from .chain import Chain
 from .checks import real_number, whole_number
 from .graph import Shape, checked_shape, name_graph, read_graph
-from .heads import all_figures, losses_by_output, metrics_by_output, weights_by_output
+from .heads import losses_by_output, metrics_by_output, weights_by_output
 from .layers import Layer
 from .lowering import EVALUATE, TRAIN
 from .memory import require
@@ -120,19 +120,12 @@ class Model(Runnable):
     @property
     def metrics_names(self) -> list[str]:
         """Names of what evaluate() returns: the loss, then the metrics; one that comes again has a number."""
-        names: list[str] = []
-        for name, _ in all_figures(self.heads):
-            again = sum(other.partition(" ")[0] == name for other in names)
-            names.append(f"{name} {again + 1}" if again else name)
-        return names or ["loss"]
+        return [name for name, _ in self._asked()[1]] or ["loss"]
 
     def figures_of(self, sums: np.ndarray, samples: int) -> dict[str, float]:
         """Return the means over samples from the sums of a log."""
         means = (sums / samples).tolist()
-        return {
-            name: figure.finish(mean)
-            for name, figure, mean in zip(self.metrics_names, self.figures, means, strict=True)
-        }
+        return {name: figure.finish(mean) for (name, figure), mean in zip(self._asked()[1], means, strict=True)}
 
     def fit(
         self,

@@ -13,7 +13,6 @@ import numpy as np
 from .arrays import foreign_arrays
 from .checks import whole_number
 from .graph import Graph, Value
-from .heads import all_figures
 from .kernels.optimizers import LANES
 from .losses import Loss
 from .lowering import PREDICT, TRAIN, add_optimizer, feeds_of, make_plan, parameter_layout
@@ -77,7 +76,7 @@ class Runnable(Stateful):
     @property
     def figures(self) -> list[Loss]:
         """The loss and the metrics, in the order of the statistics."""
-        return [figure for _, figure in all_figures(self.heads)] if self.loss is not None else []
+        return [figure for _, figure in self._asked()[1]]
 
     def predict(self, x: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0, *, initial_state: Any = None) -> Any:
         """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).

@@ -10,9 +10,10 @@ import numpy as np
 from .arrays import Samples, arrays_of, native, one_or_several
 from .checks import flag, one_of, whole_number
 from .graph import Graph, Shape, by_name
-from .heads import Head, make_heads
+from .heads import Head, all_figures, make_heads
 from .initializers import initialize
 from .layers import Layer, Weight, assign, known
+from .losses import Loss
 from .lowering import TRAIN, parameter_layout
 from .memory import Memory
 from .optimizers import Optimizer
@@ -34,6 +35,7 @@ class Stack:
     output_shape: Any = None
     named_outputs = False  # whether the outputs came in a dict
     graph: Graph
+    _of: Any = None  # what `_asked` was made of, and what it gives
 
     def __init__(self, seed: int | None, dtype: str, name: str) -> None:
         self.name = name
@@ -70,8 +72,16 @@ class Stack:
     @property
     def heads(self) -> list[Head]:
         """What is asked of each output."""
+        return self._asked()[0]
+
+    def _asked(self) -> tuple[list[Head], list[tuple[str, Loss]]]:
+        """Return the heads and their named figures, made anew only after a change: a tiny model's epoch is short."""
         names = self.graph.output_names if self.built else ("",)
-        return make_heads(names, self.loss, self.loss_weights, self.metrics)
+        now = (names, self.loss, self.loss_weights, self.metrics)
+        if self._of is None or any(a is not b for a, b in zip(now, self._of[0], strict=True)):
+            heads = make_heads(*now)
+            self._of = now, (heads, all_figures(heads))
+        return self._of[1]
 
     def recurrent(self) -> list[Recurrent]:
         """Return the recurrent layers in the order of the graph, those within others too, once for every call."""

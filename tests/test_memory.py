@@ -64,7 +64,7 @@ def test_what_is_stated_is_what_the_executor_allocates(stack, batch, samples, dt
     model = compiled(STACKS[stack](), dtype=dtype)
     x, y = random_data(model, samples, 1)
     for mode, targets in (("train", y), ("evaluate", y), ("predict", None)):
-        options = {"output": model._outputs(x)[0]} if mode == "predict" else {}
+        options = {"outputs": {"output": model._outputs(x)[0][0]}} if mode == "predict" else {}
         if mode == "predict" and stack == "states":
             options["options"] = nbrnn.program.Options(kept=True)
         executor = model._executor(mode, x, targets, batch, **options)

@@ -141,9 +141,10 @@ def test_wrappers_learn_in_float32(batch):
 
 
 def test_files_keep_wrappers(tmp_path):
+    back = SimpleRNN(3, go_backwards=True, return_sequences=True)
     stack = [
         Bidirectional(LSTM(3, return_sequences=True), "mul"),
-        Bidirectional(GRU(2, return_sequences=True, reset_after=False), backward_layer=SimpleRNN(3, go_backwards=True, return_sequences=True)),
+        Bidirectional(GRU(2, return_sequences=True, reset_after=False), backward_layer=back),
         TimeDistributed(Dense(4, "tanh")),
         Activation("softmax"),
     ]  # fmt: skip
