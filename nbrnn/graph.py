@@ -375,9 +375,8 @@ def by_name(argument: str, value: Any, names: Sequence[str], what: str) -> dict[
     if isinstance(value, Mapping):
         for name in value:
             if name not in names:
-                raise ValueError(
-                    f"{argument}: the model has no {what} {name!r}{nearest(name, names)}; it has {listed}."
-                )
+                close = nearest(name, names)
+                raise ValueError(f"{argument} names the {what} {name!r}{close}, but the model has {listed}.")
         return dict(value)
     if isinstance(value, (list, tuple)) and len(value) == len(names):
         return dict(zip(names, value, strict=True))
