@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .arrays import native
@@ -26,11 +27,35 @@ class Chain(Stack):
         ValueError
             If it is no layer, stands in a model already, has a name that is taken, or the model is compiled.
         """
+        self._add([layer])
+
+    def _add(self, layers: Sequence[Layer]) -> None:
+        """Put layers on top, all or none, and build the model once if its input's shape is known."""
+        before, names = self.layers, [getattr(layer, "name", None) for layer in layers]
+        try:
+            for layer in layers:
+                self._place(layer)
+            shape = (layers[0].input_shape if layers else None) or self.input_shape
+            if layers and shape is not None:
+                self.build(shape)
+            elif layers:
+                self.built = False
+        except ValueError:  # the model and the layers stay as they were
+            for layer, name in zip(layers, names, strict=True):
+                if isinstance(layer, Layer) and not layer.owned:
+                    layer.name = name
+            self.layers = before
+            raise
+        for layer in layers:
+            layer.owned = True
+
+    def _place(self, layer: Layer) -> None:
+        """Enter a layer with its name."""
         if not isinstance(layer, Layer):
             raise ValueError(f"a model takes layers such as nbrnn.Dense(1), not {layer!r}.")
         if self.compiled:
             raise ValueError("layers must be added before compile().")
-        if layer.owned:
+        if layer.owned or any(layer is other for other in self.layers):
             raise ValueError(f"layer {layer.title} stands in a model already; make a new one.")
         number = sum(other.kind == layer.kind for other in self.layers)
         name = unique_name(layer.name, layer.kind, [str(other.name) for other in self.layers], number)
@@ -38,19 +63,8 @@ class Chain(Stack):
             raise ValueError(f"layer {name} takes several inputs, so it belongs into an nbrnn.Model, not a Sequential.")
         if layer.input_shape is not None and self.layers:
             raise ValueError(f"layer {name}: input_shape belongs to the first layer only.")
-        given, shape = layer.name, layer.input_shape or self.input_shape
         layer.name = name
-        before, self.layers = self.layers, [*self.layers, layer]
-        try:
-            if shape is not None:
-                self.build(shape)
-            else:
-                self.built = False
-        except ValueError:  # the model stays as it was
-            self.layers = before
-            layer.name = given
-            raise
-        layer.owned = True
+        self.layers = [*self.layers, layer]
 
     def build(self, input_shape: Shape) -> None:
         """Make the parameters for an input shape; weights that are there already and fit are kept.

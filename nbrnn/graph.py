@@ -165,6 +165,16 @@ class Graph:
         """The layers in the order of their first calls, with the shape of the first input there."""
         return [(node.layer, self.shapes[node.sources[0]]) for node in self.nodes if not node.number]
 
+    def leaves(self) -> list[Layer]:
+        """Return the layers of all calls, those within wrappers in their place."""
+        if len(self.owners) == len(self.nodes):
+            return self._leaves
+        return [leaf for node in self.nodes for leaf in node.called().leaves()]
+
+    @cached_property
+    def _leaves(self) -> list[Layer]:
+        return [leaf for node in self.nodes for leaf in node.layer.leaves()]
+
     @cached_property
     def is_chain(self) -> bool:
         """Whether every layer reads what the one before it gives, and nothing else."""

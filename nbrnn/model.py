@@ -325,5 +325,4 @@ class Sequential(Chain, Model):
         self.history = History()
         self.epochs = self.steps = 0  # finished so far, over all fits
         self.input_shape = None if input_shape is None else checked_shape(input_shape)
-        for layer in layers or []:
-            self.add(layer)
+        self._add(list(layers or []))

@@ -325,8 +325,8 @@ def model_classes() -> tuple[type[Model], type[Sequential]]:
 def _from_config(config: dict[str, Any], tensors: dict[str, np.ndarray] | None = None) -> Model:
     """Return the model of a configuration, whose weights are in the tensors if they are given."""
     layers, about = layers_of(config), {key: config[key] for key in ABOUT}
-    _check_names(layers, about)
     if "nodes" in config:
+        _check_names(layers, about)
         ends = join_layers(config, layers)
         owners = read_graph(*ends)[0].owners
         sizes = [(f"{layer.name}/{w.name}", w.shape) for layer, shape in owners for w in layer.weights(shape)]

@@ -85,8 +85,8 @@ class Stack:
 
     def recurrent(self) -> list[Recurrent]:
         """Return the recurrent layers in the order of the graph, those within others too, once for every call."""
-        called = [node.called() for node in self.graph.nodes] if self.built else self.layers
-        return [leaf for layer in called for leaf in layer.leaves() if isinstance(leaf, Recurrent)]
+        leaves = self.graph.leaves() if self.built else [leaf for layer in self.layers for leaf in layer.leaves()]
+        return [leaf for leaf in leaves if isinstance(leaf, Recurrent)]
 
     def _view(self, layer: Layer, weight: Weight) -> np.ndarray:
         """Return a weight's place in the block of parameters."""
