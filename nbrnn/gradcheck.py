@@ -180,6 +180,7 @@ def _case(model: Model, x: Any, y: Any, initial_state: Any, sample_weight: Any, 
         if not projected:
             states[:] = 0
     weights = model._weighted(y, sample_weight)
+    weights = None if weights is None else one_or_several([np.array(a) for a in arrays_of(weights)])
     return Case(x, y, states, drawn() if projected and units else None, weights)
 
 

@@ -382,4 +382,4 @@ class Model(Runnable):
         """
         from .saving import save_model
 
-        save_model(self, path)
+        save_model(self, path, include_optimizer=include_optimizer)

@@ -73,7 +73,7 @@ class Stream:
         self._x, self._y, self._shape = self._inputs[0], self._results[0], self._inputs.shape[1:]
         feed = Feed(most * batch_size, 1, features, (features, 0, 1), len(model.input_shape) == 1)
         row = replace(graph, nodes=tuple(nodes))
-        lowered = SimpleNamespace(dtype=model.dtype, graph=row, name=f"{model.name}, a row", figures=[])
+        lowered = SimpleNamespace(dtype=model.dtype, graph=row, name=f"{model.name}, a row", asked=[])
         plan = make_plan(cast("Model", lowered), PREDICT, feed, None, batch_size, Options(streamed=True))
         arrays = {"x": self._inputs, "output": self._results, "carried": self._carried, "params": self._params}
         flat = {name: array.reshape(-1) for name, array in arrays.items()}
