@@ -186,6 +186,22 @@ def own_weights(y: np.ndarray, sample_weight: Any, dtype: np.dtype, output: str)
         raise ValueError(f"of output {output!r}: {error}") from error
 
 
+def held_out(share: float, x: Any, y: Any, weights: Any) -> tuple[list[Any], list[Any]]:
+    """Return the inputs, targets and weights to train on, and those of a share of the samples, taken from the end.
+
+    Raises
+    ------
+    ValueError
+        If the share is not between 0 and 1, or leaves a part empty.
+    """
+    at = int(len(x) * (1.0 - real_number("validation_split", share, 0.0, 1.0)))
+    if not 0 < at < len(x):
+        raise ValueError(f"validation_split={share:g} of {len(x)} samples leaves a part empty; change it.")
+    some = (slice(0, at), slice(at, None))
+    train, held = ([None if each is None else each[part] for each in (x, y, weights)] for part in some)
+    return train, held
+
+
 def _of_samples(y: np.ndarray, given: Any, dtype: np.dtype) -> np.ndarray:
     weights = native("sample_weight", given, dtype)
     if len(weights) != len(y):
