@@ -33,6 +33,10 @@ _HOMES = {
     ),
     "datasets": ("load_dataset",),
     "dropout": ("Dropout",),
+    "feedback": (
+        "Feedback",
+        "Jordan",
+    ),
     "gated": (
         "GRU",
         "LSTM",
@@ -98,6 +102,7 @@ _HOMES = {
         "L1L2",
         "L2",
     ),
+    "sampling": ("ScheduledSampling",),
     "saving": ("load_model",),
     "schedules": (
         "CosineDecay",
@@ -145,6 +150,7 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "ExponentialDecay",
+    "Feedback",
     "Flatten",
     "GRU",
     "GradientReport",
@@ -152,6 +158,7 @@ __all__ = [
     "Huber",
     "Input",
     "InverseTimeDecay",
+    "Jordan",
     "L1",
     "L1L2",
     "L2",
@@ -169,6 +176,7 @@ __all__ = [
     "Recall",
     "ReduceLROnPlateau",
     "SGD",
+    "ScheduledSampling",
     "Sequential",
     "SimpleRNN",
     "Softmax",
@@ -207,6 +215,7 @@ if TYPE_CHECKING:
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
     from .dropout import Dropout
+    from .feedback import Feedback, Jordan
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
@@ -227,6 +236,7 @@ if TYPE_CHECKING:
     from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
     from .regularizers import L1, L1L2, L2
+    from .sampling import ScheduledSampling
     from .saving import load_model
     from .schedules import (
         CosineDecay,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .arrays import contiguous_dtype
+from .feedback import Feedback
 from .joins import Concatenate, Join
 from .layers import Dense, Flatten, Layer, known
 from .lowering import PREDICT, Feed, make_plan
@@ -61,7 +62,8 @@ class Stream:
             raise ValueError(f"{graph.why_no_chain()}, so the model cannot be streamed.")
         layers = [node.layer for node in nodes]
         self._model, self._params, self._dtype = model, model.params, model.dtype
-        self._units = {s: layer.units for layer in layers if isinstance(layer, Recurrent) for s in layer.state_names()}
+        leaves = [leaf for layer in layers for leaf in layer.leaves() if isinstance(leaf, Recurrent)]
+        self._units = {name: leaf.units for leaf in leaves for name in leaf.state_names()}
         self.batch_size = batch_size
         features, outputs = known(model.input_shape[-1]), known(model.output_shape[-1])
         most = max(1, min(ROWS, NUMBERS // (batch_size * max(features, outputs))))
@@ -239,6 +241,8 @@ def _by_steps(layer: Layer, shape: Any) -> Layer:
         twin = copy.copy(layer)
         twin.stateful = True
         return twin
+    if isinstance(layer, Feedback):
+        return layer.carrying()
     if isinstance(layer, Flatten) and len(shape) == 2:
         raise ValueError(f"{problem}: it puts its steps side by side.")
     if isinstance(layer, Concatenate) and layer.axis in (1, -2) and len(shape) == 2:
