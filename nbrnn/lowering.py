@@ -168,7 +168,8 @@ def shard_program(
     p.buffer("stats", max(1, words + projections), block="stats")
     names = input_buffers(graph)
     values = {k: feed.lower(p, numbered("x", k), names[k]) for k, feed in enumerate(feeds)}
-    fed, names_of = [k for k, head in enumerate(model.heads) if head.figures], graph.output_names
+    fed = [] if y is None else [k for k, head in enumerate(model.heads) if head.figures]
+    names_of = graph.output_names
     places = {k: (numbered("y", j), feed) for j, (k, feed) in enumerate(zip(fed, listed(y), strict=False))}
     targets: dict[int, Buffer] = {}
 

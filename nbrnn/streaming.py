@@ -39,7 +39,7 @@ class Stream:
     ----------
     model : Sequential or Model
         Of one input and one output. Layers that can go step by step: recurrent ones that read forward, Dense,
-        Activation, Softmax, TimeDistributed, Add, Concatenate of features, Flatten of vectors.
+        Feedback, Jordan, Activation, Softmax, TimeDistributed, Add, Concatenate of features, Flatten of vectors.
     batch_size : int
         How many sequences go side by side.
 
@@ -63,6 +63,7 @@ class Stream:
         layers = [node.layer for node in nodes]
         self._model, self._params, self._dtype = model, model.params, model.dtype
         leaves = [leaf for layer in layers for leaf in layer.leaves() if isinstance(leaf, Recurrent)]
+        self._fed = [layer for layer in layers if isinstance(layer, Feedback)]
         self._units = {name: leaf.units for leaf in leaves for name in leaf.state_names()}
         self.batch_size = batch_size
         features, outputs = known(model.input_shape[-1]), known(model.output_shape[-1])
@@ -181,6 +182,28 @@ class Stream:
         arrays = named_states("states", states, self._units, self.batch_size, self._dtype)
         for name, view in self._views().items():
             view[...] = arrays[name]
+
+    def teach(self, y: Any) -> None:
+        """Say what the last row's output truly was: the next row sees it in place of the model's own output.
+
+        Parameters
+        ----------
+        y : array (outputs,), or (batch_size, outputs) where several sequences go side by side
+            Of the layer that feeds its outputs back.
+
+        Raises
+        ------
+        ValueError
+            If `y` does not fit or is not finite, or not just one layer of the model feeds its outputs back.
+        """
+        if len(self._fed) != 1:
+            raise ValueError(f"teach is for a model with one Feedback or Jordan layer; this one has {len(self._fed)}.")
+        (layer,), array = self._fed, contiguous_dtype(y, self._dtype, "y")
+        wanted = (*self._shape[:-1], layer.outputs)
+        if array.shape != wanted or not np.isfinite(array).all():
+            problem = f"its shape is {array.shape}" if array.shape != wanted else "it holds one that is not finite"
+            raise ValueError(f"y must hold the numbers of layer {layer.name}'s output, {wanted}, but {problem}.")
+        self._views()[layer.memory.state_names()[0]][:, : layer.outputs] = array
 
     def reset(self) -> None:
         """Set all states to zero: the next row is the first of a sequence."""

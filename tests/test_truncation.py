@@ -60,7 +60,7 @@ def summed(model, x, y, k):
 
 
 def naive(model, x, y, k):
-    """Return the truncated gradients of SimpleRNN -> Dense(1) by loops over steps and samples, every step with a loss."""
+    """Return the truncated gradients of SimpleRNN -> Dense(1), whose every step has a loss, by plain loops."""
     Wx, Wh, b, V, c = model.get_weights()
     N, T, _ = x.shape
     found = [np.zeros_like(w) for w in (Wx, Wh, b, V, c)]
@@ -176,10 +176,10 @@ def test_both_directions_are_counted_from_their_own_end():
 
 
 def test_less_memory_is_needed_and_never_more():
-    for kind in CELLS:
+    for cell in CELLS.values():
         for every in (True, False):
             for units in (4, 66):
-                model = random_model([CELLS[kind](units, return_sequences=every), Dense(1)], (24, 2), 12)
+                model = random_model([cell(units, return_sequences=every), Dense(1)], (24, 2), 12)
                 model.compile("sgd", "mse")
                 x, y = random_data(model, 32, 13)
                 sizes = [model._executor("train", x, y, 32, Options(truncate=k)).plan.memory.total for k in (0, 5, 1)]
