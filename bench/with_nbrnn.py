@@ -10,7 +10,8 @@ from inputs import Form, Forms
 
 import nbrnn
 from nbrnn.cases import Case as Bound
-from nbrnn.program import Call, Plan, Program
+from nbrnn.plan import Plan
+from nbrnn.program import Call, Program
 from nbrnn.targets import cpu
 
 LAYERS: dict[str, Any] = {"simple_rnn": nbrnn.SimpleRNN, "lstm": nbrnn.LSTM, "gru": nbrnn.GRU}

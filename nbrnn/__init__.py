@@ -9,10 +9,47 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "callbacks": ("Callback", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"),
+    "callbacks": (
+        "Callback",
+        "EarlyStopping",
+        "LearningRateScheduler",
+        "ReduceLROnPlateau",
+    ),
     "checkpoint": ("Checkpoint",),
-    "gradcheck": ("GradientReport", "check_gradients"),
-    "layers": ("Dense", "Flatten"),
+    "confusion": (
+        "ConfusionMatrix",
+        "confusion_matrix",
+    ),
+    "csvfile": (
+        "Table",
+        "read_csv",
+    ),
+    "data": (
+        "MaxScaler",
+        "MinMaxScaler",
+        "StandardScaler",
+        "chronological_split",
+        "sliding_windows",
+    ),
+    "datasets": ("load_dataset",),
+    "dropout": ("Dropout",),
+    "gated": (
+        "GRU",
+        "LSTM",
+    ),
+    "gradcheck": (
+        "GradientReport",
+        "check_gradients",
+    ),
+    "graph": ("Input",),
+    "joins": (
+        "Add",
+        "Concatenate",
+    ),
+    "layers": (
+        "Dense",
+        "Flatten",
+    ),
     "losses": (
         "BinaryCrossentropy",
         "CategoricalCrossentropy",
@@ -20,27 +57,48 @@ _HOMES = {
         "Quantile",
         "SparseCategoricalCrossentropy",
     ),
-    "confusion": ("ConfusionMatrix", "confusion_matrix"),
-    "metrics": ("BinaryAccuracy", "Precision", "Recall"),
-    "model": ("Sequential",),
-    "optimizers": ("Adam", "AdamW", "RMSprop", "SGD"),
-    "gated": ("GRU", "LSTM"),
-    "recurrent": ("SimpleRNN",),
-    "saving": ("load_model",),
-    "tracing": ("Trace", "trace"),
-    "postmortem": ("DivergedError",),
-    "recording": ("CSVLogger", "ModelCheckpoint", "TerminateOnNaN"),
-    "training": ("History",),
-    "targets.cpu": ("get_num_threads", "set_num_threads"),
-    "data": ("MaxScaler", "MinMaxScaler", "StandardScaler", "chronological_split", "sliding_windows"),
-    "csvfile": ("Table", "read_csv"),
-    "datasets": ("load_dataset",),
+    "metrics": (
+        "BinaryAccuracy",
+        "Precision",
+        "Recall",
+    ),
+    "model": ("Model",),
+    "sequential": ("Sequential",),
+    "optimizers": (
+        "Adam",
+        "AdamW",
+        "RMSprop",
+        "SGD",
+    ),
     "plots.diagram": ("plot_model",),
-    "plots.forecasts": ("plot_history", "plot_predictions"),
+    "plots.forecasts": (
+        "plot_history",
+        "plot_predictions",
+    ),
     "plots.steps": ("plot_step_errors",),
-    "plots.traces": ("plot_hidden", "plot_itemised"),
+    "plots.traces": (
+        "plot_hidden",
+        "plot_itemised",
+    ),
     "plots.unrolled": ("plot_unrolled",),
     "plots.windows": ("plot_windows",),
+    "pointwise": (
+        "Activation",
+        "Softmax",
+    ),
+    "postmortem": ("DivergedError",),
+    "recording": (
+        "CSVLogger",
+        "ModelCheckpoint",
+        "TerminateOnNaN",
+    ),
+    "recurrent": ("SimpleRNN",),
+    "regularizers": (
+        "L1",
+        "L1L2",
+        "L2",
+    ),
+    "saving": ("load_model",),
     "schedules": (
         "CosineDecay",
         "CosineDecayRestarts",
@@ -49,34 +107,50 @@ _HOMES = {
         "PiecewiseConstantDecay",
         "PolynomialDecay",
     ),
-    "regularizers": ("L1", "L1L2", "L2"),
-    "dropout": ("Dropout",),
+    "targets.cpu": (
+        "get_num_threads",
+        "set_num_threads",
+    ),
+    "tracing": (
+        "Trace",
+        "trace",
+    ),
+    "training": ("History",),
+    "wrappers": (
+        "Bidirectional",
+        "TimeDistributed",
+    ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("testing",)  # that are used by their own name
 
 __all__ = [
+    "Activation",
     "Adam",
     "AdamW",
-    "CosineDecay",
-    "CosineDecayRestarts",
+    "Add",
+    "Bidirectional",
     "BinaryAccuracy",
     "BinaryCrossentropy",
+    "CSVLogger",
+    "Callback",
     "CategoricalCrossentropy",
+    "Checkpoint",
+    "Concatenate",
     "ConfusionMatrix",
+    "CosineDecay",
+    "CosineDecayRestarts",
     "Dense",
     "DivergedError",
     "Dropout",
-    "ExponentialDecay",
-    "CSVLogger",
-    "Callback",
-    "Checkpoint",
     "EarlyStopping",
+    "ExponentialDecay",
     "Flatten",
     "GRU",
     "GradientReport",
     "History",
     "Huber",
+    "Input",
     "InverseTimeDecay",
     "L1",
     "L1L2",
@@ -85,21 +159,24 @@ __all__ = [
     "LearningRateScheduler",
     "MaxScaler",
     "MinMaxScaler",
+    "Model",
+    "ModelCheckpoint",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Precision",
     "Quantile",
     "RMSprop",
     "Recall",
-    "ModelCheckpoint",
     "ReduceLROnPlateau",
     "SGD",
     "Sequential",
     "SimpleRNN",
+    "Softmax",
     "SparseCategoricalCrossentropy",
     "StandardScaler",
     "Table",
     "TerminateOnNaN",
+    "TimeDistributed",
     "Trace",
     "check_gradients",
     "chronological_split",
@@ -132,16 +209,12 @@ if TYPE_CHECKING:
     from .dropout import Dropout
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
+    from .graph import Input
+    from .joins import Add, Concatenate
     from .layers import Dense, Flatten
-    from .losses import (
-        BinaryCrossentropy,
-        CategoricalCrossentropy,
-        Huber,
-        Quantile,
-        SparseCategoricalCrossentropy,
-    )
+    from .losses import BinaryCrossentropy, CategoricalCrossentropy, Huber, Quantile, SparseCategoricalCrossentropy
     from .metrics import BinaryAccuracy, Precision, Recall
-    from .model import Sequential
+    from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_history, plot_predictions
@@ -149,6 +222,7 @@ if TYPE_CHECKING:
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
+    from .pointwise import Activation, Softmax
     from .postmortem import DivergedError
     from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
@@ -162,9 +236,11 @@ if TYPE_CHECKING:
         PiecewiseConstantDecay,
         PolynomialDecay,
     )
+    from .sequential import Sequential
     from .targets.cpu import get_num_threads, set_num_threads
     from .tracing import Trace, trace
     from .training import History
+    from .wrappers import Bidirectional, TimeDistributed
 
 
 def __getattr__(name: str) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from .program import numbered
 from .series import real_array
 
 
@@ -85,3 +87,41 @@ def native(name: str, value: Any, dtype: np.dtype) -> np.ndarray:
         sample = bad[0]
         raise ValueError(f"{name} holds a number that is not finite (NaN or infinite) in sample {sample}.")
     return array
+
+
+class Samples:
+    """Several arrays with as many samples, which are counted, cut and copied as one.
+
+    Parameters
+    ----------
+    arrays : sequence of numpy.ndarray
+        (samples, time steps, features) or (samples, features).
+    """
+
+    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
+        self.arrays = tuple(arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, part: Any) -> Samples:
+        return Samples([array[part] for array in self.arrays])
+
+    def astype(self, dtype: Any) -> Samples:
+        """Return copies in another dtype."""
+        return Samples([array.astype(dtype) for array in self.arrays])
+
+
+def arrays_of(x: Any) -> tuple[np.ndarray, ...]:
+    """Return the arrays of what may be one or several."""
+    return x.arrays if isinstance(x, Samples) else (x,)
+
+
+def one_or_several(arrays: Sequence[np.ndarray]) -> Any:
+    """Return the array, or several as Samples."""
+    return arrays[0] if len(arrays) == 1 else Samples(arrays)
+
+
+def foreign_arrays(block: str, x: Any) -> dict[str, np.ndarray]:
+    """Return the memory of one or several arrays by the blocks that programs know it by."""
+    return {numbered(block, k): flat_view(array) for k, array in enumerate(arrays_of(x))}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .checks import flag, one_of, real_number, whole_number
 
 if TYPE_CHECKING:
-    from .model import Sequential
+    from .model import Model
 
 Logs = dict[str, float]
 UPWARD = ("accuracy", "precision", "recall", "r2", "auc", "f1")  # also binary_accuracy and so on: by the last word
@@ -23,17 +23,17 @@ class Callback:
 
     Attributes
     ----------
-    model : Sequential
+    model : Model
         The model that is trained; `model.stop_training = True` ends the fit after the batch or epoch.
     params : dict
         "epochs", "steps" (batches of an epoch), "verbose" and "metrics", the names in an epoch's logs.
     """
 
-    model: Sequential
+    model: Model
     params: dict[str, Any]
     say: Callable[[str], Any] = staticmethod(print)  # a line; a fit puts one here that spares the live line
 
-    def set_model(self, model: Sequential) -> None:
+    def set_model(self, model: Model) -> None:
         """Take the model that will be trained."""
         self.model = model
 
@@ -82,7 +82,7 @@ BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
 class Callbacks:
     """The callbacks of a fit, in the order in which they are called."""
 
-    def __init__(self, callbacks: Any, model: Sequential) -> None:
+    def __init__(self, callbacks: Any, model: Model) -> None:
         given = [callbacks] if isinstance(callbacks, Callback) else [] if callbacks is None else callbacks
         if not isinstance(given, (list, tuple)):
             raise ValueError(f"callbacks must be a list of callbacks, not {type(given).__name__}.")

@@ -3,47 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .lowering import TRAIN, Feed, make_plan
-from .program import Options
+from .arrays import arrays_of
+from .lowering import TRAIN, feeds_of, input_buffers, make_plan
+from .program import Options, numbered
 from .recurrent import Recurrent
 from .saving import copy_model
 from .stack import Stack
 from .targets import cpu
 
 if TYPE_CHECKING:
-    from .model import Sequential
+    from .model import Model
 
 
 @dataclass(frozen=True)
 class Case:
     """What a model is checked at: C-contiguous arrays and blocks of states."""
 
-    x: np.ndarray
-    y: np.ndarray | None = None
+    x: Any  # an array, or Samples of several
+    y: Any = None
     states: np.ndarray | None = None  # the first ones; None: zeros that are not read
     directions: np.ndarray | None = None  # of the last states, where outputs are projected
     weights: np.ndarray | None = None  # of the samples or time steps, with a last axis of length 1
     training: bool = False  # whether dropout drops
 
-    def executor(
-        self, model: Sequential, mode: str, *, tape: bool = False, input_gradient: bool = True
-    ) -> cpu.Executor:
+    def executor(self, model: Model, mode: str, *, tape: bool = False, input_gradient: bool = True) -> cpu.Executor:
         """Return the program of this case, bound to its arrays as they stand."""
         flags = {"given": self.states is not None, "projected": self.directions is not None, "training": self.training}
-        y = None if self.y is None else Feed.of(self.y)
+        y, weights = (None if one is None else feeds_of(one) for one in (self.y, self.weights))
         options = Options(tape, input_gradient, **flags)
-        weights = None if self.weights is None else Feed.of(self.weights)
-        plan = make_plan(model, mode, Feed.of(self.x), y, len(self.x), options, weights)
+        plan = make_plan(model, mode, feeds_of(self.x), y, len(self.x), options, weights)
         arrays = {"params": model.params, "order": np.arange(len(self.x))}
         own = {"x": self.x, "y": self.y, "initial": self.states, "directions": self.directions}
         own["sample_weights"] = self.weights
-        arrays |= {name: array.reshape(-1) for name, array in own.items() if array is not None}
-        if "output" in plan.sizes:
-            arrays["output"] = np.empty(plan.sizes["output"], model.dtype)
+        for block, x in own.items():
+            for k, array in enumerate(() if x is None else arrays_of(x)):
+                arrays[numbered(block, k)] = array.reshape(-1)
+        for block in plan.sizes:
+            if block.partition(":")[0] == "output":
+                arrays[block] = np.empty(plan.sizes[block], model.dtype)
         return cpu.Executor(plan, arrays)
 
     def complex(self) -> Case:
@@ -52,33 +53,38 @@ class Case:
         return replace(self, **{k: a.astype(np.complex128) for k, a in arrays.items() if a is not None})
 
 
-def plain_copy(model: Sequential, dtype: str) -> Sequential:
+def plain_copy(model: Model, dtype: str) -> Model:
     """Return a copy whose states come from the case alone, and whose only figure is the loss."""
     if not isinstance(model, Stack):
         raise ValueError(f"model must be a model such as nbrnn.Sequential(...), not {type(model).__name__}.")
     twin = copy_model(model, dtype)
-    twin.metrics = []
-    for layer in twin.layers:
+    twin.metrics = ()
+    for layer in (leaf for one in twin.layers for leaf in one.leaves()):
         if isinstance(layer, Recurrent):
             layer.stateful = layer.return_state = False
     return twin
 
 
-def run_loss(executor: cpu.Executor) -> complex:
-    """Run the program once and return the loss of the batch; a complex one is logged as pairs."""
+def run_loss(executor: cpu.Executor, model: Model) -> complex:
+    """Run the program once and return the loss of the batch; a complex one is logged as pairs.
+
+    The first of the model's figures is the loss; what follows on the last of them are projections of states.
+    """
+    places = model.places
     row = executor.run(0, 1, shuffle=False, seed=0, epoch=0, step=0)[1][0]
     total = row.view(np.complex128) if executor.private["stats"].dtype.kind == "c" else row
-    return complex(total.sum()) / executor.plan.samples
+    others = range(places[0].stop, places[-1].stop) if places else ()
+    return complex(np.delete(total, list(others)).sum()) / executor.plan.samples
 
 
-def run_backward(model: Sequential, case: Case) -> tuple[float, dict[str, np.ndarray]]:
+def run_backward(model: Model, case: Case) -> tuple[float, dict[str, np.ndarray]]:
     """Run forward and backward once; return the loss and the gradients, summed over the shards."""
     executor = case.executor(model, TRAIN)
-    loss = run_loss(executor)
+    loss = run_loss(executor, model)
     return float(loss.real), read_gradients(model, case, executor)
 
 
-def read_gradients(model: Sequential, case: Case, executor: cpu.Executor) -> dict[str, np.ndarray]:
+def read_gradients(model: Model, case: Case, executor: cpu.Executor) -> dict[str, np.ndarray]:
     """Return the gradients that a run has left, by name: every parameter's, "x" and those of the first states."""
     gradients: dict[str, np.ndarray] = {}
     for layer in model.layers:
@@ -95,7 +101,9 @@ def read_gradients(model: Sequential, case: Case, executor: cpu.Executor) -> dic
             parts.append(executor.view(program[name], s))
         return np.concatenate(parts, axis)
 
-    gradients["x"] = collected("x gradient", 1).swapaxes(0, 1) if case.x.ndim == 3 else collected("x gradient", 0)
+    for name, array in zip(input_buffers(model.graph), arrays_of(case.x), strict=True):
+        place = f"{name} gradient"
+        gradients[name] = collected(place, 1).swapaxes(0, 1) if array.ndim == 3 else collected(place, 0)
     if case.states is not None:
         for state in model._units():
             layer_name, _, name = state.rpartition("/")

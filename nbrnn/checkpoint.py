@@ -24,7 +24,7 @@ from .saving import contents, loss_config, model_config, optimizer_config, read_
 from .slots import restore_optimizer
 
 if TYPE_CHECKING:
-    from .model import Sequential
+    from .model import Model
     from .training import Fit
 
 CHUNK = 2**22  # numbers that are hashed at a time
@@ -89,7 +89,7 @@ class Keeper:
 
     Parameters
     ----------
-    model : Sequential
+    model : Model
     callbacks : Callbacks
     resume : bool, str or Path
         The checkpoint to go on from; True for that of the callback Checkpoint, if there is one yet.
@@ -101,7 +101,7 @@ class Keeper:
 
     def __init__(
         self,
-        model: Sequential,
+        model: Model,
         callbacks: Callbacks,
         resume: Any,
         data: dict[str, np.ndarray | None],
@@ -243,7 +243,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return config, tensors
 
 
-def fingerprint(model: Sequential, data: dict[str, np.ndarray | None], settings: dict[str, Any]) -> dict[str, Any]:
+def fingerprint(model: Model, data: dict[str, np.ndarray | None], settings: dict[str, Any]) -> dict[str, Any]:
     """Return what a fit's result depends on, by the names that a sentence gives them."""
     config = model_config(model)
     marks = {key: config[key] for key in ("dtype", "input_shape", "seed")}

@@ -85,7 +85,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, classes: int | None = None, thres
     Examples
     --------
     >>> import nbrnn
-    >>> matrix = nbrnn.confusion_matrix([0, 1, 1], [[0.9], [0.2], [0.7]])
+    >>> matrix = nbrnn.confusion_matrix([0, 1, 1], [[0.1], [0.2], [0.7]])
     >>> matrix.counts.tolist()
     [[1, 0], [1, 1]]
     """

@@ -17,9 +17,9 @@ from .baselines import LeastSquaresAR, last_value, rmse, seasonal_naive
 from .checks import whole_number
 from .csvfile import Table
 from .data import sliding_windows
-from .model import Sequential
 from .saving import save_model
 from .scalers import Scaler
+from .sequential import Sequential
 
 NETWORK = "network"
 

@@ -6,17 +6,8 @@ from typing import Any
 
 from .checks import flag, one_of
 from .kernels.activations import ACTIVATIONS
-from .layers import (
-    Backward,
-    Shape,
-    Weight,
-    gradient,
-    input_gradient,
-    packed,
-    packed_transposed,
-    padded,
-    weight_gradient,
-)
+from .layers import Backward, Shape, Weight
+from .products import gradient, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
 from .recurrent import Part, Recurrent
 
@@ -318,7 +309,9 @@ class GRU(Gated):
             dWh = p[gradient(f"{self.name}/recurrent_kernel")]
             for first, states, d in ((0, drawn.get("kept", h)[:steps], dg), (2 * H, m, dn)):
                 part = self.buffer(p, f"dWh_{first}", H, d.shape[-1])
-                weight_gradient(p, states, d, part, None)
+                if p.adding:
+                    p.call("take_columns", W=dWh, first=first, part=part)
+                weight_gradient(p, states, d, part, None, p.adding)
                 p.call("put_columns", part=part, first=first, W=dWh)
             return input_gradient(p, da, Wx, self.buffer(p, "dx", *x.shape)) if wanted else None
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arrays import arrays_of, one_or_several
 from .cases import Case, plain_copy, run_backward, run_loss
 from .checks import flag, one_of, real_number
-from .layers import known
 from .losses import Loss
-from .lowering import EVALUATE
+from .lowering import EVALUATE, input_buffers
 from .states import state_views
 
 if TYPE_CHECKING:
-    from .model import Sequential
+    from .model import Model
 
 COMPLEX_STEP, CENTRAL_STEP = 1e-30, 1e-6
 TOLERANCES = {"complex": 1e-12, "central": 1e-6}
@@ -80,7 +80,7 @@ class GradientReport:
         for row in self.rows:
             good = row.relative_error <= self.tolerance
             shape = "x".join(map(str, row.shape))
-            lines.append(f"{row.name:<32}{shape:<12}{row.relative_error:>15.1e}  {'ok' if good else 'WRONG'}")
+            lines.append(f"{row.name:<31} {shape:<11} {row.relative_error:>15.1e}  {'ok' if good else 'WRONG'}")
             if not good:
                 place = ", ".join(map(str, row.index))
                 lines.append(f"  worst at [{place}]: backward {row.backward:.10g}, numeric {row.numeric:.10g}")
@@ -90,7 +90,7 @@ class GradientReport:
 
 
 def check_gradients(
-    model: Sequential,
+    model: Model,
     x: Any,
     y: Any = None,
     *,
@@ -105,10 +105,10 @@ def check_gradients(
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential or Model
         Built; its weights are used, whatever its dtype.
     x : array (samples, time steps, features) or (samples, features)
-        A few short samples: every number of the model and of x costs a forward pass.
+        A few short samples: every number of the model and of x costs a forward pass. Of several inputs a list or dict.
     y : array, optional
         Targets for the model's loss. Without them all outputs and last states are projected on random directions,
         which shows the gradient of each.
@@ -155,7 +155,7 @@ def check_gradients(
     return GradientReport(list(rows.values()), limit, method, loss, backward)
 
 
-def _case(model: Sequential, x: Any, y: Any, initial_state: Any, sample_weight: Any, seed: int) -> Case:
+def _case(model: Model, x: Any, y: Any, initial_state: Any, sample_weight: Any, seed: int) -> Case:
     """Return the arrays of a check; without targets for a loss, random directions for all outputs and last states."""
     rng = np.random.default_rng(seed)
     x = model._samples(x)
@@ -165,9 +165,9 @@ def _case(model: Sequential, x: Any, y: Any, initial_state: Any, sample_weight: 
         if sample_weight is not None:
             raise ValueError("sample_weight was given without y: weights are those of the loss.")
         model.loss = PROJECTION
-        steps = x.shape[1:2] if len(model.output_shape) == 2 else ()
-        y = rng.normal(size=(len(x), *steps, known(model.output_shape[-1])))
-    x, y = model._pair(x, y)
+        drawn_y = [rng.normal(size=(len(x), *end)) for end in model._ends(x)]
+        y = drawn_y[0] if len(drawn_y) == 1 else drawn_y
+    x, y = (one_or_several([np.array(a) for a in arrays_of(side)]) for side in model._pair(_given(model, x), y))
 
     def drawn() -> np.ndarray:
         return model._given({name: rng.normal(size=(len(x), n)) for name, n in units.items()}, len(x))
@@ -180,16 +180,24 @@ def _case(model: Sequential, x: Any, y: Any, initial_state: Any, sample_weight: 
         if not projected:
             states[:] = 0
     weights = model._weighted(y, sample_weight)
-    weights = None if weights is None else np.array(weights)
-    return Case(np.array(x), np.array(y), states, drawn() if projected and units else None, weights)
+    weights = None if weights is None else one_or_several([np.array(a) for a in arrays_of(weights)])
+    return Case(x, y, states, drawn() if projected and units else None, weights)
 
 
-def _complex_step(model: Sequential, case: Case, loss: float) -> dict[str, np.ndarray]:
+def _given(model: Model, x: Any) -> Any:
+    """Return checked inputs as `fit` takes them."""
+    return x if len(model.graph.inputs) == 1 else list(x.arrays)
+
+
+def _complex_step(model: Model, case: Case, loss: float) -> dict[str, np.ndarray]:
     twin, real_case, case = plain_copy(model, "complex128"), case, case.complex()
-    twin.loss = model.loss
+    twin.loss, twin.loss_weights = model.loss, model.loss_weights
     executor = case.executor(twin, EVALUATE)
-    here = run_loss(executor)
-    scale = max(1.0, abs(loss), float(np.abs(model.predict(real_case.x)).max()))  # a projection may cancel
+    here = run_loss(executor, twin)
+    outputs = model.predict(_given(model, real_case.x))
+    listed = list(outputs.values()) if isinstance(outputs, dict) else outputs
+    largest = max(float(np.abs(a).max()) for a in (listed if isinstance(listed, list) else [listed]))
+    scale = max(1.0, abs(loss), largest)  # a projection may cancel
     if abs(here.real - loss) > 1e-12 * scale:
         raise ArithmeticError(
             f"the complex forward pass gives the loss {here.real!r}, the float64 one {loss!r}: "
@@ -199,14 +207,14 @@ def _complex_step(model: Sequential, case: Case, loss: float) -> dict[str, np.nd
     def entry(array: np.ndarray, k: tuple[int, ...]) -> float:
         kept = array[k]
         array[k] = kept + 1j * COMPLEX_STEP
-        slope = run_loss(executor).imag / COMPLEX_STEP
+        slope = run_loss(executor, twin).imag / COMPLEX_STEP
         array[k] = kept
         return slope
 
     return _each(twin, case, entry)
 
 
-def _central(model: Sequential, case: Case) -> dict[str, np.ndarray]:
+def _central(model: Model, case: Case) -> dict[str, np.ndarray]:
     executor = case.executor(model, EVALUATE)
 
     def entry(array: np.ndarray, k: tuple[int, ...]) -> float:
@@ -214,16 +222,17 @@ def _central(model: Sequential, case: Case) -> dict[str, np.ndarray]:
         values = []
         for sign in (1, -1):
             array[k] = kept + sign * step
-            values.append(run_loss(executor).real)
+            values.append(run_loss(executor, model).real)
         array[k] = kept
         return (values[0] - values[1]) / (2 * step)
 
     return _each(model, case, entry)
 
 
-def _each(model: Sequential, case: Case, entry: Any) -> dict[str, np.ndarray]:
+def _each(model: Model, case: Case, entry: Any) -> dict[str, np.ndarray]:
     """Take the numeric gradient of every entry of every parameter, of the input and of the first states."""
-    arrays = dict(pair for layer in model.layers for pair in layer._named()) | {"x": case.x}
+    arrays = dict(pair for layer in model.layers for pair in layer._named())
+    arrays |= dict(zip(input_buffers(model.graph), arrays_of(case.x), strict=True))
     if case.states is not None:
         views = state_views(model._units(), len(case.x), case.states)
         arrays |= {f"{name}0": view for name, view in views.items()}

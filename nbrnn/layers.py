@@ -6,6 +6,7 @@ time-major, (T, B, D), and vectors (B, F).
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,20 +16,18 @@ import numpy as np
 
 from . import initializers, regularizers
 from .checks import flag, one_of, whole_number
+from .graph import Shape, call, checked_shape
 from .kernels.activations import ACTIVATIONS, LINEAR
-from .kernels.gemm import DEPTH, PANELS, TALL
-from .kernels.tile import ROWS, VECTOR_BYTES
-from .program import ALIGNMENT, Buffer, Program, Weights
+from .products import input_gradient, packed, weight_gradient
+from .program import Buffer, Program, Weights
 from .regularizers import Regularizer
 from .series import real_array
 
-Shape = tuple[int | None, ...]
-FEW, SMALL_SIZE = 8, 64  # rows or columns, and numbers, up to which a matrix is read as it stands
-PAGE_PART = 1024  # bytes: rows that are a multiple of it apart share a part of the first cache
-PARTS = 4  # calls that pack one matrix
-LARGE = 4096  # numbers from which packing costs less than walking over the rows of a wide matrix
 # Takes dL/dy and whether dL/dx is wanted; adds the calls of the backward pass and returns dL/dx.
 Backward = Callable[[Buffer, bool], Buffer | None]
+# The same for all outputs and all inputs of a call. Who gets a gradient may write over it, and hands on none that
+# somebody else may write over.
+Backwards = Callable[[list[Buffer], list[bool]], list[Buffer | None]]
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ class Layer:
     """
 
     kind = "layer"
+    joins = False  # whether it takes several inputs
 
     def __init_subclass__(cls) -> None:
         LAYERS[cls.__name__] = cls
@@ -67,6 +67,15 @@ class Layer:
         self.views: dict[str, np.ndarray] | None = None  # into the model's block of parameters
         self.owned = False  # by a model
         self.regularizers: dict[str, Regularizer] = {}  # by the argument's name
+
+    @property
+    def title(self) -> str:
+        """The name, or the kind where a model has not named it yet."""
+        return self.name or self.kind
+
+    def __call__(self, inputs: Any) -> Any:
+        """Return the symbolic value that the layer gives for one, or for a list of them; see `nbrnn.Input`."""
+        return call(self, inputs)
 
     def weights(self, shape: Shape) -> list[Weight]:
         """Return the layer's weights for an input shape, in Keras' order."""
@@ -87,9 +96,40 @@ class Layer:
         """
         return shape
 
+    def shapes(self, inputs: list[Shape]) -> list[Shape]:
+        """Return the shapes of all outputs for those of all inputs.
+
+        Raises
+        ------
+        ValueError
+            If the layer cannot take inputs of these shapes.
+        """
+        if len(inputs) != 1:
+            raise ValueError(f"layer {self.title} takes one input, not {len(inputs)}; join them with Concatenate().")
+        return [self.output_shape(inputs[0])]
+
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
         """Add the calls of the forward pass; return the output and what adds those of the backward pass."""
         raise NotImplementedError
+
+    def lower_all(self, p: Program, inputs: list[Buffer]) -> tuple[list[Buffer], Backwards]:
+        """Do what `lower` does, for a layer of any number of inputs and outputs."""
+        y, backward = self.lower(p, inputs[0])
+        return [y], lambda dys, wanted: [backward(dys[0], wanted[0])]
+
+    def leaves(self) -> list[Layer]:
+        """Return the layer, or those that it wraps."""
+        return [self]
+
+    def again(self, number: int) -> Layer:
+        """Return a copy for another call in one program: its buffers have names of their own."""
+        twin = copy.copy(self)
+        twin.name = f"{self.name}:{number + 1}"
+        return twin
+
+    def bind(self, views: dict[str, np.ndarray]) -> None:
+        """Take the places of the weights in the model's block of parameters."""
+        self.views = views
 
     def state_names(self) -> list[str]:
         """Return the names of the states that the layer carries from step to step."""
@@ -108,6 +148,13 @@ class Layer:
             regularizer = regularizers.get(name, value)
             if regularizer is not None:
                 self.regularizers[name] = regularizer
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """Return the layer that `config` describes, for which JSON may have made lists of tuples."""
+        shape = config.get("input_shape")
+        own: dict[str, Any] = {} if shape is None else {"input_shape": tuple(shape)}
+        return cls(**{key: value for key, value in config.items() if key != "input_shape"}, **own)
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the layer's weights, in Keras' order and layouts."""
@@ -248,7 +295,7 @@ class Flatten(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         if None in shape:
-            raise ValueError(f"layer {self.name} needs a known number of time steps, but its input is {shape}.")
+            raise ValueError(f"layer {self.title} needs a known number of time steps, but its input is {shape}.")
         return (math.prod(known(n) for n in shape),)
 
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
@@ -275,16 +322,6 @@ def known(size: int | None) -> int:
     return size
 
 
-def checked_shape(shape: Any) -> Shape:
-    """Return an input shape as a tuple, or raise ValueError."""
-    if isinstance(shape, (int, np.integer)):
-        shape = (shape,)
-    if not isinstance(shape, (tuple, list)) or not 1 <= len(shape) <= 2:
-        raise ValueError(f"input_shape must be (time steps, features) or (features,), not {shape!r}.")
-    steps = [None if n is None else whole_number("input_shape", n) for n in shape[:-1]]
-    return (*steps, whole_number("input_shape", shape[-1]))
-
-
 def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -> None:
     """Set arrays from a list, all of them or, with ValueError, none."""
     wanted = ", ".join(f"{name} {view.shape}" for name, view in named)
@@ -304,84 +341,3 @@ def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -
     for (_, view), array in zip(named, arrays, strict=True):
         view[...] = array
     Weights.changes += 1
-
-
-def packed(
-    p: Program, W: Buffer, rows: int, first: int = 0, each: int = 0, gates: int = 1, beside: int = 0
-) -> Buffer | None:
-    """Return columns of W packed into panels for products with so many rows; None where W is read as it stands.
-
-    They begin at `first` and belong to `gates` gates of `each` columns (0: all of W's). A matrix `beside` it of so many
-    numbers, which goes into the same sums, may make it worth while.
-    """
-    each = each or W.shape[1]
-    few = rows < 2 * FEW and not p.options.streamed
-    if max(W.size, beside) < LARGE or few or p.options.tape or p.dtype.kind == "c":
-        return None
-    L = columns_of_a_panel(p)
-    name = f"{W.name} packed" + (f" from {first}" if first else "")
-    return _panels(p, "pack", name, W, (gates * -(-each // L), W.shape[0], L), first=first, each=each)
-
-
-def packed_transposed(p: Program, W: Buffer, first: int = 0, columns: int = 0) -> Buffer | None:
-    """Return the transpose of columns of W packed into panels; None where the product with a small W reads W.
-
-    They are `columns` from `first` on (0: all of them).
-    """
-    columns = columns or W.shape[1]
-    size = W.shape[0] * columns
-    if p.dtype.kind == "c" or (size <= SMALL_SIZE and not (columns == 1 and W.shape[0] >= FEW)):
-        return None
-    L = columns_of_a_panel(p)
-    name = f"{W.name} transposed" + (f" from {first}" if first else "")
-    return _panels(p, "pack_transposed", name, W, (-(-W.shape[0] // L), columns, L), first=first)
-
-
-def _panels(p: Program, kernel: str, name: str, W: Buffer, shape: tuple[int, int, int], **places: int) -> Buffer:
-    """Add the calls that pack a matrix, before all shards and once; several, so that threads can share the work."""
-    P, new = p.prepared(name, *shape)
-    if new:
-        assert p.prepare is not None
-        part = -(-shape[0] // PARTS)
-        for start in range(0, shape[0], part):
-            p.prepare.call(kernel, W=W, start=start, P=P[start : start + part], **places)
-    return P
-
-
-def columns_of_a_panel(p: Program) -> int:
-    """Return how many columns a register tile has in the program's dtype."""
-    return 2 * VECTOR_BYTES // p.dtype.itemsize
-
-
-def padded(p: Program, columns: int) -> int:
-    """Return the length of rows of so many columns: a line of memory more where they lie a power of two apart."""
-    line = ALIGNMENT // p.dtype.itemsize
-    return columns + line if columns % (PAGE_PART // p.dtype.itemsize) == 0 and not p.options.tape else columns
-
-
-def weight_gradient(
-    p: Program, x: Buffer, da: Buffer, kernel: str | Buffer, bias: str | Buffer | None, add: bool = False
-) -> None:
-    """Add the call that gives dW = x^T da, and db, or adds to them; weights are named, or their gradients given."""
-    flat = x.reshape(-1, x.shape[-1]) if x.size else x.reshape(0, x.shape[-1])
-    N, (dW, db) = flat.shape[0], (p[gradient(w)] if isinstance(w, str) else w for w in (kernel, bias))
-    assert dW is not None
-    (F, O), room = dW.shape, {}
-    if F * O >= LARGE and N >= 2 * FEW and p.dtype.kind != "c":
-        L = columns_of_a_panel(p)
-        room["room"] = p.scratch(f"room for {dW.name}", DEPTH * min(PANELS, -(-O // L)), L)
-        room["tall"] = p.scratch(f"tall room for {dW.name}", DEPTH * max(1, min(TALL, F) // ROWS), ROWS)
-    p.call("weight_gradient", x=flat, da=da.reshape(N, da.shape[-1]), dW=dW, add=int(add), db=db, **room)
-
-
-def input_gradient(p: Program, da: Buffer, W: Buffer, dx: Buffer) -> Buffer:
-    """Add the call that gives dx = da W^T."""
-    flat = dx.reshape(-1, dx.shape[-1])
-    p.call("input_gradient", da=da.reshape(flat.shape[0], da.shape[-1]), W=W, PT=packed_transposed(p, W), dx=flat)
-    return dx
-
-
-def gradient(name: str) -> str:
-    """Return the name of a weight's gradient: simple_rnn/kernel has simple_rnn/dkernel."""
-    layer, _, weight = name.rpartition("/")
-    return f"{layer}/d{weight}"

@@ -14,10 +14,10 @@ from .catalogue import WIDTH
 from .datasets import DATASETS, load_dataset
 from .forecasting import NETWORK, Comparison, Forecaster
 from .layers import Dense
-from .model import Sequential
 from .optimizers import Adam
 from .problems import Problem
 from .recurrent import SimpleRNN
+from .sequential import Sequential
 
 WINDOW, UNITS, EPOCHS, BATCH_SIZE, SPLIT = 12, 3, 20, 1, 2256
 PUBLISHED = (0.058, 0.077)  # RMSE, scaled, train and test

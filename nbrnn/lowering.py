@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arrays import arrays_of
 from .checks import whole_number
+from .graph import Graph, Node, Shape
+from .heads import lower_figures
 from .kernels.abi import CONTROL_WORDS
 from .kernels.optimizers import LANES
-from .layers import gradient, known
 from .losses import Loss, Rows
-from .metrics import words_of
 from .optimizers import Optimizer
-from .program import Buffer, Layout, Options, Plan, Program, sample_counts, shard_size
+from .plan import Plan, sample_counts, shard_size
+from .products import gradient
+from .program import Buffer, Layout, Options, Program, numbered
 from .supervision import check_figures, target_shape
 
 if TYPE_CHECKING:
-    from .model import Sequential
+    from .layers import Backwards, Layer
+    from .model import Model
     from .stack import Stack
 
 PREDICT, EVALUATE, TRAIN = "predict", "evaluate", "train"
@@ -73,7 +77,20 @@ class Feed:
         return x[0] if self.vector else x
 
 
-def example_feeds(model: Stack, samples: int, steps: int | None = None) -> tuple[Feed, Feed]:
+Feeds = Feed | tuple[Feed, ...]  # one, or several as a tuple
+
+
+def feeds_of(x: Any) -> Feeds:
+    """Describe an array, or several."""
+    return Feed.of(x) if isinstance(x, np.ndarray) else tuple(map(Feed.of, arrays_of(x)))
+
+
+def listed(feeds: Feeds | None) -> tuple[Feed, ...]:
+    """Return feeds as a tuple."""
+    return () if feeds is None else (feeds,) if isinstance(feeds, Feed) else feeds
+
+
+def example_feeds(model: Stack, samples: int, steps: int | None = None) -> tuple[Feeds, Feeds]:
     """Describe C-contiguous inputs and targets of a built model.
 
     Raises
@@ -81,20 +98,26 @@ def example_feeds(model: Stack, samples: int, steps: int | None = None) -> tuple
     ValueError
         If the model's input shape leaves the time steps open and `steps` is no whole number.
     """
-    shapes = []
-    assert model.input_shape is not None
-    for shape in (model.input_shape, target_shape(model.loss, model.output_shape)):
-        if len(shape) == 2:
-            shape = (shape[0] or whole_number("steps", steps), shape[1])
-        shapes.append(tuple(int(n or 0) for n in shape))
-    return Feed.contiguous(samples, shapes[0]), Feed.contiguous(samples, shapes[1])
+    graph = model.graph
+    shapes = [filled(shape, steps) for shape in graph.shapes[: len(graph.inputs)]]
+    ends = graph.resolve(shapes)
+    if model.loss is not None:
+        ends = [target_shape(head.loss, end) for head, end in zip(model.heads, ends, strict=True) if head.figures]
+    sides = [tuple(Feed.contiguous(samples, tuple(int(n or 0) for n in shape)) for shape in s) for s in (shapes, ends)]
+    x, y = (side[0] if len(side) == 1 else side for side in sides)
+    return x, y
+
+
+def filled(shape: Shape, steps: int | None) -> Shape:
+    """Return the shape of one sample with so many time steps, where it leaves them open."""
+    return tuple(whole_number("steps", steps) if n is None else n for n in shape)
 
 
 def parameter_layout(model: Stack, gradients: bool = True) -> Layout:
     """Place every weight in the block of parameters, and its gradient at the same offset of the block of gradients."""
     layout = Layout(model.dtype.itemsize)
     blocks = {"params": "all parameters"} | ({"grads": "all gradients"} if gradients else {})
-    for layer, shape in zip(model.layers, model.input_shapes, strict=True):
+    for layer, shape in model.graph.owners:
         for weight in layer.weights(shape):
             name = f"{layer.name}/{weight.name}"
             for block in blocks:
@@ -119,62 +142,59 @@ def add_optimizer(layout: Layout, optimizer: Optimizer) -> Layout:
 
 
 def shard_program(
-    model: Sequential,
+    model: Model,
     mode: str,
     samples: int,
-    x: Feed,
-    y: Feed | None,
+    x: Feeds,
+    y: Feeds | None,
     batch: int,
     options: Options = Options(),  # noqa: B008
     prepare: Program | None = None,
-    weights: Feed | None = None,
+    weights: Feeds | None = None,
 ) -> Program:
     """Lower a model for a shard of so many samples of a batch; what all shards share goes to `prepare`."""
+    graph, feeds = model.graph, listed(x)
     layout = parameter_layout(model, gradients=mode == TRAIN)
     p = Program(model.dtype, samples, layout, f"{model.name}: {mode}", batch, options, prepare)
     p.taped = mode == TRAIN or options.tape
     p.training = mode == TRAIN if options.training is None else options.training
     control = p.buffer("control", CONTROL_WORDS, block="control")
-    order = p.buffer("order", x.samples, block="order")
-    projections = sum(len(layer.state_names()) for layer in model.layers) if options.projected else 0
-    places = words_of(model.figures, known(model.output_shape[-1]))
-    words = places[-1].stop if places else 0
+    order = p.buffer("order", feeds[0].samples, block="order")
+    calls = [(node, node.called()) for node in graph.nodes]
+    projections = sum(len(layer.state_names()) for _, layer in calls) if options.projected else 0
+    words = model.places[-1].stop if model.asked else 0
     p.buffer("stats", max(1, words + projections), block="stats")
-    value = x.lower(p, "x", "x")
-    backwards = []
-    for layer in model.layers:
-        p.aliases[f"into {layer.name}"], p.layer = value, str(layer.name)
-        value, backward = layer.lower(p, value)
-        p.aliases[f"out of {layer.name}"] = value
-        backwards.append(backward)
+    names = input_buffers(graph)
+    values = {k: feed.lower(p, numbered("x", k), names[k]) for k, feed in enumerate(feeds)}
+    backwards = [lower_call(p, node, layer, values) for node, layer in calls]
     p.layer = ""
+    ends = [values[v] for v in graph.outputs]
     if mode == PREDICT:
-        steps = value.shape[0] if len(value.shape) == 3 else 1
-        output = p.buffer("output", x.samples, steps, value.shape[-1], block="output")
-        p.call("scatter", y=value.reshape(steps, samples, -1), order=order, control=control, output=output)
+        for k, value in enumerate(ends):
+            steps = value.shape[0] if len(value.shape) == 3 else 1
+            block = numbered("output", k)
+            output = p.buffer(block, order.shape[0], steps, value.shape[-1], block=block)
+            p.call("scatter", y=value.reshape(steps, samples, -1), order=order, control=control, output=output)
         return p
-    assert y is not None
-    target = y.lower(p, "y", "target")
-    dy = p.buffer("dy", *value.shape) if mode == TRAIN else None
-    weight = None if weights is None else weights.lower(p, "sample_weights", "weight").reshape(-1)
-    lossy, plain = Rows.pair(p, Rows(value, target, samples, weight))
-    for k, figure in enumerate(model.figures):
-        figure.lower(p, plain if k else lossy, places[k].start, None if k else dy)
+    fed, names_of = [k for k, head in enumerate(model.heads) if head.figures], graph.output_names
+    targets = {
+        k: feed.lower(p, numbered("y", j), "target" if len(ends) == 1 else f"target {names_of[k]}")
+        for j, (k, feed) in enumerate(zip(fed, listed(y), strict=True))
+    }
+    own = {
+        k: feed.lower(
+            p, numbered("sample_weights", j), "weight" if len(ends) == 1 else f"weight {names_of[k]}"
+        ).reshape(-1)
+        for j, (k, feed) in enumerate(zip(fed, listed(weights), strict=False))
+    }
+    slopes = lower_figures(p, model.heads, model.asked, ends, targets, own, mode == TRAIN)
     if options.projected:
         project_states(p, words, mode == TRAIN)
-    if dy is not None:
-        flow: Buffer | None = dy
-        for k in range(len(model.layers) - 1, -1, -1):
-            assert flow is not None
-            p.layer = str(model.layers[k].name)
-            p.aliases[f"back to {p.layer}"] = flow
-            trained = any(layer.weights(model.input_shapes[j]) for j, layer in enumerate(model.layers[:k]))
-            below = trained or options.input_gradient
-            flow = backwards[k](flow, below)
-            if not below:
-                break
-        if options.input_gradient and flow is not None:
-            p.aliases["x gradient"] = flow
+    if mode == TRAIN:
+        flows = dict(zip(graph.outputs, slopes, strict=True))
+        begun = {v: dy for v, dy in flows.items() if dy is not None}
+        for k, dx in lower_backward(p, graph, calls, backwards, values, begun).items():
+            p.aliases[f"{names[k]} gradient"] = dx
     if not options.tape:  # a trace shows what the data do
         penalise(model, p, mode == TRAIN)
     return p
@@ -182,11 +202,78 @@ def shard_program(
 
 def penalise(model: Stack, p: Program, train: bool) -> None:
     """Add the calls that add the weights' penalties to the loss and, in a training, to the gradients."""
-    for layer, shape in zip(model.layers, model.input_shapes, strict=True):
+    for layer, shape in model.graph.owners:
         for weight in layer.weights(shape):
             if weight.regularizer is not None:
                 name = f"{layer.name}/{weight.name}"
                 weight.regularizer.lower(p, p[name], p[gradient(name)] if train else None)
+
+
+def input_buffers(graph: Graph) -> list[str]:
+    """Return what the inputs' buffers are called: x, or x and the name of each."""
+    return ["x"] if len(graph.inputs) == 1 else [f"x {name}" for name in graph.inputs]
+
+
+def lower_call(p: Program, node: Node, layer: Layer, values: dict[int, Buffer]) -> Backwards:
+    """Add the calls of a node's forward pass and enter what it gives; return what adds those of its backward pass."""
+    if node.number:  # the weights are those of the first call
+        for name, _ in node.layer._named():
+            twin = f"{layer.name}{name.removeprefix(str(node.layer.name))}"
+            p.aliases[twin] = p[name]
+            if gradient(name) in p.layout.buffers:
+                p.aliases[gradient(twin)] = p[gradient(name)]
+    inputs = [values[v] for v in node.sources]
+    p.aliases[f"into {layer.name}"], p.layer = inputs[0], str(layer.name)
+    results, backward = layer.lower_all(p, inputs)
+    p.aliases[f"out of {layer.name}"] = results[0]
+    values.update(zip(node.results, results, strict=True))
+    return backward
+
+
+def lower_backward(
+    p: Program,
+    graph: Graph,
+    calls: list[tuple[Node, Layer]],
+    backwards: list[Backwards],
+    values: dict[int, Buffer],
+    flows: dict[int, Buffer],
+) -> dict[int, Buffer]:
+    """Add the calls of the backward pass, from the gradients that reach values from the losses; return the inputs'.
+
+    What several readers of a value give is added. A node that no loss depends on is left out, and its weights'
+    gradients are zero.
+    """
+    needed, reached = graph.needed(p.options.input_gradient), set()
+
+    def zeros(value: int) -> Buffer:
+        buffer = p.buffer(f"no gradient {value}", *values[value].shape)
+        p.call("begin", initial=0, h=buffer.reshape(1, -1, buffer.shape[-1]))
+        return buffer
+
+    for (node, layer), backward in zip(reversed(calls), reversed(backwards), strict=True):
+        wanted = [v in needed for v in node.sources]
+        if flows.keys().isdisjoint(node.results) and not p.options.input_gradient:
+            continue
+        if needed.isdisjoint(node.results):
+            continue
+        p.layer, p.adding = str(layer.name), node.layer in reached
+        dys = [flows[v] if v in flows else zeros(v) for v in node.results]
+        p.aliases[f"back to {p.layer}"] = dys[0]
+        for v, dx in zip(node.sources, backward(dys, wanted), strict=True):
+            if dx is None:
+                continue
+            if v in flows:
+                columns = dx.shape[-1]
+                p.call("accumulate", v=dx.reshape(-1, columns), into=flows[v].reshape(-1, columns))
+            else:
+                flows[v] = dx
+        reached.add(node.layer)
+    p.adding = False
+    for layer, shape in graph.owners:
+        for weight in layer.weights(shape) if layer not in reached else ():
+            p.layer = str(layer.name)
+            p.call("begin", initial=0, h=p[gradient(f"{layer.name}/{weight.name}")].reshape(1, -1, weight.shape[-1]))
+    return {k: flows[k] if k in flows else zeros(k) for k in range(len(graph.inputs)) if k in needed}
 
 
 def project_states(p: Program, slot: int, train: bool) -> None:
@@ -199,7 +286,7 @@ def project_states(p: Program, slot: int, train: bool) -> None:
         Loss("projection", "projection").lower(p, Rows(state, target, p.samples), slot + k, d if train else None)
 
 
-def update_program(model: Sequential, optimizer: Optimizer, shards: int) -> Program:
+def update_program(model: Model, optimizer: Optimizer, shards: int) -> Program:
     """Lower the optimizer's step, which runs once a batch after all shards."""
     layout = add_optimizer(parameter_layout(model), optimizer)
     p = Program(model.dtype, 0, layout, f"{model.name}: step of {type(optimizer).__name__}")
@@ -211,20 +298,23 @@ def update_program(model: Sequential, optimizer: Optimizer, shards: int) -> Prog
 
 
 def make_plan(
-    model: Sequential,
+    model: Model,
     mode: str,
-    x: Feed,
-    y: Feed | None,
+    x: Feeds,
+    y: Feeds | None,
     batch: int,
     options: Options = Options(),  # noqa: B008
-    weights: Feed | None = None,
+    weights: Feeds | None = None,
 ) -> Plan:
     """Lower a model for all shards that batches of this size meet."""
     if mode != PREDICT:
-        check_figures(model.figures, model.output_shape)
-    batch = min(batch, x.samples)
+        for head, value in zip(model.heads, model.graph.outputs, strict=True):
+            if head.loss is not None:
+                check_figures(head.figures, model.graph.shapes[value])
+    samples = listed(x)[0].samples
+    batch = min(batch, samples)
     shard = shard_size(batch, options.threads)
-    sizes = sorted(sample_counts(x.samples, batch, shard))
+    sizes = sorted(sample_counts(samples, batch, shard))
     programs: dict[int, Program] = {}
     prepare = update = None
     for n in sizes:
@@ -232,7 +322,7 @@ def make_plan(
         prepare = programs[n].prepare
     if mode == TRAIN and model.optimizer is not None:
         update = update_program(model, model.optimizer, -(-batch // shard))
-    plan = Plan(programs, update, prepare, x.samples, batch, shard)
+    plan = Plan(programs, update, prepare, samples, batch, shard)
     for program in programs.values():
         program.memory, program.every_batch = plan.memory, update is not None
     return plan

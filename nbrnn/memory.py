@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .program import Plan
+    from .plan import Plan
 
 MIB, GIB = 1 << 20, 1 << 30
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
@@ -92,7 +92,7 @@ class Memory:
         """
         sums: dict[tuple[str, int], int] = {}
         for block, (each, copies) in plan.nbytes.items():
-            key = NAMES.get(block, "states"), copies
+            key = NAMES.get(block.partition(":")[0], "states"), copies
             sums[key] = sums.get(key, 0) + each
         program = plan.programs[min(plan.shard, max(plan.programs))]
         cut = f", {plan.shards} shards of {plan.shard}" if plan.shards > 1 else ""

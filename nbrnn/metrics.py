@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -185,9 +184,3 @@ def get_metric(metric: str | Figure) -> Figure:
 def from_parameters(name: str, parameters: dict[str, Any]) -> Figure:
     """Return a loss or metric from its name and parameters, as a file holds them; KeyError if there is no such name."""
     return MAKERS[name](**parameters) if name in MAKERS else METRICS[name]
-
-
-def words_of(figures: list[Figure], outputs: int) -> list[slice]:
-    """Return the place of each figure's statistics."""
-    ends = np.cumsum([0, *(figure.words(outputs) for figure in figures)]).tolist()
-    return [slice(start, stop) for start, stop in pairwise(ends)]

@@ -1,4 +1,4 @@
-"""The model: a stack of layers with Keras' verbs, compile, fit, evaluate and predict."""
+"""Models, graphs of layers with Keras' verbs: compile, fit, evaluate and predict."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from . import optimizers
 from .callbacks import Callback, Callbacks
 from .checkpoint import Keeper
 from .checks import real_number, whole_number
-from .layers import Layer, Shape, known
-from .losses import Figure, get_loss
+from .graph import name_graph, read_graph
+from .heads import losses_by_output, metrics_by_output, weights_by_output
 from .lowering import EVALUATE, TRAIN
 from .memory import require
-from .metrics import get_metric, words_of
 from .optimizers import Optimizer
 from .program import Program
 from .running import ALL, PREDICT_BATCH, Runnable
@@ -25,44 +24,61 @@ from .targets import compiling
 from .training import Fit, History, run_once
 
 
-class Sequential(Runnable):
-    """A chain of layers.
+class Model(Runnable):
+    """A graph of layers, from one or several inputs to one or several outputs.
 
     Parameters
     ----------
-    layers : sequence of Layer, optional
-        The layers from the input to the output; more can be added.
-    input_shape : tuple, optional
-        The shape of one sample: (time steps, features), where the time steps may be None, or (features,). Where it is
-        given neither here nor on the first layer, the first array that the model sees decides.
+    inputs : Value, sequence or dict of Value
+        What `nbrnn.Input` made; in a dict by the names that `fit` and `predict` know them by.
+    outputs : Value, sequence or dict of Value
+        What layers gave for them. `predict` returns an array, a list or a dict accordingly.
     seed : int, optional
         Decides the first weights and the order of the samples; drawn if it is not given (then see `model.seed`).
     dtype : str, default "float32"
         float32 or float64; complex128 for complex-step gradient checks.
-    name : str, default "sequential"
+    name : str, default "model"
 
     Raises
     ------
     ValueError
-        If a layer cannot follow the one below it, or an argument is out of range.
+        If an output needs an input that is not given, an input is not used, two layers have one name, or an argument
+        is out of range.
 
     Examples
     --------
     >>> import nbrnn
-    >>> model = nbrnn.Sequential([nbrnn.SimpleRNN(3), nbrnn.Dense(1)], input_shape=(12, 1), seed=0)
+    >>> a, b = nbrnn.Input((12, 1), name="a"), nbrnn.Input((12, 2), name="b")
+    >>> both = nbrnn.Concatenate()([a, b])
+    >>> model = nbrnn.Model([a, b], nbrnn.Dense(1)(nbrnn.LSTM(4)(both)), seed=0)
     >>> model.count_params()
-    19
+    133
     """
 
     def __init__(
         self,
-        layers: Sequence[Layer] | None = None,
-        input_shape: Shape | None = None,
+        inputs: Any,
+        outputs: Any,
         seed: int | None = None,
         dtype: str = "float32",
-        name: str = "sequential",
+        name: str = "model",
     ) -> None:
-        super().__init__(layers, input_shape, seed, dtype, name)
+        super().__init__(seed, dtype, name)
+        self._begin()
+        graph, named = read_graph(inputs, outputs)
+        before = [(layer, layer.name) for layer, _ in graph.owners]
+        try:
+            self._allocate(name_graph(graph, named))
+        except ValueError:  # the layers stay as they were
+            for layer, own in before:
+                layer.name = own
+            raise
+        self.named_outputs = isinstance(outputs, dict)
+        for layer in self.layers:
+            layer.owned = True
+
+    def _begin(self) -> None:
+        """Begin the count of what was trained."""
         self.history = History()
         self.epochs = self.steps = 0  # finished so far, over all fits
         self.began = 0  # the step at which the optimizer began
@@ -73,8 +89,9 @@ class Sequential(Runnable):
     def compile(
         self,
         optimizer: str | Optimizer = "rmsprop",
-        loss: str | Figure = "mse",
-        metrics: Sequence[str | Figure] = (),
+        loss: Any = "mse",
+        metrics: Any = (),
+        loss_weights: Any = None,
     ) -> None:
         """Choose the optimizer, the loss and the metrics; the optimizer begins anew.
 
@@ -82,42 +99,43 @@ class Sequential(Runnable):
         ----------
         optimizer : str or Optimizer
             "sgd", "rmsprop", "adam", "adamw", or one with other settings: nbrnn.Adam(learning_rate=0.01).
-        loss : str or Loss
+        loss : str, Loss, or a list or dict of them by output
             "mse", "mae", "huber" (or their long names), "binary_crossentropy", "categorical_crossentropy",
             "sparse_categorical_crossentropy", or one with other settings: nbrnn.Huber(delta=...), nbrnn.Quantile(q),
-            nbrnn.BinaryCrossentropy(from_logits=True) and so on.
-        metrics : sequence of str or Figure
+            nbrnn.BinaryCrossentropy(from_logits=True) and so on; one for every output, or None for an output that is
+            not trained on.
+        metrics : sequence of str or Figure; of several outputs a list or a dict of such sequences
             Reported beside the loss: any loss, "rmse", "r2", "accuracy" (which kind is seen from the shapes),
             "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy", "precision", "recall", or
             nbrnn.BinaryAccuracy(threshold), nbrnn.Precision(...), nbrnn.Recall(...). They know no sample weights.
+        loss_weights : list or dict of float, optional
+            By output: the loss that is trained on is the sum of the outputs' losses, each times its weight (1).
 
         Raises
         ------
         ValueError
             If a name is unknown; the nearest one is suggested.
         """
-        self.optimizer = optimizers.get(optimizer)
-        self.loss = get_loss(loss)
-        self.metrics = [get_metric(m) for m in ([metrics] if isinstance(metrics, str) else metrics)]
+        names = self.graph.output_names if self.built else ("",)
+        chosen = optimizers.get(optimizer)
+        asked = (
+            losses_by_output(loss, names),
+            weights_by_output(loss_weights, names),
+            metrics_by_output(metrics, names),
+        )
+        self.optimizer, (self.loss, self.loss_weights, self.metrics) = chosen, asked
         self.compiled, self.began = True, self.steps
         self._forget()
 
     @property
     def metrics_names(self) -> list[str]:
         """Names of what evaluate() returns: the loss, then the metrics; one that comes again has a number."""
-        names = ["loss"]
-        for metric in self.metrics:
-            again = sum(name.partition(" ")[0] == metric.name for name in names)
-            names.append(f"{metric.name} {again + 1}" if again else metric.name)
-        return names
+        return [one.name for one in self.asked] or ["loss"]
 
     def figures_of(self, sums: np.ndarray, samples: int) -> dict[str, float]:
         """Return the figures of so many samples from the sums of a log."""
-        places = words_of(self.figures, known(self.output_shape[-1]))
-        return {
-            name: figure.finish(sums[place], samples)
-            for name, figure, place in zip(self.metrics_names, self.figures, places, strict=True)
-        }
+        asked = zip(self.asked, self.places, strict=True)
+        return {one.name: one.figure.finish(sums[place], samples) for one, place in asked}
 
     def fit(
         self,
@@ -140,6 +158,7 @@ class Sequential(Runnable):
         Parameters
         ----------
         x : array (samples, time steps, features) or (samples, features)
+            Of a model with several inputs a list of arrays, or a dict of them by the inputs' names; so for outputs y.
             Overlapping windows are read where they lie, without a copy, if they have the model's dtype.
         y : array (samples, outputs), (samples,) for one output, or (samples, time steps, outputs)
             Of sparse_categorical_crossentropy the classes' numbers, (samples,) or (samples, time steps).
@@ -263,7 +282,7 @@ class Sequential(Runnable):
         finally:
             self.history, self.epochs = history, epochs
         values = [figures[name][0] for name in self.metrics_names]
-        return values if self.metrics else values[0]
+        return values if len(values) > 1 else values[0]
 
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> float | list[float] | dict[str, float]:
         """Return what `evaluate` returns, for these samples as one batch.
@@ -310,9 +329,9 @@ class Sequential(Runnable):
             print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
         if return_dict:
             return figures
-        return list(figures.values()) if self.metrics else figures["loss"]
+        return list(figures.values()) if len(figures) > 1 else figures["loss"]
 
-    def _validate(self, x: np.ndarray, y: np.ndarray, batch: int, weights: np.ndarray | None) -> dict[str, float]:
+    def _validate(self, x: Any, y: Any, batch: int, weights: Any) -> dict[str, float]:
         """Evaluate within a fit; a stateful layer goes on from the training's last states, which are kept."""
         if not self.stateful:
             return self._evaluate(x, y, PREDICT_BATCH, weights)
@@ -322,7 +341,7 @@ class Sequential(Runnable):
         finally:
             self.set_states(kept)
 
-    def _evaluate(self, x: np.ndarray, y: np.ndarray, batch: int, weights: np.ndarray | None) -> dict[str, float]:
+    def _evaluate(self, x: Any, y: Any, batch: int, weights: Any) -> dict[str, float]:
         log = run_once(self._executor(EVALUATE, x, y, batch, weights=weights))
         return self.figures_of(log.sum(axis=0), len(x))
 

@@ -18,12 +18,11 @@ from .kernels.optimizers import UPDATE_NOT_FINITE
 from .lowering import make_plan
 from .memory import NotEnoughMemoryError
 from .program import BLOCKS, FOREIGN
-from .recurrent import Recurrent
 from .saving import copy_model
 from .targets import cpu
 
 if TYPE_CHECKING:
-    from .model import Sequential
+    from .model import Model
     from .program import Buffer, Call, Program
 
 GATES = {"lstm": ("i", "f", "n", "o"), "gru": ("z", "r", "n")}  # by the first word of a kernel's name
@@ -103,7 +102,7 @@ class DivergedError(ValueError):
 class Replay:
     """The failing batch, to be run again: what the run read is kept as it was."""
 
-    def __init__(self, model: Sequential, executor: cpu.Executor, batch: int, epoch: int, step: int) -> None:
+    def __init__(self, model: Model, executor: cpu.Executor, batch: int, epoch: int, step: int) -> None:
         self.model, self.executor = model, executor
         self.batch, self.epoch, self.step = batch, epoch, step
         self.weights, self.order = model.get_weights(), executor.order.copy()
@@ -118,8 +117,8 @@ class Replay:
             return {}, {}
         twin = copy_model(self.model, "float64")
         twin.set_weights(self.weights)
-        mode, x, y, batch, options = self.key
-        plan = make_plan(twin, mode, x, y, batch, replace(options, tape=True))
+        mode, x, y, batch, options, weights = self.key
+        plan = make_plan(twin, mode, x, y, batch, replace(options, tape=True), weights)
         arrays = {"params": twin.params, "order": self.order}
         for name, array in self.foreign.items():
             if name not in ("order", "carried"):
@@ -130,7 +129,7 @@ class Replay:
             arrays["carried"] = twin._carried
         again = cpu.Executor(plan, arrays)
         again.run(self.batch, self.batch + 1, shuffle=0, seed=self.model.seed, epoch=self.epoch, step=self.step)
-        layers = [str(layer.name) for layer in twin.layers if isinstance(layer, Recurrent)]
+        layers = [str(layer.name) for layer in twin.recurrent()]
         dh, h = ({name: self._norms(again, f"{name}/{key}") for name in layers} for key in ("dh", "h"))
         return dh, {name: norms[1:] for name, norms in h.items()}
 
@@ -152,7 +151,7 @@ def shards(executor: cpu.Executor, batch: int) -> list[tuple[int, Program]]:
 
 
 def diverged(
-    model: Sequential, executor: cpu.Executor, batch: int, epoch: int, place: tuple[int, int], loss: float
+    model: Model, executor: cpu.Executor, batch: int, epoch: int, place: tuple[int, int], loss: float
 ) -> DivergedError:
     """Return what to raise: `batch` is the executor's count, `place` the epoch and the batch as users count them."""
     _restore_states(model, executor, batch)
@@ -167,7 +166,7 @@ def diverged(
     return DivergedError(what, *place, Place("the sum over the shards"), replay)
 
 
-def _restore_states(model: Sequential, executor: cpu.Executor, batch: int) -> None:
+def _restore_states(model: Model, executor: cpu.Executor, batch: int) -> None:
     """Set carried states back to what they were before the batch, which is what the kept weights were run with."""
     start = 0
     for s, program in shards(executor, batch) if model.stateful else []:

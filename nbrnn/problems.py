@@ -14,10 +14,10 @@ from .data import sliding_windows, split_slices
 from .datasets import DATASETS, Dataset, load_dataset
 from .forecasting import Comparison, Forecaster, compare
 from .layers import Dense
-from .model import Sequential
 from .optimizers import Adam
 from .recurrent import SimpleRNN
 from .scalers import MinMaxScaler, Scaler
+from .sequential import Sequential
 
 FORECASTS = tuple(name for name, known in DATASETS.items() if known.task == "forecast")
 

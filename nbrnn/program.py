@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,19 @@ ALIGNMENT = 64  # bytes: one cache line, and one AVX-512 register
 
 # Whose a block is: shared by all shards of a batch, private to each, or the caller's own array.
 SHARED, PRIVATE, FOREIGN = "shared", "private", "foreign"
-BLOCKS = {
+
+
+class _Blocks(dict[str, Any]):
+    """By a block's name; of several inputs or outputs the later ones are named x:1, x:2 ... and numbered last."""
+
+    def __missing__(self, name: str) -> Any:
+        kind, _, number = name.partition(":")
+        if not number:
+            raise KeyError(name)
+        return self[kind] if self is BLOCKS else len(self) + len(LAST) * (int(number) - 1) + LAST.index(kind)
+
+
+BLOCKS = _Blocks({
     "params": ("model", SHARED),
     "grads": ("model", PRIVATE),
     "slots": ("model", SHARED),
@@ -39,15 +52,21 @@ BLOCKS = {
     "y": ("model", FOREIGN),
     "output": ("model", FOREIGN),
     "sample_weights": ("model", FOREIGN),
-}
+})  # fmt: skip
 AS_THEY_STAND = ("order", "x", "y", "sample_weights")  # arrays of one buffer, which end where they end
-BLOCK_NUMBERS = {name: number for number, name in enumerate(BLOCKS)}
+LAST = ("x", "y", "sample_weights", "output")  # of which there may be several
+BLOCK_NUMBERS = _Blocks({name: number for number, name in enumerate(BLOCKS)})
 
 
 def dtype_of(block: str, dtype: np.dtype) -> np.dtype:
     """Return the dtype of a block's numbers; "f8" grows to complex128 where the model is complex."""
     kind = BLOCKS[block][0]
     return dtype if kind == "model" or (kind == "f8" and dtype.kind == "c") else np.dtype(kind)
+
+
+def numbered(block: str, number: int) -> str:
+    """Return the name of a foreign block for one of several arrays: x, x:1, x:2 and so on."""
+    return f"{block}:{number}" if number else block
 
 
 class Weights:
@@ -153,7 +172,7 @@ class Layout:
         # Small weights share a line: an optimizer then has fewer lines to go over.
         step = line if size >= line or block not in ("params", "grads") else 1
         buffer = Buffer(name, block, -(-end // step) * step, tuple(shape))
-        exact = step == 1 or block in AS_THEY_STAND
+        exact = step == 1 or block.partition(":")[0] in AS_THEY_STAND
         self.sizes[block] = buffer.offset + (size if exact else -(-size // line) * line)
         self.buffers[name] = buffer
         return buffer
@@ -207,6 +226,7 @@ class Program:
         self.prepare = prepare
         self.dtype, self.samples, self.title = np.dtype(dtype), samples, title
         self.batch, self.options = samples if batch is None else batch, options
+        self.adding = False  # whether weight gradients are added to those of another call of the layer
         self.taped = True  # whether what a backward pass needs is kept
         self.training = False  # whether dropout drops
         self.layer = ""  # that is adding calls
@@ -320,68 +340,3 @@ def aligned_copy(array: np.ndarray) -> np.ndarray:
     copy = aligned(array.shape, array.dtype)
     copy[...] = array
     return copy
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Programs for the shards of a batch, and how samples fall into batches and shards.
-
-    A batch of `batch` samples is cut into shards of `shard` samples; the last shard of a batch, and of the last batch,
-    may be smaller and then has a program of its own. The cut depends on the batch alone, never on the machine, but for
-    predictions, whose bits do not depend on it.
-    """
-
-    programs: dict[int, Program]  # by number of samples
-    update: Program | None
-    prepare: Program | None
-    samples: int
-    batch: int
-    shard: int
-
-    @property
-    def shards(self) -> int:
-        """Number of shards of a full batch."""
-        return -(-min(self.batch, self.samples) // self.shard)
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Elements of each block: the largest that any program needs."""
-        sizes: dict[str, int] = {}
-        others = [p for p in (self.update, self.prepare) if p is not None]
-        for program in [*self.programs.values(), *others]:
-            for block, size in program.layout.sizes.items():
-                sizes[block] = max(size, sizes.get(block, 0))
-        return sizes
-
-    @property
-    def nbytes(self) -> dict[str, tuple[int, int]]:
-        """Bytes of each block while a batch runs, and how many there are of it: one a shard if it is private."""
-        dtype = next(iter(self.programs.values())).dtype
-        return {
-            block: (size * dtype_of(block, dtype).itemsize, self.shards if BLOCKS[block][1] == PRIVATE else 1)
-            for block, size in self.sizes.items()
-        }
-
-    @property
-    def memory(self) -> Memory:
-        """What a run of this plan holds in memory."""
-        return Memory.of(self)
-
-
-def shard_size(batch: int, threads: int = 0) -> int:
-    """Return how many samples a shard of a batch of this size holds: 16 or more, and at most 8 shards.
-
-    Where the number of threads may decide, shards are as large as these need, and at most 64: each of them reads all
-    weights at every step.
-    """
-    if threads:
-        return min(batch, max(16, min(64, -(-batch // (8 * threads)) * 8)))
-    return batch if batch < 32 else max(16, -(-batch // 64) * 8)
-
-
-def sample_counts(samples: int, batch: int, shard: int) -> set[int]:
-    """Return the sizes of all shards that an epoch of these batches meets."""
-    batch = min(batch, samples)
-    rests = (batch % shard, samples % batch % shard)
-    full = {shard} if batch >= shard else set()
-    return full | {rest for rest in rests if rest}

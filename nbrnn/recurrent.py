@@ -11,19 +11,8 @@ from .checks import flag, one_of, whole_number
 from .dropout import mask, masked, share
 from .kernels.activations import ACTIVATIONS
 from .kernels.gemm import DEPTH
-from .layers import (
-    LARGE,
-    Backward,
-    Layer,
-    Shape,
-    Weight,
-    input_gradient,
-    known,
-    packed,
-    packed_transposed,
-    padded,
-    weight_gradient,
-)
+from .layers import Backward, Layer, Shape, Weight, known
+from .products import LARGE, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
 
 
@@ -102,7 +91,7 @@ class Recurrent(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
-            raise ValueError(f"layer {self.name} needs sequences (time steps, features), but its input is {shape}")
+            raise ValueError(f"layer {self.title} needs sequences (time steps, features), but its input is {shape}.")
         return (shape[0], self.units) if self.return_sequences else (self.units,)
 
     def config(self) -> dict[str, Any]:

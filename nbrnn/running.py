@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .arrays import flat_view
+from .arrays import foreign_arrays
 from .checks import whole_number
+from .graph import Graph, Value
 from .kernels.optimizers import LANES
-from .layers import Shape, known
 from .losses import Figure
-from .lowering import PREDICT, TRAIN, Feed, add_optimizer, make_plan, parameter_layout
-from .optimizers import Optimizer
-from .program import Options, Weights, aligned
+from .lowering import PREDICT, TRAIN, Feeds, add_optimizer, feeds_of, make_plan, parameter_layout
+from .program import Options, Weights, aligned, numbered
 from .states import Stateful
 from .streaming import Stream
 from .targets import cpu
 from .training import SLICE, first_guess, run_once, set_hyper
 
 if TYPE_CHECKING:
-    from .model import Sequential
+    from .model import Model
 
 PREDICT_BATCH = 256
 KEPT = 8  # executors, and forward passes that are ready
@@ -57,22 +56,14 @@ class Runnable(Stateful):
         self._ready: dict[Any, Ready | None] = {}
         self._slots: dict[str, np.ndarray] | None = None
         super().__init__(*arguments)
-        self.optimizer: Optimizer | None = None
-        self.metrics: list[Figure] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what holds addresses."""
         return self.__dict__ | {"_executors": OrderedDict(), "_ready": {}}
 
-    def build(self, input_shape: Shape) -> None:
-        """Make the parameters for an input shape; an optimizer begins anew.
-
-        Raises
-        ------
-        ValueError
-            If a layer cannot take what the one below it gives.
-        """
-        super().build(input_shape)
+    def _allocate(self, graph: Graph) -> None:
+        """Make the parameters of a graph; an optimizer begins anew."""
+        super()._allocate(graph)
         Weights.changes += 1
         self._forget()
 
@@ -85,17 +76,19 @@ class Runnable(Stateful):
     @property
     def figures(self) -> list[Figure]:
         """The loss and the metrics, in the order of the statistics."""
-        return [self.loss, *self.metrics] if self.loss is not None else []
+        return [one.figure for one in self.asked]
 
     def predict(self, x: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0, *, initial_state: Any = None) -> Any:
         """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).
 
-        Where layers have return_state=True it is a list: the outputs, then each such layer's last state, (samples,
-        units), of an LSTM h and c.
+        Of a model with several outputs it is a list of them, or a dict if the model was made with one. Where layers
+        have return_state=True it is a list: the outputs, then each such layer's last state, (samples, units), of an
+        LSTM h and c.
 
         Parameters
         ----------
         x : array (samples, time steps, features) or (samples, features)
+            Of a model with several inputs a list of arrays, or a dict of them by the inputs' names.
         batch_size : int
             How many samples are worked on at a time; it changes the memory used, not the numbers.
         verbose : int
@@ -118,33 +111,39 @@ class Runnable(Stateful):
                 raise ValueError("initial_state is for layers that are not stateful; here call set_states first.")
             given = self._given(initial_state, len(x))
         returned = bool(self._units("return_state"))
-        if given is None and not returned and not self.stateful and x.size <= SMALL:
+        small = isinstance(x, np.ndarray) and x.size <= SMALL and len(self.graph.outputs) == 1
+        if small and given is None and not returned and not self.stateful:
             ready = self._get_ready(x, batch)
             if ready is not None and (outputs := ready(x)) is not None:
                 return outputs
         options = Options(given=given is not None, kept=returned, threads=cpu.get_num_threads())
-        flat, outputs = self._outputs(x)
-        executor = self._executor(PREDICT, x, None, batch, options, given, flat)
+        places = self._outputs(x)
+        memory = {numbered("output", k): flat for k, (flat, _) in enumerate(places)}
+        executor = self._executor(PREDICT, x, None, batch, options, given, memory)
         run_once(executor)
+        found = [array for _, array in places]
         if returned:
-            return [outputs, *self._last(executor.arrays["final"], len(x), "return_state").values()]
-        return outputs
+            found += self._last(executor.arrays["final"], len(x), "return_state").values()
+        if self.named_outputs:
+            return dict(zip([*self.graph.output_names, *self._units("return_state")], found, strict=True))
+        return found if len(found) > 1 else found[0]
 
-    def _outputs(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return memory for the outputs of inputs, and the same in their shape."""
-        steps = (x.shape[1],) if len(self.output_shape) == 2 else ()
-        shape = (len(x), *steps, known(self.output_shape[-1]))
-        size = math.prod(shape)
-        flat = aligned(-(-size // LANES) * LANES, self.dtype, zero=False)  # whole lines, as a program counts them
-        return flat, flat[:size].reshape(shape)
+    def _outputs(self, x: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return memory for each output of inputs, and the same in its shape."""
+        places = []
+        for shape in self._ends(x):
+            size = len(x) * math.prod(shape)
+            flat = aligned(-(-size // LANES) * LANES, self.dtype, zero=False)  # whole lines, as a program counts them
+            places.append((flat, flat[:size].reshape(len(x), *shape)))
+        return places
 
     def _get_ready(self, x: np.ndarray, batch: int) -> Ready | None:
         """Return a forward pass over arrays of this shape; None where it is long or may take several threads."""
         key = x.shape, batch
         if key not in self._ready:
-            place, (flat, outputs) = aligned(x.shape, self.dtype), self._outputs(x)
+            place, ((flat, outputs),) = aligned(x.shape, self.dtype), self._outputs(x)
             options = Options(threads=cpu.get_num_threads())
-            executor = self._executor(PREDICT, place, None, batch, options, output=flat)
+            executor = self._executor(PREDICT, place, None, batch, options, outputs={"output": flat})
             batches = -(-executor.plan.samples // executor.plan.batch)
             long = executor.worth_threads or first_guess(executor) * batches > SLICE
             self._ready[key] = None if long else Ready(executor, place, outputs, executor.entry(place, batches))
@@ -170,37 +169,41 @@ class Runnable(Stateful):
             If a layer needs the whole sequence, or the model has no layers or no input shape yet.
         """
         self._built()
-        return Stream(cast("Sequential", self), whole_number("batch_size", batch_size))
+        return Stream(cast("Model", self), whole_number("batch_size", batch_size))
 
     def __call__(self, x: Any, *, initial_state: Any = None) -> Any:
         """Return what `predict` returns."""
+        if isinstance(x, Value):
+            raise ValueError(f"model {self.name} is called on arrays, not on symbolic values; call its layers on them.")
         return self.predict(x, initial_state=initial_state)
 
     def _executor(
         self,
         mode: str,
-        x: np.ndarray,
-        y: np.ndarray | None,
+        x: Any,
+        y: Any,
         batch: int,
         options: Options = Options(),  # noqa: B008
         given: np.ndarray | None = None,
-        output: np.ndarray | None = None,
-        weights: np.ndarray | None = None,
+        outputs: dict[str, np.ndarray] | None = None,
+        weights: Any = None,
     ) -> cpu.Executor:
         """Return the plan for arrays of this kind, bound to memory; made once and pointed at the arrays after that."""
         if mode == TRAIN and self._slots is None:
             self._start_optimizer()
-        x_feed, y_feed = Feed.of(x), None if y is None else Feed.of(y)
-        w_feed = None if weights is None else Feed.of(weights)
+        sides = {"x": x, "y": y, "sample_weights": weights}
+        x_feed, y_feed, w_feed = (None if side is None else feeds_of(side) for side in sides.values())
         key = (mode, x_feed, y_feed, min(batch, len(x)), options, w_feed)
-        foreign = {"x": flat_view(x)} | ({} if y is None else {"y": flat_view(y)})
-        foreign |= {} if weights is None else {"sample_weights": flat_view(weights)}
-        foreign |= {name: array for name, array in (("initial", given), ("output", output)) if array is not None}
+        foreign = dict(outputs or {})
+        for block, side in sides.items():
+            foreign |= {} if side is None else foreign_arrays(block, side)
+        if given is not None:
+            foreign["initial"] = given
         if self.stateful:
             foreign["carried"] = self._carry(len(x), batch)
         executor = self._executors.get(key)
         if executor is None:
-            plan = make_plan(cast("Sequential", self), mode, x_feed, y_feed, batch, options, w_feed)
+            plan = make_plan(cast("Model", self), mode, cast("Feeds", x_feed), y_feed, batch, options, w_feed)
             arrays = {"params": self.params, "order": np.arange(len(x)), **(self._slots or {}), **foreign}
             if "final" in plan.sizes:
                 arrays["final"] = aligned(plan.sizes["final"], self.dtype)

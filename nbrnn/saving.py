@@ -5,6 +5,7 @@ Version 1: tensors "<layer>/<weight>"; metadata "format" = "nbrnn", "version" = 
 caller adds under "extra" (scaler, columns, window ...). The optimizer's arrays are tensors "optimizer/...", where they
 were saved (slots.py). A checkpoint of a fit is a model file with more under "fit" (checkpoint.py). A reader ignores
 what it does not know.
+Version 2: a functional model, which has inputs, nodes and outputs in place of input_shape; see `blueprint.py`.
 """
 
 from __future__ import annotations
@@ -24,18 +25,22 @@ from safetensors.numpy import save
 from . import dropout as _dropout  # noqa: F401 (enters its layer into LAYERS)
 from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
 from . import optimizers
+from . import wrappers as _wrappers  # noqa: F401
+from .blueprint import join_layers, layers_of, model_config
 from .checks import flag, one_of, whole_number
 from .files import write_whole
-from .layers import LAYERS, Layer, Shape, assign, checked_shape
+from .graph import Shape, checked_shape, read_graph
+from .layers import LAYERS, Layer, assign
 from .metrics import from_parameters
 from .slots import optimizer_arrays, restore_optimizer
 
 if TYPE_CHECKING:
     from .losses import Figure
-    from .model import Sequential
+    from .model import Model
     from .optimizers import Optimizer
+    from .sequential import Sequential
 
-VERSION = 1
+VERSION = 2  # that of a chain is 1
 ABOUT = ("dtype", "name", "seed")
 MOST_WEIGHTS = 50_000_000  # of a model in JSON, whose file may be tiny
 MOST_LAYERS = 200
@@ -44,13 +49,13 @@ TOO_DEEP = "its JSON nests lists or objects too deeply."
 
 
 def save_model(
-    model: Sequential, path: str | Path, extra: dict[str, Any] | None = None, include_optimizer: bool = True
+    model: Model, path: str | Path, extra: dict[str, Any] | None = None, include_optimizer: bool = True
 ) -> None:
     """Write a model to one file, whole or not at all.
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential or Model
         A built model in float32 or float64.
     path : str or Path
     extra : dict, optional
@@ -69,7 +74,7 @@ def save_model(
     write_model(path, config | {"extra": extra or {}}, tensors)
 
 
-def contents(model: Sequential, include_optimizer: bool = True) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def contents(model: Model, include_optimizer: bool = True) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the header and the tensors of a model's file."""
     if not model.built:
         raise ValueError("a model can be saved once it knows its input_shape; give it, or call fit first.")
@@ -79,8 +84,9 @@ def contents(model: Sequential, include_optimizer: bool = True) -> tuple[dict[st
     if model.loss is not None and model.optimizer is not None:
         config["training"] = {
             "optimizer": optimizer_config(model.optimizer),
-            "loss": loss_config(model.loss),
-            "metrics": [loss_config(m) for m in model.metrics],
+            "loss": _each(loss_config, model.loss),
+            "metrics": _each(lambda some: [loss_config(m) for m in some], model.metrics),
+            "loss_weights": dict(model.loss_weights),
             "epochs": model.epochs,
             "steps": model.steps,
             "began": model.began,
@@ -92,11 +98,11 @@ def contents(model: Sequential, include_optimizer: bool = True) -> tuple[dict[st
 def write_model(path: str | Path, config: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
     """Write a header and tensors to one file, whole or not at all."""
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    metadata = {"format": "nbrnn", "version": str(VERSION), "config": json.dumps(config)}
+    metadata = {"format": "nbrnn", "version": "2" if "nodes" in config["model"] else "1", "config": json.dumps(config)}
     write_whole(path, save(tensors, metadata))
 
 
-def load_model(path: str | Path) -> Sequential:
+def load_model(path: str | Path) -> Model:
     """Read a model that `save` wrote.
 
     Parameters
@@ -105,7 +111,7 @@ def load_model(path: str | Path) -> Sequential:
 
     Returns
     -------
-    Sequential
+    Sequential or Model
         With its weights, and compiled if it was; the optimizer goes on where the file holds its arrays.
 
     Raises
@@ -122,8 +128,8 @@ def load_model(path: str | Path) -> Sequential:
         training = config["training"]
         if training is not None:
             chosen = optimizers.OPTIMIZERS[training["optimizer"]["name"]](**training["optimizer"]["config"])
-            metrics = [_figure(entry) for entry in training["metrics"]]
-            model.compile(chosen, _figure(training["loss"]), metrics)
+            metrics = _every(lambda some: [_figure(m) for m in some], training["metrics"])
+            model.compile(chosen, _every(_figure, training["loss"]), metrics, training.get("loss_weights") or None)
             model.epochs = whole_number("epochs", training["epochs"], 0)
             model.steps = whole_number("steps", training["steps"], 0)
             model.began = whole_number("began", training.get("began", 0), 0)
@@ -137,7 +143,7 @@ def load_model(path: str | Path) -> Sequential:
     return model
 
 
-def read_model(path: str | Path) -> Sequential:
+def read_model(path: str | Path) -> Model:
     """Read a model from a file that `save` wrote, or from one in JSON that a person wrote.
 
     Parameters
@@ -149,7 +155,7 @@ def read_model(path: str | Path) -> Sequential:
 
     Returns
     -------
-    Sequential
+    Model
 
     Raises
     ------
@@ -186,7 +192,7 @@ def _digits(text: str) -> int:
     return int(text)
 
 
-def _from_person(config: Any, stem: str) -> Sequential:
+def _from_person(config: Any, stem: str) -> Model:
     """Return the model of a file that a person wrote."""
     wanted = 'the file must hold an object with "layers", "input_shape" and perhaps "weights"'
     if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
@@ -234,6 +240,9 @@ def _layer(entry: Any) -> Layer:
     name = arguments.get("name")
     if name is not None and not (isinstance(name, str) and name.isprintable() and name and "/" not in name):
         raise ValueError(f"a layer's name must be text without line breaks or '/', not {short(name)}.")
+    for key in ("layer", "backward_layer"):  # of those that wrap others
+        if arguments.get(key) is not None and key in takes:
+            arguments[key] = _layer(arguments[key])
     if arguments.get("input_shape") is not None:
         arguments["input_shape"] = _shape(arguments["input_shape"])
     return kind(**arguments)
@@ -302,44 +311,38 @@ def read_contents(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return config, tensors
 
 
-def copy_model(model: Sequential, dtype: str) -> Sequential:
+def copy_model(model: Model, dtype: str) -> Model:
     """Return a copy of a built model in another dtype, with its weights, loss and metrics but no optimizer."""
     if not model.built:
         raise ValueError("the model does not know its input_shape yet: give it, or call fit or predict first.")
     twin = _from_config(model_config(model) | {"dtype": dtype})
     twin.set_weights(model.get_weights())
-    twin.loss, twin.metrics = model.loss, model.metrics
+    twin.loss, twin.loss_weights, twin.metrics = model.loss, model.loss_weights, model.metrics
     return twin
 
 
-def model_config(model: Sequential) -> dict[str, Any]:
-    """Return what makes a model again, without its weights."""
-    return {
-        "name": model.name,
-        "dtype": model.dtype.name,
-        "seed": model.seed,
-        "input_shape": list(model.input_shape or ()),
-        "layers": [{"class": type(layer).__name__, "config": layer.config()} for layer in model.layers],
-    }
+def model_classes() -> tuple[type[Model], type[Sequential]]:
+    """Return Model and Sequential, which themselves import this module."""
+    from .model import Model
+    from .sequential import Sequential
+
+    return Model, Sequential
 
 
-def model_class() -> type[Sequential]:
-    """Return Sequential, which itself imports this module."""
-    from .model import Sequential
-
-    return Sequential
-
-
-def _from_config(config: dict[str, Any], tensors: dict[str, np.ndarray] | None = None) -> Sequential:
+def _from_config(config: dict[str, Any], tensors: dict[str, np.ndarray] | None = None) -> Model:
     """Return the model of a configuration, whose weights are in the tensors if they are given."""
-    layers = []
-    for entry in config["layers"]:
-        arguments = {k: tuple(v) if k == "input_shape" else v for k, v in entry["config"].items()}
-        layers.append(LAYERS[entry["class"]](**arguments))  # type: ignore[arg-type]
-    shape = checked_shape(config["input_shape"])
-    for name, size in _sizes(layers, shape) if tensors is not None else []:
+    layers, about = layers_of(config), {key: config[key] for key in ABOUT}
+    if "nodes" in config:
+        _check_names(layers, about)
+        ends = join_layers(config, layers)
+        owners = read_graph(*ends)[0].owners
+        sizes = [(f"{layer.name}/{w.name}", w.shape) for layer, shape in owners for w in layer.weights(shape)]
+    else:
+        shape = checked_shape(config["input_shape"])
+        sizes = _sizes(layers, shape)
+    for name, size in sizes if tensors is not None else []:
         _fits(name, size, tensors)  # type: ignore[arg-type]
-    return _stacked(layers, shape, {key: config[key] for key in ABOUT})
+    return model_classes()[0](*ends, **about) if "nodes" in config else _stacked(layers, shape, about)
 
 
 def _fits(name: str, size: tuple[int, ...], tensors: dict[str, np.ndarray]) -> None:
@@ -351,17 +354,36 @@ def _fits(name: str, size: tuple[int, ...], tensors: dict[str, np.ndarray]) -> N
         raise ValueError(f"{name} must hold numbers in the shape {size}, but holds {came}.")
 
 
-def _stacked(layers: list[Layer], shape: Shape, about: dict[str, Any]) -> Sequential:
+def _stacked(layers: list[Layer], shape: Shape, about: dict[str, Any]) -> Model:
     """Return a model that is built once, at the end, not again for every layer."""
+    _check_names(layers, about)
+    first, layers[0].input_shape = layers[0].input_shape, None
+    model = model_classes()[1](layers, **about)
+    layers[0].input_shape = first
+    model.build(shape)
+    return model
+
+
+def _check_names(layers: list[Layer], about: dict[str, Any]) -> None:
+    """Raise ValueError unless there are layers, and all names are text."""
     if not isinstance(about["name"], str):
         raise ValueError(f"a model's name must be text, not {short(about['name'])}.")
     if not layers or not all(layer.name is None or isinstance(layer.name, str) for layer in layers):
         raise ValueError("a model needs layers, and their names must be text.")
-    first, layers[0].input_shape = layers[0].input_shape, None
-    model = model_class()(layers, **about)
-    layers[0].input_shape = first
-    model.build(shape)
-    return model
+
+
+def _each(encode: Any, asked: Any) -> Any:
+    """Return what was asked of an output, or of each by name, as what JSON can hold."""
+    if not isinstance(asked, dict):
+        return encode(asked)
+    return {"outputs": {name: None if one is None else encode(one) for name, one in asked.items()}}
+
+
+def _every(decode: Any, config: Any) -> Any:
+    """Return what `_each` was given."""
+    if not isinstance(config, dict) or "outputs" not in config:
+        return decode(config)
+    return {name: None if one is None else decode(one) for name, one in config["outputs"].items()}
 
 
 def optimizer_config(optimizer: Optimizer) -> dict[str, Any]:

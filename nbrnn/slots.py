@@ -14,14 +14,14 @@ import numpy as np
 from .lowering import add_optimizer, parameter_layout
 
 if TYPE_CHECKING:
-    from .model import Sequential
+    from .model import Model
 
 PREFIX = "optimizer/"
 POWERS = f"{PREFIX}powers"
 WHOLE = "all parameters"  # of the block itself, which holds all weights
 
 
-def _places(model: Sequential) -> dict[str, tuple[str, int, tuple[int, ...]]]:
+def _places(model: Model) -> dict[str, tuple[str, int, tuple[int, ...]]]:
     """Return where the optimizer's arrays stand, by name: the block, the offset and the shape."""
     optimizer = model.optimizer
     assert optimizer is not None
@@ -36,7 +36,7 @@ def _places(model: Sequential) -> dict[str, tuple[str, int, tuple[int, ...]]]:
     return places | powers
 
 
-def optimizer_arrays(model: Sequential) -> dict[str, np.ndarray]:
+def optimizer_arrays(model: Model) -> dict[str, np.ndarray]:
     """Return the optimizer's arrays by name, as parts of its blocks; none if it has not taken a step."""
     blocks = model._slots
     if blocks is None:
@@ -47,7 +47,7 @@ def optimizer_arrays(model: Sequential) -> dict[str, np.ndarray]:
     }
 
 
-def restore_optimizer(model: Sequential, arrays: dict[str, np.ndarray]) -> None:
+def restore_optimizer(model: Model, arrays: dict[str, np.ndarray]) -> None:
     """Set the optimizer's arrays from those that `optimizer_arrays` gave; where there are none, it begins anew.
 
     Raises

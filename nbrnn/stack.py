@@ -1,113 +1,64 @@
-"""A stack of layers: names, shapes, parameters in one block, and what may enter it."""
+"""Layers with their parameters in one block, what they say about themselves, and what arrays may enter them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .arrays import native
+from .arrays import Samples, arrays_of, native, one_or_several
 from .checks import flag, one_of, whole_number
+from .graph import Graph, Shape, by_name
+from .heads import Asked, Head, all_figures, make_heads, places_of
 from .initializers import initialize
-from .layers import Flatten, Layer, Shape, Weight, assign, checked_shape, known
-from .losses import Loss
+from .layers import Layer, Weight, assign, known
 from .lowering import TRAIN, parameter_layout
 from .memory import Memory
 from .optimizers import Optimizer
 from .program import Layout, aligned, aligned_copy
 from .recurrent import Recurrent
 from .summary import kernel_lines, plan_of, summary_lines
-from .supervision import checked_targets, checked_weights
+from .supervision import checked_targets, checked_weights, own_weights
 from .targets.compiling import MODELS
 
 
 class Stack:
-    """Layers in a row with their parameters; `Sequential` trains it."""
+    """A graph of layers with their parameters; `Model` and `Sequential` train it."""
 
     compiled = False
-    loss: Loss | None = None
+    loss: Any = None  # a Loss, or a dict of them by output
+    loss_weights: Mapping[str, float] = {}  # by output; 1 where there is none
+    metrics: Any = ()  # of one output, or a dict by output
     optimizer: Optimizer | None = None
+    input_shape: Any = None  # of several inputs a list; the output's likewise
+    output_shape: Any = None
+    named_outputs = False  # whether the outputs came in a dict
+    graph: Graph
+    _of: Any = None  # what `_asked` was made of, and what it gives
 
-    def __init__(
-        self,
-        layers: Sequence[Layer] | None,
-        input_shape: Shape | None,
-        seed: int | None,
-        dtype: str,
-        name: str,
-    ) -> None:
+    def __init__(self, seed: int | None, dtype: str, name: str) -> None:
         self.name = name
         self.dtype = np.dtype(one_of("dtype", getattr(dtype, "name", dtype), MODELS))
         drawn = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self.seed, self.seed_drawn = whole_number("seed", drawn, 0), seed is None
         self.layers: list[Layer] = []
         self.built = False
-        self.input_shape = None if input_shape is None else checked_shape(input_shape)
-        for layer in layers or []:
-            self.add(layer)
 
-    def add(self, layer: Layer) -> None:
-        """Put a layer on top.
-
-        Raises
-        ------
-        ValueError
-            If it is no layer, stands in a model already, has a name that is taken, or the model is compiled.
-        """
-        if not isinstance(layer, Layer):
-            raise ValueError(f"a model takes layers such as nbrnn.Dense(1), not {layer!r}.")
-        if self.compiled:
-            raise ValueError("layers must be added before compile().")
-        if layer.owned:
-            raise ValueError(f"layer {layer.name or layer.kind} stands in a model already; make a new one.")
-        taken = {other.name for other in self.layers}
-        number = sum(other.kind == layer.kind for other in self.layers)
-        name = layer.name or (f"{layer.kind}_{number}" if number else layer.kind)
-        while layer.name is None and name in taken:
-            number += 1
-            name = f"{layer.kind}_{number}"
-        if name in taken:
-            raise ValueError(f"two layers have the name {name!r}; names must differ.")
-        if layer.input_shape is not None and self.layers:
-            raise ValueError(f"layer {name}: input_shape belongs to the first layer only.")
-        given, shape = layer.name, layer.input_shape or self.input_shape
-        layer.name = name
-        self.layers.append(layer)
-        try:
-            if shape is not None:
-                self.build(shape)
-            else:
-                self.built = False
-        except ValueError:  # the model stays as it was
-            self.layers.pop()
-            layer.name = given
-            raise
-        layer.owned = True
-
-    def build(self, input_shape: Shape) -> None:
-        """Make the parameters for an input shape; weights that are there already and fit are kept.
-
-        Raises
-        ------
-        ValueError
-            If a layer cannot take what the one below it gives.
-        """
-        first = shape = checked_shape(input_shape)
-        shapes: list[Shape] = []
-        for layer in self.layers:
-            shapes.append(shape)
-            if isinstance(layer, Recurrent) and len(shape) != 2:
-                raise ValueError(self._why_no_sequences(layer, shape))
-            shape = layer.output_shape(shape)
-        self.input_shape, self.input_shapes, self.output_shape = first, shapes, shape
+    def _allocate(self, graph: Graph) -> None:
+        """Make the parameters of a graph; weights that are there already and fit are kept."""
+        self.graph = graph
+        self.layers = [layer for layer, _ in graph.owners]
+        self.input_shapes = [shape for _, shape in graph.owners]
+        ends = [graph.shapes[v] for v in graph.outputs]
+        self.input_shape = graph.shapes[0] if len(graph.inputs) == 1 else list(graph.shapes[: len(graph.inputs)])
+        self.output_shape = ends[0] if len(ends) == 1 else ends
         self.layout: Layout = parameter_layout(self)
         self.params = aligned(self.layout.sizes["params"], self.dtype)
-        for k, (layer, before) in enumerate(zip(self.layers, shapes, strict=True)):
-            kept = layer.views or {}
-            layer.views = {}
+        for k, (layer, before) in enumerate(graph.owners):
+            kept, views = layer.views or {}, {}
             for j, weight in enumerate(layer.weights(before)):
-                view = self._view(layer, weight)
+                view = views[weight.name] = self._view(layer, weight)
                 old = kept.get(weight.name)
                 if old is not None and old.shape == view.shape:
                     view[...] = old
@@ -115,19 +66,39 @@ class Stack:
                     view[...] = initialize(weight.initializer, weight.shape, (self.seed, k, j))
                     if weight.ones is not None:
                         view[weight.ones] = 1
-                layer.views[weight.name] = view
+            layer.bind(views)
         self.built = True
 
-    def _why_no_sequences(self, layer: Recurrent, shape: Shape) -> str:
-        """Return why a recurrent layer's input is no sequence, and what to write."""
-        problem = f"layer {layer.name} needs sequences (time steps, features), but its input is {shape}: "
-        for below in reversed(self.layers[: self.layers.index(layer)]):
-            if isinstance(below, Recurrent):
-                kind = type(below).__name__
-                return f"{problem}write layer {below.name} as {kind}({below.units}, return_sequences=True)."
-            if isinstance(below, Flatten):
-                return f"{problem}leave out layer {below.name}, which makes vectors of them."
-        return f"{problem}input_shape must be (time steps, features); vectors have no time steps."
+    @property
+    def heads(self) -> list[Head]:
+        """What is asked of each output."""
+        return self._asked()[0]
+
+    @property
+    def asked(self) -> list[Asked]:
+        """The figures of all outputs, the loss first."""
+        return self._asked()[1]
+
+    @property
+    def places(self) -> list[slice]:
+        """The place of each figure's statistics."""
+        return self._asked()[2]
+
+    def _asked(self) -> tuple[list[Head], list[Asked], list[slice]]:
+        """Return the heads and their named figures, made anew only after a change: a tiny model's epoch is short."""
+        names = self.graph.output_names if self.built else ("",)
+        now = (names, self.loss, self.loss_weights, self.metrics)
+        if self._of is None or any(a is not b for a, b in zip(now, self._of[0], strict=True)):
+            heads = make_heads(*now)
+            asked = all_figures(heads)
+            outputs = [known(self.graph.shapes[v][-1]) for v in self.graph.outputs] if self.built else [1]
+            self._of = now, (heads, asked, places_of(asked, outputs))
+        return self._of[1]
+
+    def recurrent(self) -> list[Recurrent]:
+        """Return the recurrent layers in the order of the graph, those within others too, once for every call."""
+        leaves = self.graph.leaves() if self.built else [leaf for layer in self.layers for leaf in layer.leaves()]
+        return [leaf for leaf in leaves if isinstance(leaf, Recurrent)]
 
     def _view(self, layer: Layer, weight: Weight) -> np.ndarray:
         """Return a weight's place in the block of parameters."""
@@ -139,8 +110,8 @@ class Stack:
         self.__dict__.update(state)
         if self.built:
             self.params = aligned_copy(self.params)
-            for layer, shape in zip(self.layers, self.input_shapes, strict=True):
-                layer.views = {weight.name: self._view(layer, weight) for weight in layer.weights(shape)}
+            for layer, shape in self.graph.owners:
+                layer.bind({weight.name: self._view(layer, weight) for weight in layer.weights(shape)})
 
     def _built(self) -> None:
         if not self.layers:
@@ -230,20 +201,41 @@ class Stack:
         batch = whole_number("batch_size", batch_size)
         return plan_of(self, mode, batch, whole_number("samples", batch if samples is None else samples), steps).memory
 
-    def _samples(self, x: Any, name: str = "x") -> np.ndarray:
-        """Return the inputs as an array that the kernels can read; build the model if this is the first one."""
-        x = native(name, x, self.dtype)
-        if not self.layers:
-            raise ValueError("the model has no layers; add some first.")
-        if not self.built and (x.ndim == 3 or (x.ndim == 2 and not isinstance(self.layers[0], Recurrent))):
-            self.build(x.shape[1:])
-        shape = self.input_shape
+    def _samples(self, x: Any, name: str = "x") -> Any:
+        """Return the inputs as an array that the kernels can read, or as Samples where there are several."""
+        graph = self.graph
+        if len(graph.inputs) == 1:
+            if isinstance(x, Mapping):
+                x = _all_of(name, x, graph.inputs, "input")[graph.inputs[0]]
+            return self._one_input(native(name, x, self.dtype), graph.shapes[0], name)
+        given = _all_of(name, x, graph.inputs, "input")
+        arrays = [
+            self._one_input(
+                native(f"{name} of input {own!r}", given[own], self.dtype), shape, f"{name} of input {own!r}"
+            )
+            for own, shape in zip(graph.inputs, graph.shapes, strict=False)
+        ]
+        for own, array in zip(graph.inputs, arrays, strict=True):
+            if len(array) != len(arrays[0]):
+                raise ValueError(
+                    f"{name} has {len(arrays[0])} samples for input {graph.inputs[0]!r}, but {len(array)} for {own!r}; "
+                    "they must be as many."
+                )
+        samples = Samples(arrays)
+        self._ends(samples)
+        return samples
+
+    def _one_input(self, x: np.ndarray, shape: Shape | None, name: str) -> np.ndarray:
+        """Return an array that fits an input's shape."""
         if shape is None or x.ndim != len(shape) + 1:
             dimensions = 3 if shape is None or len(shape) == 2 else 2
             wanted_text = "(samples, time steps, features)" if dimensions == 3 else "(samples, features)"
             hint = ""
             if dimensions == 3 and x.ndim == 2:
-                hint = f"; for one feature a step write {name}[..., None] or {name}.reshape({len(x)}, {x.shape[1]}, 1)"
+                array = name.partition(" ")[0]
+                hint = (
+                    f"; for one feature a step write {array}[..., None] or {array}.reshape({len(x)}, {x.shape[1]}, 1)"
+                )
             raise ValueError(f"{name} must have the shape {wanted_text}, but its shape is {x.shape}{hint}.")
         if x.shape[-1] != shape[-1]:
             raise ValueError(f"{name} has {x.shape[-1]} features, but the model was built for {shape[-1]}.")
@@ -251,16 +243,62 @@ class Stack:
             raise ValueError(f"{name} has {x.shape[1]} time steps, but the model was built for {shape[0]}.")
         return x
 
-    def _pair(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _ends(self, x: Any) -> list[tuple[int, ...]]:
+        """Return the shapes of one sample's outputs for inputs."""
+        if self.graph.is_chain:
+            shape = self.output_shape
+            return [((x.shape[1],) if len(shape) == 2 else ()) + (known(shape[-1]),)]
+        shapes = self.graph.resolve([array.shape[1:] for array in arrays_of(x)])
+        return [tuple(known(n) for n in shape) for shape in shapes]
+
+    def _pair(self, x: Any, y: Any) -> tuple[Any, Any]:
         """Return inputs and targets, checked against the model and each other."""
         if self.loss is None:
             raise ValueError("the model has no loss yet: call compile() first.")
         x = self._samples(x)
-        return x, checked_targets(self.loss, y, x, self.output_shape, self.dtype)
+        ends, heads = self._ends(x), self.heads
+        names = [head.name for head in heads]
+        if len(heads) == 1:
+            if isinstance(y, Mapping):
+                y = _all_of("y", y, names, "output")[names[0]]
+            return x, checked_targets(heads[0].loss, y, len(x), ends[0], self.dtype)
+        fed = [head.name for head in heads if head.figures]
+        given = _all_of("y", y, names, "output", fed)
+        wanted = [(head, end) for head, end in zip(heads, ends, strict=True) if head.figures]
+        targets = [
+            checked_targets(head.loss, given[head.name], len(x), end, self.dtype, f"y of output {head.name!r}")
+            for head, end in wanted
+        ]
+        return x, one_or_several(targets)
 
-    def _weighted(self, y: np.ndarray, sample_weight: Any, class_weight: Any = None) -> np.ndarray | None:
+    def _weighted(self, y: Any, sample_weight: Any, class_weight: Any = None) -> Any:
         """Return the weights of checked targets, of samples or of time steps; None where there are none."""
         if self.loss is None or (sample_weight is None and class_weight is None):
             return None
-        outputs = known(self.output_shape[-1])
-        return checked_weights(self.loss, y, sample_weight, class_weight, outputs, self.dtype)
+        fed, targets = [head for head in self.heads if head.figures], arrays_of(y)
+        if len(self.heads) == 1:
+            loss, outputs = fed[0].loss, known(self.output_shape[-1])
+            assert loss is not None
+            return checked_weights(loss, targets[0], sample_weight, class_weight, outputs, self.dtype)
+        if class_weight is not None:
+            raise ValueError(f"class_weight is for a model with one output, but this one has {len(self.heads)}.")
+        names = [head.name for head in self.heads]
+        several = isinstance(sample_weight, (Mapping, list, tuple))
+        given = (
+            by_name("sample_weight", sample_weight, names, "output") if several else dict.fromkeys(names, sample_weight)
+        )
+        return one_or_several(
+            [
+                own_weights(target, given.get(head.name), self.dtype, head.name)
+                for head, target in zip(fed, targets, strict=True)
+            ]
+        )
+
+
+def _all_of(name: str, given: Any, names: Sequence[str], what: str, needed: Sequence[str] | None = None) -> Any:
+    """Return arrays by name; ValueError if one that is needed is missing."""
+    found = by_name(name, given, names, what)
+    for own in names if needed is None else needed:
+        if found.get(own) is None:
+            raise ValueError(f"{name} lacks the {what} {own!r}; the model has {', '.join(names)}.")
+    return found

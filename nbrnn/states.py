@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .arrays import contiguous_dtype
+from .graph import Graph
 from .program import Layout, aligned
-from .recurrent import Recurrent
 from .stack import Stack
 
 
@@ -22,9 +22,9 @@ class Stateful(Stack):
     _carried: np.ndarray | None = None  # the stateful layers' states, as the block that programs read and write
     _rows = 0  # samples of a batch whose states are carried; 0: none yet
 
-    def build(self, input_shape: Any) -> None:
-        """Make the parameters for an input shape; carried states are dropped."""
-        super().build(input_shape)
+    def _allocate(self, graph: Graph) -> None:
+        """Make the parameters of a graph; carried states are dropped."""
+        super()._allocate(graph)
         self._carried, self._rows = None, 0
 
     @property
@@ -96,7 +96,7 @@ class Stateful(Stack):
 
     def _units(self, flag: str = "") -> dict[str, int]:
         """Return the units of every state by name; those of layers with a flag, if it is given."""
-        layers = [layer for layer in self.layers if isinstance(layer, Recurrent) and (not flag or getattr(layer, flag))]
+        layers = [layer for layer in self.recurrent() if not flag or getattr(layer, flag)]
         return {name: layer.units for layer in layers for name in layer.state_names()}
 
     def _carried_views(self) -> dict[str, np.ndarray]:
@@ -121,7 +121,7 @@ class Stateful(Stack):
     def _one_size(self, what: str, samples: int, batch: int, rows: int) -> int:
         """Return the size of batches that a stateful layer can take; `rows` is the one that it keeps, if any."""
         batch = min(batch, samples)
-        name = next(layer.name for layer in self.layers if getattr(layer, "stateful", False))
+        name = next(layer.name for layer in self.recurrent() if layer.stateful)
         if samples % batch:
             raise ValueError(
                 f"layer {name} is stateful, so all batches must be of one size: {samples} samples{what} do not fall "

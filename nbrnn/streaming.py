@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from .arrays import contiguous_dtype
+from .joins import Concatenate, Join
 from .layers import Dense, Flatten, Layer, known
 from .lowering import PREDICT, Feed, make_plan
+from .pointwise import Pointwise
 from .program import Options, Weights, aligned
 from .recurrent import Recurrent
 from .states import named_states, state_block, state_views
 from .targets import cpu
 from .training import SLICE, first_guess
+from .wrappers import TimeDistributed
 
 if TYPE_CHECKING:
-    from .model import Sequential
+    from .model import Model
 
 ROWS = 256  # that one native call takes
 NUMBERS = 2**16  # in the place of those rows
@@ -32,8 +36,9 @@ class Stream:
 
     Parameters
     ----------
-    model : Sequential
-        Layers that can go step by step: recurrent ones that read forward, Dense, Flatten of vectors.
+    model : Sequential or Model
+        Of one input and one output. Layers that can go step by step: recurrent ones that read forward, Dense,
+        Activation, Softmax, TimeDistributed, Add, Concatenate of features, Flatten of vectors.
     batch_size : int
         How many sequences go side by side.
 
@@ -43,9 +48,18 @@ class Stream:
         If a layer needs the whole sequence.
     """
 
-    def __init__(self, model: Sequential, batch_size: int) -> None:
+    def __init__(self, model: Model, batch_size: int) -> None:
         assert model.input_shape is not None and model.output_shape is not None
-        layers = [_by_steps(layer, shape) for layer, shape in zip(model.layers, model.input_shapes, strict=True)]
+        graph = model.graph
+        if len(graph.inputs) + len(graph.outputs) > 2:
+            raise ValueError(
+                f"a model with the inputs {', '.join(graph.inputs)} and the outputs {', '.join(graph.output_names)} "
+                "cannot be streamed: a stream takes one row and gives one."
+            )
+        nodes = [replace(n, layer=_by_steps(n.called(), graph.shapes[n.sources[0]]), number=0) for n in graph.nodes]
+        if any(node.number for node in graph.nodes):
+            raise ValueError(f"{graph.why_no_chain()}, so the model cannot be streamed.")
+        layers = [node.layer for node in nodes]
         self._model, self._params, self._dtype = model, model.params, model.dtype
         self._units = {s: layer.units for layer in layers if isinstance(layer, Recurrent) for s in layer.state_names()}
         self.batch_size = batch_size
@@ -58,10 +72,9 @@ class Stream:
             self._inputs, self._results = self._inputs[:, 0], self._results[:, 0]
         self._x, self._y, self._shape = self._inputs[0], self._results[0], self._inputs.shape[1:]
         feed = Feed(most * batch_size, 1, features, (features, 0, 1), len(model.input_shape) == 1)
-        lowered = SimpleNamespace(
-            dtype=model.dtype, input_shapes=model.input_shapes, name=f"{model.name}, a row", layers=layers, figures=[]
-        )
-        plan = make_plan(cast("Sequential", lowered), PREDICT, feed, None, batch_size, Options(streamed=True))
+        row = replace(graph, nodes=tuple(nodes))
+        lowered = SimpleNamespace(dtype=model.dtype, graph=row, name=f"{model.name}, a row", asked=[])
+        plan = make_plan(cast("Model", lowered), PREDICT, feed, None, batch_size, Options(streamed=True))
         arrays = {"x": self._inputs, "output": self._results, "carried": self._carried, "params": self._params}
         flat = {name: array.reshape(-1) for name, array in arrays.items()}
         self._executor = cpu.Executor(plan, flat | {"order": np.arange(most * batch_size)})
@@ -228,6 +241,8 @@ def _by_steps(layer: Layer, shape: Any) -> Layer:
         return twin
     if isinstance(layer, Flatten) and len(shape) == 2:
         raise ValueError(f"{problem}: it puts its steps side by side.")
-    if not isinstance(layer, (Dense, Flatten)):
+    if isinstance(layer, Concatenate) and layer.axis in (1, -2) and len(shape) == 2:
+        raise ValueError(f"{problem}: it joins sequences in time.")
+    if not isinstance(layer, (Dense, Flatten, Pointwise, Join, TimeDistributed)):
         raise ValueError(f"layer {layer.name} cannot go step by step, so the model cannot be streamed.")
     return layer

@@ -9,11 +9,12 @@ from .checks import one_of, whole_number
 from .listing import path_text, prepare_when
 from .lowering import EVALUATE, PREDICT, TRAIN, example_feeds, make_plan
 from .paths import tile
-from .program import Options, Plan
+from .plan import Plan
+from .program import Options
 from .targets.cpu import get_num_threads
 
 if TYPE_CHECKING:
-    from .model import Sequential
+    from .model import Model
     from .program import Call, Program
     from .stack import Stack
 
@@ -33,7 +34,7 @@ def plan_of(model: Stack, mode: str, batch: int, samples: int, steps: int | None
     if mode != PREDICT and model.loss is None:
         raise ValueError(f"the program for mode {mode!r} needs a loss: call compile() first.")
     x, y = example_feeds(model, samples, steps)
-    own = cast("Sequential", model)
+    own = cast("Model", model)
     predicts = mode == PREDICT
     threads = get_num_threads() if predicts else 0
     options = Options(kept=predicts and bool(own._units("return_state")), threads=threads)
@@ -44,9 +45,19 @@ def summary_lines(model: Stack) -> list[str]:
     """Return the table of a model's layers."""
     lines = [f'Model: "{model.name}"', "_" * WIDTH]
     lines += [f" {'Layer (type)':<28}{'Output Shape':<24}{'Param #'}", "=" * WIDTH]
-    for layer, shape in zip(model.layers, [*model.input_shapes[1:], model.output_shape], strict=True):
+    graph = model.graph
+    values = dict(enumerate(graph.inputs))
+    if not graph.is_chain:
+        rows = zip(graph.inputs, graph.shapes, strict=False)
+        lines += [f" {f'{name} (Input)':<28}{(None, *shape)!s:<24}0" for name, shape in rows]
+    for node in graph.nodes:
+        layer = node.called()
+        values |= dict.fromkeys(node.results, str(layer.name))
         text = f"{layer.name} ({type(layer).__name__})"
-        lines.append(f" {text:<28}{(None, *shape)!s:<24}{layer.count_params()}")
+        shape = ", ".join(str((None, *graph.shapes[v])) for v in node.results)
+        lines.append(f" {text:<27} {shape:<23} {0 if node.number else layer.count_params()}")
+        if not graph.is_chain:
+            lines.append(f"   reads {', '.join(values[v] for v in node.sources)}")
     count = model.count_params()
     return [
         *lines,
@@ -63,7 +74,7 @@ def kernel_lines(model: Stack, batch_size: int, steps: int | None) -> list[str]:
     what = "training step" if trains else "prediction"
     cut = f", {plan.shards} shards of {plan.shard}" if plan.shards > 1 else ""
     lines = ["", f"Kernels of a {what}, batch {batch}{cut}, {program.dtype.name}", tile(program.dtype)]
-    for layer in model.layers:
+    for layer in (node.called() for node in model.graph.nodes):
         lines.append(f" {layer.name}")
         if program.prepare is not None:
             before = prepare_when(program)

@@ -55,64 +55,67 @@ def _loss(figures: list[Figure]) -> Loss:
     return loss
 
 
-def checked_targets(loss: Loss, y: Any, inputs: np.ndarray, output_shape: Shape, dtype: np.dtype) -> np.ndarray:
+def checked_targets(
+    loss: Loss | None, y: Any, samples: int, end: tuple[int, ...], dtype: np.dtype, name: str = "y"
+) -> np.ndarray:
     """Return targets as (samples, numbers) or (samples, time steps, numbers).
 
     Parameters
     ----------
-    loss : Loss
-        Says what a target is.
+    loss : Loss or None
+        Says what a target is; without one it is a number for each output.
     y : array
         (samples,) stands for one number a sample; labels may come without their last axis, of length 1.
-    inputs : array (samples, ...)
-        The model's inputs; where outputs are sequences they give the number of steps.
-    output_shape : tuple
-        Of one sample.
+    samples : int
+        Of the inputs.
+    end : tuple of int
+        The shape of one sample's output: (outputs,) or (time steps, outputs).
     dtype : dtype
         The model's.
+    name : str
+        What the sentences call y.
 
     Raises
     ------
     ValueError
         If the shape is another one, or a number is none that the loss takes.
     """
-    y = native("y", y, dtype)
-    if len(y) != len(inputs):
-        raise ValueError(f"x has {len(inputs)} samples, but y has {len(y)}; they must be as many.")
-    steps = inputs.shape[1:2] if len(output_shape) == 2 else ()
-    outputs = known(output_shape[-1])
-    wanted = (len(inputs), *steps, known(target_shape(loss, output_shape)[-1]))
-    if loss.targets == LABELS:
+    y = native(name, y, dtype)
+    if len(y) != samples:
+        raise ValueError(f"x has {samples} samples, but {name} has {len(y)}; they must be as many.")
+    outputs, targets = end[-1], NUMBERS if loss is None else loss.targets
+    wanted = (samples, *end[:-1], known(target_shape(loss, end)[-1]))
+    if loss is not None and targets == LABELS:
         if y.shape == (*wanted[:-1], outputs):
             raise ValueError(
-                f"y has shape {y.shape}, a number for each of the {outputs} classes, but {loss.name} takes the "
+                f"{name} has shape {y.shape}, a number for each of the {outputs} classes, but {loss.name} takes the "
                 'classes\' numbers: give y.argmax(axis=-1), or take the loss "categorical_crossentropy".'
             )
         if y.shape == wanted[:-1]:
             y = y[..., None]
-    elif loss.targets == ONE_HOT and y.shape in (wanted[:-1], (*wanted[:-1], 1)):
+    elif loss is not None and targets == ONE_HOT and y.shape in (wanted[:-1], (*wanted[:-1], 1)):
         raise ValueError(
-            f"y has shape {y.shape}, one number for all classes, but {loss.name} takes one for each of the {outputs} "
-            f'classes: give np.eye({outputs})[y], or take the loss "sparse_categorical_crossentropy".'
+            f"{name} has shape {y.shape}, one number for all classes, but {loss.name} takes one for each of the "
+            f'{outputs} classes: give np.eye({outputs})[y], or take the loss "sparse_categorical_crossentropy".'
         )
     if y.ndim == 1:
         y = y[:, None]  # never broadcast against the outputs
     if y.shape != wanted:
         output = (*wanted[:-1], outputs)
-        what = "" if output == wanted else f", whose targets for {loss.name} have shape {wanted}"
-        raise ValueError(f"y has shape {y.shape}, but the model's output has shape {output}{what}.")
-    if loss.targets != NUMBERS:
-        _check_numbers(loss, y.real, outputs)
+        what = "" if loss is None or output == wanted else f", whose targets for {loss.name} have shape {wanted}"
+        raise ValueError(f"{name} has shape {y.shape}, but the model's output has shape {output}{what}.")
+    if loss is not None and targets != NUMBERS:
+        _check_numbers(loss, y.real, outputs, name)
     return y
 
 
-def _check_numbers(loss: Loss, y: np.ndarray, outputs: int) -> None:
+def _check_numbers(loss: Loss, y: np.ndarray, outputs: int, name: str) -> None:
     """Refuse targets that name no class, are no shares, or do not sum to 1."""
 
     def refuse(bad: np.ndarray, wanted: str) -> None:
         if bad.any():
             place = np.unravel_index(bad.argmax(), bad.shape)
-            raise ValueError(f"y holds {y[place]:g} in sample {place[0]}, but {wanted}.")
+            raise ValueError(f"{name} holds {y[place]:g} in sample {place[0]}, but {wanted}.")
 
     if loss.targets == LABELS:
         labels = f"the model has {outputs} outputs: labels must be whole numbers from 0 to {outputs - 1}"
@@ -165,6 +168,22 @@ def checked_weights(
         return weights
     classes = _of_classes(loss, y, class_weight, outputs, dtype)
     return classes if weights is None else weights * classes
+
+
+def own_weights(y: np.ndarray, sample_weight: Any, dtype: np.dtype, output: str) -> np.ndarray:
+    """Return the weights of one of several outputs; ones where none are given.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit the targets; the sentence names the output.
+    """
+    if sample_weight is None:
+        return np.broadcast_to(np.ones(1, dtype), (*y.shape[:-1], 1))
+    try:
+        return _of_samples(y, sample_weight, dtype)
+    except ValueError as error:
+        raise ValueError(f"of output {output!r}: {error}") from error
 
 
 def _of_samples(y: np.ndarray, given: Any, dtype: np.dtype) -> np.ndarray:

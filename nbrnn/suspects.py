@@ -5,7 +5,7 @@ Forward they are SimpleRNN. Look here only after you have questioned them with `
 
 from __future__ import annotations
 
-from .layers import weight_gradient
+from .products import weight_gradient
 from .program import Buffer, Program
 from .recurrent import SimpleRNN
 

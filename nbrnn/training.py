@@ -24,7 +24,7 @@ from .targets.runner import AGAIN
 
 if TYPE_CHECKING:
     from .checkpoint import Keeper
-    from .model import Sequential
+    from .model import Model
     from .optimizers import Optimizer
     from .targets.cpu import Executor
 
@@ -91,7 +91,7 @@ class Fit:
 
     def __init__(
         self,
-        model: Sequential,
+        model: Model,
         executor: Executor,
         epochs: int,
         shuffle: bool,

@@ -383,7 +383,7 @@ def test_ctrl_c_before_training_writes_nothing(monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nbrnn.model.Sequential.fit", interrupted)
+    monkeypatch.setattr("nbrnn.sequential.Sequential.fit", interrupted)
     result = nbrnn_run("train", "x.csv", *QUICK)
     assert result.exit_code == 130 and result.output.endswith("Stopped.\n")
     assert not os.listdir("nbrnn-out/x")

@@ -11,8 +11,8 @@ from support import random_model
 
 import nbrnn
 from nbrnn.cli import main
-from nbrnn.model import Sequential
 from nbrnn.saving import load_extra, read_model
+from nbrnn.sequential import Sequential
 
 DEEP = "[" * 200_000 + "]" * 200_000
 RNN = {"class": "SimpleRNN", "units": 2}

@@ -15,16 +15,18 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the cellar to the roof; a module imports only what stands on its own rung or below.
 LADDER = [
     {"kernels", "checks", "files"},
-    {"program", "listing", "memory", "paths", "arrays", "initializers", "progress", "series"},
-    {"targets", "losses", "metrics", "optimizers", "regularizers", "schedules"},
-    {"layers", "dropout", "recurrent", "gated"},
-    {"lowering", "summary", "stack", "states", "supervision"},
+    {"program", "plan", "listing", "memory", "paths", "arrays", "initializers", "progress", "series", "graph"},
+    {"targets", "losses", "metrics", "optimizers", "regularizers", "schedules", "products"},
+    {"layers", "dropout", "recurrent", "gated", "joins", "pointwise", "wrappers", "heads"},
+    {"lowering", "summary", "stack", "chain", "states", "supervision"},
     {
         "model",
+        "sequential",
         "running",
         "streaming",
         "training",
         "saving",
+        "blueprint",
         "slots",
         "callbacks",
         "recording",

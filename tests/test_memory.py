@@ -10,7 +10,8 @@ from support import random_data, random_model
 import nbrnn
 from nbrnn import GRU, LSTM, Dense, Flatten, SimpleRNN, memory
 from nbrnn.memory import GIB, MIB, NAMES, NotEnoughMemoryError, available, in_words
-from nbrnn.program import BLOCKS, PRIVATE, Options, aligned, shard_size
+from nbrnn.plan import shard_size
+from nbrnn.program import BLOCKS, PRIVATE, Options, aligned
 from nbrnn.targets import cpu
 
 STACKS = {
@@ -64,7 +65,7 @@ def test_what_is_stated_is_what_the_executor_allocates(stack, batch, samples, dt
     model = compiled(STACKS[stack](), dtype=dtype)
     x, y = random_data(model, samples, 1)
     for mode, targets in (("train", y), ("evaluate", y), ("predict", None)):
-        options = {"output": model._outputs(x)[0]} if mode == "predict" else {}
+        options = {"outputs": {"output": model._outputs(x)[0][0]}} if mode == "predict" else {}
         if mode == "predict":
             options["options"] = Options(kept=stack == "states", threads=nbrnn.get_num_threads())
         executor = model._executor(mode, x, targets, batch, **options)

@@ -12,7 +12,8 @@ from support import few, random_data, random_model, sizes
 
 from nbrnn import Dense, Flatten, SimpleRNN
 from nbrnn.lowering import Feed, make_plan
-from nbrnn.program import ALIGNMENT, BLOCKS, Buffer, Layout, Program, aligned, sample_counts, shard_size
+from nbrnn.plan import sample_counts, shard_size
+from nbrnn.program import ALIGNMENT, BLOCKS, Buffer, Layout, Program, aligned
 
 
 def compiled(layers, shape, optimizer="adam", **settings):

@@ -9,7 +9,7 @@ import click
 from .common import UserError, one_sentence, refuse_given
 
 if TYPE_CHECKING:
-    from ..model import Sequential
+    from ..model import Model
 
 RANDOM = ("cell", "layers", "units", "features", "activation", "reset_before")  # what a saved model decides itself
 MOST = 1_000_000  # numbers of a check: hours, even where a forward pass takes some milliseconds
@@ -94,7 +94,7 @@ def gradcheck(
         ctx.exit(WRONG)
 
 
-def _saved(ctx: click.Context, path: str) -> Sequential:
+def _saved(ctx: click.Context, path: str) -> Model:
     """Read a model file; what it decides itself is refused."""
     from ..saving import read_model
 
@@ -102,7 +102,7 @@ def _saved(ctx: click.Context, path: str) -> Sequential:
     return read_model(path)
 
 
-def _random(options: dict[str, Any], steps: int | None, seed: int) -> Sequential:
+def _random(options: dict[str, Any], steps: int | None, seed: int) -> Model:
     """Make a model with random weights, unless it is too large to check."""
     from ..checks import whole_number
     from ..layers import Dense
@@ -135,7 +135,7 @@ def _smaller(path: str | None) -> str:
     return "take fewer --samples, or check the same cell with --cell and fewer --units"
 
 
-def _described(model: Sequential, shape: tuple[int, ...]) -> str:
+def _described(model: Model, shape: tuple[int, ...]) -> str:
     """Return what is checked, in a few lines."""
     from ..catalogue import WIDTH
 

@@ -16,7 +16,7 @@ from .style import BLUE, GREEN, INK, INPUT, PALE, SMALL, TEXT, canvas, caption, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..model import Sequential
+    from ..sequential import Sequential
 
 WIDTH, BOX, STEP = 10.0, 4.4, 1.55  # inches: the figure, a box, from one box to the next
 LEFT, TALL, RIGHT = 0.6, 1.0, 5.5  # where boxes begin, their height, where the arithmetic begins
@@ -47,6 +47,8 @@ def plot_model(model: Sequential, limit: int = 12, title: str = "") -> Figure:
     """
     model._built()
     limit = whole_number("limit", limit, 3)
+    if not model.graph.is_chain:
+        raise ValueError(f"plot_model draws a chain of layers, but {model.graph.why_no_chain()}.")
     shapes: list[Shape] = [*model.input_shapes, model.output_shape]
     height = STEP * len(shapes) + 0.05
     figure = new_figure(WIDTH, height + 0.7)
@@ -59,7 +61,7 @@ def plot_model(model: Sequential, limit: int = 12, title: str = "") -> Figure:
     for k, layer in enumerate(model.layers):
         below = top - STEP
         axes.add_patch(_arrow((LEFT + BOX / 2, top - TALL), (LEFT + BOX / 2, below)))
-        recurs = isinstance(layer, Recurrent)
+        recurs = any(isinstance(leaf, Recurrent) for leaf in layer.leaves())
         name, color = f"{layer.name} ({type(layer).__name__})", BLUE if recurs else GREEN
         _box(axes, below, name, shapes[k + 1], color, limit)
         if recurs:
@@ -73,7 +75,7 @@ def plot_model(model: Sequential, limit: int = 12, title: str = "") -> Figure:
         "numbers enter at the top and leave at the bottom. A dot is one number that the box gives out (a unit). At a "
         "box's upper right stands the shape of what it gives out for one sample."
     )
-    if any(isinstance(layer, Recurrent) for layer in model.layers):
+    if model.recurrent():
         text += (
             " The loop says that a recurrent layer reads its own last output at the next time step: with the SAME "
             "weights, so that the number of steps is in no product on the right."

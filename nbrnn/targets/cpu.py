@@ -17,7 +17,8 @@ from numba import config
 
 from ..memory import require
 from ..paths import registers
-from ..program import BLOCK_NUMBERS, BLOCKS, FOREIGN, PRIVATE, Buffer, Plan, Program, Weights, aligned, dtype_of
+from ..plan import Plan
+from ..program import BLOCK_NUMBERS, BLOCKS, FOREIGN, PRIVATE, Buffer, Program, Weights, aligned, dtype_of
 from . import cache as code_cache
 from .compiling import ENTRY, JIT, PARALLEL, compile_entry, compile_kernel, compile_parallel, prepare, processes
 from .runner import ENTRIES, ONCE, PREPARE, REFUSED, STOP, make_job, run
@@ -130,7 +131,9 @@ class Executor:
         self.figures = first["stats"].size * (self.private["stats"].itemsize // 8)  # a complex one is two floats
         self.arrays = arrays
         self.functions: Any = functions
-        self.blocks: Any = [[self._block(name, s) for name in BLOCKS] for s in range(plan.shards)]
+        places = {BLOCK_NUMBERS[name]: name for name in (*BLOCKS, *plan.sizes)}
+        names = [places.get(k, "") for k in range(max(places) + 1)]
+        self.blocks: Any = [[self._block(name, s) for name in names] for s in range(plan.shards)]
         if JIT:
             self.functions = np.array([f.address for f in functions], np.int64)
             self.blocks = np.array([[b.ctypes.data for b in row] for row in self.blocks], np.int64)

@@ -13,7 +13,8 @@ from numba import config, cuda, njit
 
 from ..kernels import KERNELS, abi, random
 from ..kernels.abi import carve
-from ..program import BLOCKS, FOREIGN, PRIVATE, SHARED, Buffer, Plan, Program
+from ..plan import Plan
+from ..program import BLOCKS, FOREIGN, PRIVATE, SHARED, Buffer, Program
 from . import cpu
 from .cuda_kernels import FORMS, rebound
 

@@ -13,7 +13,7 @@ from numba.extending import intrinsic, overload
 from ..kernels import abi
 from ..kernels.abi import BATCH, EPOCH, POSITION, SEED, SHARDS, STATUS, STEP
 from ..kernels.random import permute
-from ..program import Plan
+from ..plan import Plan
 
 # Words of a job, the runner's orders.
 FIRST, STOP, SAMPLES, BATCH_SIZE, SHARD_SIZE, SHUFFLE, JOB_SEED, EPOCH_0, STEP_0, PREPARE = range(10)

@@ -11,8 +11,8 @@ import numpy as np
 from ..checks import whole_number
 from ..gradcheck import GradientReport, check_gradients
 from ..layers import known
-from ..model import Sequential
-from ..recurrent import Recurrent
+from ..lowering import filled
+from ..model import Model
 from ..saving import copy_model
 from .randoms import random_array
 
@@ -22,7 +22,7 @@ SAMPLES, STEPS = 3, 5  # of an x that is drawn
 
 
 def assert_gradients(
-    model: Sequential,
+    model: Model,
     x: Any = None,
     y: Any = None,
     *,
@@ -37,7 +37,7 @@ def assert_gradients(
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential or Model
         Built; its weights are used, whatever its dtype, in float64.
     x : array (samples, time steps, features) or (samples, features), optional
         A few short samples; drawn from [-2, 2] where it is not given.
@@ -72,7 +72,8 @@ def assert_gradients(
         if y is not None:
             raise ValueError("y was given without x; give both, or neither.")
         x = random_inputs(model, samples, steps, seed)
-        drawn = f"\n\nx was drawn: shape {x.shape}, seed {seed}."
+        shapes = " and ".join(str(array.shape) for array in (x if isinstance(x, list) else [x]))
+        drawn = f"\n\nx was drawn: shape {shapes}, seed {seed}."
     elif samples is not None or steps is not None:
         raise ValueError("samples and steps are those of an x that is drawn; leave them out where x is given.")
     options = {"initial_state": initial_state, "method": method, "tolerance": tolerance, "seed": seed}
@@ -82,7 +83,7 @@ def assert_gradients(
 
 
 def gradient_reports(
-    model: Sequential,
+    model: Model,
     x: Any,
     y: Any = None,
     *,
@@ -102,15 +103,22 @@ def gradient_reports(
     if y is not None:
         if model.loss is None:
             raise ValueError("y was given, but the model has no loss: call compile() first, or leave y out.")
-        return {f"The loss, {model.loss.name}": report(y)}
+        return {f"The loss, {_loss_name(model)}": report(y)}
     reports = {"The outputs, projected on random directions": report()}
     if model.loss is not None:
-        steps = np.shape(x)[1:2] if len(model.output_shape) == 2 else ()
-        y = model.loss.example((len(x), *steps, known(model.output_shape[-1])), np.random.default_rng(seed + 1))
+        given, rng = copy_model(model, "float64")._samples(x), np.random.default_rng(seed + 1)
+        ends = zip(model.heads, model._ends(given), strict=True)
+        ys = [head.example((len(given), *end), rng) for head, end in ends if head.figures]
+        y = ys[0] if len(ys) == 1 else ys
         if options["initial_state"] is None:  # from zero states relu and elu may stand at their kink
-            options["initial_state"] = random_states(model, len(x), seed + 2)
-        reports[f"The loss, {model.loss.name}, with random targets"] = report(y)
+            options["initial_state"] = random_states(model, len(given), seed + 2)
+        reports[f"The loss, {_loss_name(model)}, with random targets"] = report(y)
     return reports
+
+
+def _loss_name(model: Model) -> str:
+    """Return the name of a model's loss, or those of all outputs."""
+    return " + ".join(head.loss.name for head in model.heads if head.loss is not None)
 
 
 def _without_noise(report: GradientReport) -> GradientReport:
@@ -140,23 +148,30 @@ def passed(reports: dict[str, GradientReport]) -> bool:
     return all(report.passed for report in reports.values())
 
 
-def random_inputs(model: Sequential, samples: int | None, steps: int | None, seed: int) -> np.ndarray:
-    """Return float64 inputs for a model; None means the number that is usual."""
-    shape = sample_shape(model, steps)
-    return random_array((SAMPLES if samples is None else samples, *shape), seed=seed)
+def random_inputs(model: Model, samples: int | None, steps: int | None, seed: int) -> Any:
+    """Return float64 inputs for a model, of several inputs a list; None means the number that is usual."""
+    count = SAMPLES if samples is None else samples
+    model._built()
+    if len(model.graph.inputs) == 1:
+        return random_array((count, *sample_shape(model, steps)), seed=seed)
+    shapes = [filled(shape, STEPS if steps is None else steps) for shape in model.graph.shapes]
+    return [random_array((count, *map(known, shapes[k])), seed=seed) for k in range(len(model.graph.inputs))]
 
 
-def random_states(model: Sequential, samples: int, seed: int) -> dict[str, np.ndarray] | None:
+def random_states(model: Model, samples: int, seed: int) -> dict[str, np.ndarray] | None:
     """Return first states for all recurrent layers, if there are any."""
-    layers = [layer for layer in model.layers if isinstance(layer, Recurrent)]
-    named = [(name, layer.units) for layer in layers for name in layer.state_names()]
+    named = [(name, layer.units) for layer in model.recurrent() for name in layer.state_names()]
     return {name: random_array((samples, n), seed=seed + k) for k, (name, n) in enumerate(named)} or None
 
 
-def sample_shape(model: Sequential, steps: int | None) -> tuple[int, ...]:
+def sample_shape(model: Model, steps: int | None) -> tuple[int, ...]:
     """Return the shape of one sample, with so many time steps where the model leaves them open."""
     model._built()
-    shape = model.input_shape or ()
+    if len(model.graph.inputs) > 1:
+        raise ValueError(
+            f"the model has the inputs {', '.join(model.graph.inputs)}; one is asked for here: use check_gradients."
+        )
+    shape: tuple[int | None, ...] = model.input_shape or ()
     fixed = shape[0] if len(shape) == 2 else 1
     if steps is not None and (len(shape) == 1 or fixed not in (None, steps)):
         built = f"for {fixed} time steps" if len(shape) == 2 else "for vectors, which have no time steps"
@@ -164,13 +179,13 @@ def sample_shape(model: Sequential, steps: int | None) -> tuple[int, ...]:
     return tuple(whole_number("steps", STEPS if steps is None else steps) if n is None else n for n in shape)
 
 
-def check_size(model: Sequential, samples: int, shape: tuple[int, ...]) -> int:
+def check_size(model: Model, samples: int, shape: tuple[int, ...]) -> int:
     """Return how many numbers a check varies, each at the price of a forward pass: weights, inputs, first states."""
-    states = sum(layer.units * len(layer.states) for layer in model.layers if isinstance(layer, Recurrent))
+    states = sum(layer.units * len(layer.states) for layer in model.recurrent())
     return model.count_params() + samples * (int(np.prod(shape)) + states)
 
 
-def check_seconds(model: Sequential, x: np.ndarray, method: str) -> float:
+def check_seconds(model: Model, x: np.ndarray, method: str) -> float:
     """Return about how many seconds `gradient_reports` takes for a model and x, from the time of one forward pass."""
     twin = copy_model(model, "complex128" if method == "complex" else "float64")
     twin.predict(x)  # compiles the kernels

@@ -9,7 +9,7 @@ import numpy as np
 from ..checks import one_of, whole_number
 from ..layers import Layer, Shape
 from ..losses import Loss
-from ..model import Sequential
+from ..sequential import Sequential
 
 BOUND = 2.0  # of moderate numbers
 VALUES = ("moderate", "zero", "denormal", "large", "huge", "mixed")
@@ -55,7 +55,7 @@ def random_model(
     rng = np.random.default_rng(model.seed)
     for layer in model.layers:
         for name, view in layer._views().items():
-            limit = 0.5 if name == "bias" else 1 / np.sqrt(view.shape[0])
+            limit = 0.5 if name.endswith("bias") else 1 / np.sqrt(view.shape[0])
             view[...] = rng.uniform(-limit, limit, view.shape)
     if loss is not None:
         model.compile("sgd", loss)

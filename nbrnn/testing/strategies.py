@@ -18,8 +18,8 @@ from ..gated import GRU, LSTM
 from ..kernels.activations import ACTIVATIONS
 from ..layers import Dense, Flatten, Layer
 from ..losses import Loss, get_loss
-from ..model import Sequential
 from ..recurrent import Recurrent, SimpleRNN
+from ..sequential import Sequential
 from .gradients import STEPS, sample_shape
 from .randoms import DTYPES, LAYOUTS, VALUES, random_array, random_model
 

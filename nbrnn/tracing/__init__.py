@@ -29,7 +29,7 @@ from ..supervision import target_shape
 from .cells import OPENED, Arrays, Opened, agree
 
 if TYPE_CHECKING:
-    from ..model import Sequential
+    from ..model import Model
 
 
 class Step:
@@ -113,7 +113,7 @@ class Trace:
         The gradients of the run, by name: "simple_rnn/kernel", ..., and "x".
     numeric : GradientReport or None
         The numeric check, if it was asked for.
-    model : Sequential
+    model : Sequential or Model
         A copy in float64.
     """
 
@@ -124,7 +124,7 @@ class Trace:
     loss: float | None
     totals: Arrays
     numeric: GradientReport | None
-    model: Sequential
+    model: Model
 
     @property
     def recurrent(self) -> LayerTrace:
@@ -231,12 +231,12 @@ class Trace:
         return text.getvalue()
 
 
-def trace(model: Sequential, x: Any, y: Any = None, *, initial_state: Any = None, numeric: bool = False) -> Trace:
+def trace(model: Model, x: Any, y: Any = None, *, initial_state: Any = None, numeric: bool = False) -> Trace:
     """Run one sample forward and, with a target, backward, and keep every number of every step, in float64.
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential or Model
         Built, and compiled where a target is given; its weights are used, whatever its dtype.
     x : array (T, D), (1, T, D), or (T,) for one feature; (F,) or (1, F) for a model of vectors
         One sample.
@@ -268,13 +268,14 @@ def trace(model: Sequential, x: Any, y: Any = None, *, initial_state: Any = None
     7.0
     """
     real = plain_copy(model, "float64")
+    _check_chain(real)
     case = Case(_one_sample(real, x))
     if y is not None:
         case = Case(case.x, _one_target(real, case.x, y))
     if initial_state is not None:
         case = Case(case.x, case.y, real._given(initial_state, 1))
     executor = case.executor(real, PREDICT if y is None else TRAIN, tape=True)
-    loss = run_loss(executor).real
+    loss = run_loss(executor, real).real
     program = executor.plan.programs[1]
     overflow = first_not_finite(executor, program, 0)
     if overflow is not None:
@@ -308,6 +309,15 @@ def trace(model: Sequential, x: Any, y: Any = None, *, initial_state: Any = None
     return Trace(layers, case.x[0], output, target, None if y is None else loss, totals, report, real)
 
 
+def _check_chain(model: Model) -> None:
+    """Raise ValueError unless the model is a chain of layers that can be laid open."""
+    if not model.graph.is_chain:
+        raise ValueError(f"a trace follows a chain of layers, but {model.graph.why_no_chain()}.")
+    for layer in model.layers:
+        if layer.leaves() != [layer]:
+            raise ValueError(f"a trace cannot look into layer {layer.name}, a {type(layer).__name__}.")
+
+
 def _turned(layer: Any, x: np.ndarray) -> np.ndarray:
     """Return a layer's input in the order in which it takes its steps."""
     return x[::-1] if getattr(layer, "go_backwards", False) else x
@@ -321,7 +331,7 @@ def _check_flow(layers: list[LayerTrace], received: list[Any]) -> None:
             agree(f"{layer.name}: dx", dx.reshape(below.shape), below)
 
 
-def _one_sample(model: Sequential, x: Any) -> np.ndarray:
+def _one_sample(model: Model, x: Any) -> np.ndarray:
     """Return one sample as a batch of one."""
     array, shape = real_array("x", x), model.input_shape
     assert shape is not None
@@ -337,7 +347,7 @@ def _one_sample(model: Sequential, x: Any) -> np.ndarray:
     return np.array(array)
 
 
-def _one_target(model: Sequential, x: np.ndarray, y: Any) -> np.ndarray:
+def _one_target(model: Model, x: np.ndarray, y: Any) -> np.ndarray:
     """Return one sample's target as a batch of one."""
     array = real_array("y", y)
     steps = x.shape[1:2] if len(model.output_shape) == 2 else ()

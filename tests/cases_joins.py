@@ -1,0 +1,52 @@
+"""Arguments for the kernels of joins.py."""
+
+import numpy as np
+from hypothesis import strategies as st
+from support import few, sizes
+
+
+def pair(draw, *names):
+    N, D = draw(few, "N"), draw(sizes, "D")
+    return {name: draw.array(N, D) for name in names}
+
+
+def factor(draw, label):
+    return float(np.float32(draw(st.floats(-2.0, 2.0), label)))
+
+
+def blend(draw):
+    return pair(draw, "v", "w", "y") | {"scale": factor(draw, "scale")}
+
+
+def multiply(draw):
+    return pair(draw, "v", "w", "y")
+
+
+def scaled(draw):
+    return pair(draw, "x", "y") | {"factor": factor(draw, "factor")}
+
+
+def weigh(draw):
+    stats = draw.rng.normal(size=4).astype("complex128" if draw.dtype == "complex128" else "float64")
+    first = draw(st.integers(0, 1), "first")
+    return dict(weight=factor(draw, "weight"), slot=draw(st.integers(1, 3), "slot"), first=first, stats=stats)
+
+
+def activation_forward(draw):
+    N, D = draw(few, "N"), draw(sizes, "D")
+    return dict(x=draw.array(N, D), activation=draw.code(), y=draw.array(N, D))
+
+
+def softmax(draw):
+    arrays = pair(draw, "x", "y")
+    arrays["x"] += arrays["x"].dtype.type(draw(st.sampled_from((0, 700, -700)), "shift"))  # no exponential may overflow
+    return arrays
+
+
+def softmax_backward(draw):
+    return pair(draw, "y", "dy", "dx")
+
+
+CASES = {
+    f.__name__: f for f in (blend, multiply, scaled, weigh, activation_forward, softmax, softmax_backward)
+}  # fmt: skip
