@@ -13,7 +13,7 @@ from nbrnn.sampling import KINDS
 # ---------------------------------------------------------------- scheduled sampling
 
 
-@pytest.mark.parametrize(("kind", "k"), [("linear", 0.01), ("exponential", 0.97), ("inverse_sigmoid", 8.0)])
+@pytest.mark.parametrize(("kind", "k"), [("linear", 0.01), ("exponential", 0.97), ("inverse_sigmoid", 20.0)])
 def test_the_share_of_targets_falls_as_the_schedule_says(kind, k):
     sampling = ScheduledSampling(kind, k, start=0.9, stop=0.1)
     model = random_model([Feedback(Dense(1), training=sampling)], (40, 2), 4)
@@ -21,11 +21,11 @@ def test_the_share_of_targets_falls_as_the_schedule_says(kind, k):
     x, y = data(7, N=64, T=40, O=1)
     executor = model._executor("train", x, y, 64)
     shares = []
-    for i in range(0, 120, 20):
+    for i in range(0, 120, 20):  # optimizer steps
         executor.run(i, i + 1, shuffle=False, seed=1, epoch=0, step=0)
         views = [executor.view(p["feedback/coins"], s) for s, p in enumerate([executor.plan.programs[16]] * 4)]
-        wanted = {"linear": 1 - k * i, "exponential": k**i, "inverse_sigmoid": k / (k + np.exp(i / k))}[kind]
-        shares.append((np.mean(views), max(0.1, 0.9 * wanted)))
+        falling = {"linear": 1 - k * i, "exponential": k**i, "inverse_sigmoid": 1 / (1 + np.exp(i / k) / k)}
+        shares.append((np.mean(views), max(0.1, 0.9 * falling[kind])))
     seen, wanted = np.array(shares).T
     assert np.abs(seen - wanted).max() < 5 * 0.5 / np.sqrt(64 * 40)
 
