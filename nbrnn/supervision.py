@@ -80,6 +80,8 @@ def checked_targets(
     ValueError
         If the shape is another one, or a number is none that the loss takes.
     """
+    if y is None:
+        raise ValueError(f"{name} is None, but targets are needed: (samples, outputs), or a row a time step.")
     y = native(name, y, dtype)
     if len(y) != samples:
         raise ValueError(f"x has {samples} samples, but {name} has {len(y)}; they must be as many.")
