@@ -15,6 +15,7 @@ _HOMES = {
         "LearningRateScheduler",
         "ReduceLROnPlateau",
     ),
+    "cells": ("Cell",),
     "checkpoint": ("Checkpoint",),
     "confusion": (
         "ConfusionMatrix",
@@ -135,6 +136,7 @@ __all__ = [
     "CSVLogger",
     "Callback",
     "CategoricalCrossentropy",
+    "Cell",
     "Checkpoint",
     "Concatenate",
     "ConfusionMatrix",
@@ -201,6 +203,7 @@ __all__ = [
 if TYPE_CHECKING:
     from . import testing as testing
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
+    from .cells import Cell
     from .checkpoint import Checkpoint
     from .confusion import ConfusionMatrix, confusion_matrix
     from .csvfile import Table, read_csv

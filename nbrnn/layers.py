@@ -44,6 +44,16 @@ class Weight:
 LAYERS: dict[str, type[Layer]] = {}  # by class name; a subclass is entered when it is defined
 
 
+def check_free(cls: type[Layer]) -> None:
+    """Raise ValueError if a layer of another place has a class' name; the same one may be defined again."""
+    other = LAYERS.get(cls.__name__)
+    if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ValueError(
+            f"there is a layer {cls.__name__} already, in {other.__module__}: files name layers by their class, so "
+            f"give the one in {cls.__module__} another name."
+        )
+
+
 class Layer:
     """What all layers share: a name, an optional input shape, and weights once a model has built them.
 
@@ -59,6 +69,7 @@ class Layer:
     joins = False  # whether it takes several inputs
 
     def __init_subclass__(cls) -> None:
+        check_free(cls)
         LAYERS[cls.__name__] = cls
 
     def __init__(self, *, input_shape: Shape | None = None, name: str | None = None) -> None:
@@ -313,6 +324,33 @@ class Flatten(Layer):
             return dx
 
         return y, backward
+
+
+class UnknownLayerError(ValueError):
+    """A file has a layer that is not defined here."""
+
+
+def described(layer: Layer, **changes: Any) -> dict[str, Any]:
+    """Return what makes a layer again: its class, its arguments and, where it is not this package's, its module."""
+    kind = type(layer)
+    own = {} if kind.__module__.startswith("nbrnn.") else {"module": kind.__module__}
+    return {"class": kind.__name__, **own, "config": layer.config() | changes}
+
+
+def made(entry: dict[str, Any]) -> Layer:
+    """Return the layer that `described` describes.
+
+    Raises
+    ------
+    UnknownLayerError
+        If its class is not defined: a file executes nothing, so its module has to be imported before.
+    """
+    name, module = entry["class"], entry.get("module")
+    if isinstance(name, str) and isinstance(module, str) and name not in LAYERS:
+        raise UnknownLayerError(
+            f"its layer {name} is none of nbrnn's; it was defined in the module {module!r}: import that first."
+        )
+    return LAYERS[name].from_config(entry["config"])
 
 
 def known(size: int | None) -> int:

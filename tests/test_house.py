@@ -17,7 +17,7 @@ LADDER = [
     {"kernels", "checks", "files"},
     {"program", "plan", "listing", "memory", "paths", "arrays", "initializers", "progress", "series", "graph"},
     {"targets", "losses", "metrics", "optimizers", "regularizers", "schedules", "products"},
-    {"layers", "dropout", "recurrent", "gated", "joins", "pointwise", "wrappers", "heads"},
+    {"layers", "dropout", "recurrent", "gated", "joins", "pointwise", "wrappers", "heads", "cells", "rehearsal"},
     {"lowering", "summary", "stack", "chain", "states", "supervision"},
     {
         "model",

@@ -2,6 +2,7 @@
 
 from . import (
     activations,
+    cells,
     crossentropy,
     dense,
     dropout,
@@ -22,6 +23,7 @@ from .abi import KERNELS
 __all__ = [
     "KERNELS",
     "activations",
+    "cells",
     "crossentropy",
     "dense",
     "dropout",
