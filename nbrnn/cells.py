@@ -72,7 +72,7 @@ class Cell(Recurrent):
         The weights, "Wz[D,H] bz[H]"; an initializer follows where the usual one is not meant: "bz[H]=ones". Letters:
         D features, H units, 2H, H+1.
     carry : str
-        The states, "h[B,H]" or "h[B,H] c[B,H]"; the first is the output.
+        The states, "h[B,H]" or "h[B,H] c[B,H]"; h is the output.
     tape : str
         What a step keeps for the way back, "z[B,H]"; a trace shows it.
     scratch : str
@@ -251,8 +251,11 @@ def _arrays(cls: type[Cell], what: str) -> dict[str, tuple[str, str | None]]:
         if name in found:
             raise ValueError(f"cell {cls.__name__}: {what} declares {name} twice.")
         found[name] = dims, begin
-    if what == "carry" and not 1 <= len(found) <= len(STATE_LETTERS):
-        raise ValueError(f"cell {cls.__name__}: carry must declare 1 to {len(STATE_LETTERS)} states, not {len(found)}.")
+    if what == "carry" and (next(iter(found), "") != "h" or len(found) > len(STATE_LETTERS)):
+        raise ValueError(
+            f"cell {cls.__name__}: carry must declare h[B,H], the output, and at most {len(STATE_LETTERS) - 1} states "
+            f"more, not {' '.join(_items(cls, what))!r}."
+        )
     return found
 
 
