@@ -8,7 +8,8 @@ A row is a sample. Each has its form in plain Python, which sees that the shapes
 tiles for whole arrays in float32 and float64, plain loops for complex numbers and for slices of columns.
 
 `Steps.register` makes kernels of step functions: text of Python, with the loop over the time steps and a call of the
-step. Letters: T steps, B samples, D features, H units; K is T where all steps are kept, else 1.
+step. Letters: T steps, B samples, D features, H units; K is T where all steps are kept, else 1. Of the samples the first
+alive_[t] have a step t, all of them where `alive_` is not there.
 """
 
 import inspect
@@ -148,6 +149,11 @@ def zero(V):
     clear(flat)
 
 
+def _rows(dims: str) -> str:
+    """Return what takes the rows at work of an array with a row a sample."""
+    return "[:n_]" if dims.startswith("B") else ""
+
+
 @dataclass(frozen=True)
 class Steps:
     """A cell's step functions and its arrays: text as in a specification, by name.
@@ -179,7 +185,7 @@ class Steps:
         arrays |= {name: f":{kind}" for name, kind in self.numbers.items()}
         letters = dict(zip(self.carry, STATE_LETTERS, strict=False))
         tape = {name: f"[K,{dims}]" for name, dims in self.tape.items()}
-        every = {"x": "[T,B,D]"} | arrays
+        every = {"x": "[T,B,D]"} | arrays | {"alive_": "[T]?:i8"}
         after = {f"!{name}": f"[{letter},B,H]" for name, letter in letters.items()}
         self._make("forward", self.forward, every, after | tape, self._forward_lines())
         seen = every | {f"{name}_T": "[{1},{0}]".format(*self.params[name].split(",")) for name in self.turned}
@@ -222,12 +228,13 @@ class Steps:
 
     def _forward_lines(self) -> list[str]:
         """Return the loop over the time steps."""
-        places = {"x": "x[t_]"} | {f"{name}_prev": f"{name}[old_{name}]" for name in self.carry}
-        places |= {name: f"{name}[new_{name}]" for name in self.carry}
-        places |= {name: f"{name}[t_ if {name}.shape[0] > 1 else 0]" for name in self.tape}
+        places = {"x": "x[t_][:n_]"} | {f"{name}_prev": f"{name}[old_{name}][:n_]" for name in self.carry}
+        places |= {name: f"{name}[new_{name}][:n_]" for name in self.carry}
+        places |= {n: f"{n}[t_ if {n}.shape[0] > 1 else 0]{_rows(dims)}" for n, dims in self.tape.items()}
         return [
             *(f"old_{name} = 0" for name in self.carry),
             "for t_ in range(x.shape[0]):",
+            "    n_ = alive_[t_] if alive_.size else x.shape[1]",
             *(f"    new_{name} = following_(old_{name}, {name})" for name in self.carry),
             f"    {self._called(self.forward, places)}",
             *(f"    old_{name} = new_{name}" for name in self.carry),
@@ -236,23 +243,27 @@ class Steps:
     def _backward_lines(self) -> list[str]:
         """Return the loop back; what a step hands to the one before is added to what that one has from the loss."""
         first, *others = self.carry
-        places = {"x": "x[t_]", f"d{first}": "now_", "dx": "dx[t_ if every_dx_ else 0]"}
-        places |= {f"{name}_prev": f"{name}[t_]" for name in self.carry}
-        places |= {name: f"{name}[t_ + 1]" for name in self.carry}
-        places |= {name: f"{name}[t_]" for name in self.tape}
+        places = {f"d{name}": f"d{name}[:n_]" for name in others}
+        places |= {"x": "x[t_][:n_]", f"d{first}": "now_", "dx": "dx[t_ if every_dx_ else 0][:n_]"}
+        places |= {f"{name}_prev": f"{name}[t_][:n_]" for name in self.carry}
+        places |= {f"d{name}_prev": f"d{name}_prev[:n_]" for name in self.carry}
+        places |= {name: f"{name}[t_ + 1][:n_]" for name in self.carry}
+        places |= {name: f"{name}[t_]{_rows(dims)}" for name, dims in self.tape.items()}
+        places |= {name: f"{name}{_rows(dims)}" for name, dims in self.scratch.items()}
         return [
             "T_ = x.shape[0]",
             f"every_, every_dx_ = d{first}.shape[0] == T_, dx.shape[0] == T_",
             "if not add_:",
             *([f"    clear_(d{name})" for name in self.params] or ["    pass"]),
             "for t_ in range(T_ - 1, -1, -1):",
-            f"    now_ = d{first}[t_ if every_ else 0]",
+            "    n_ = alive_[t_] if alive_.size else x.shape[1]",
+            f"    now_ = d{first}[t_ if every_ else 0][:n_]",
             f"    {self._called(self.backward, places)}",
-            *(f"    copy_(d{name}, d{name}_prev)" for name in others),
+            *(f"    copy_(d{name}, d{name}_prev[:n_])" for name in others),
             "    if t_ > 0 and every_:",
-            f"        plus_(d{first}[t_ - 1], d{first}_prev)",
+            f"        plus_(d{first}[t_ - 1][:n_], d{first}_prev[:n_])",
             "    elif t_ > 0:",
-            f"        copy_(now_, d{first}_prev)",
+            f"        copy_(now_, d{first}_prev[:n_])",
             f"    elif d{first}0.size:",
-            f"        copy_(d{first}0, d{first}_prev)",
+            f"        copy_(d{first}0, d{first}_prev[:n_])",
         ]
