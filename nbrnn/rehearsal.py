@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import linecache
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +46,8 @@ def rehearse(steps: Steps, title: str, numbers: Arrays) -> None:
     """
     for sizes in SIZES:
         for dtype in (np.float64, np.complex128):
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)  # an imaginary part that is dropped
                 _Rehearsal(steps, title, sizes, dtype).play(numbers)
 
 

@@ -60,6 +60,7 @@ def load_module(path: str) -> str:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[file.stem]
         raise UserError(f"--module {path} cannot be imported: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(str(file.parent))
