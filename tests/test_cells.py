@@ -254,7 +254,7 @@ LIES = {
     "a transpose left out": ((("product(dx, daz, Wz_T)", "product(dx, daz, Wz)"), (" Wz_T,", " Wz,")), r"Wz\[D,H\]"),
     "an output not written": ((("product(dx, daz, Wz_T)\n", ""),), r"backward must write all of dx\[B,D\]"),
     "a sum that is set": ((("add_sum(dbn, dn)", "dbn[:] = dn.sum(0)"),), r"backward must add to dbn\[H\]"),
-    "an input written": ((("affine(n, x, Wn, bn)", "affine(n, x, Wn, bn); x[:] = 0"),), r"forward writes to x\[B,D\]"),
+    "an input written": ((("(n, x, Wn, bn)", "(n, x, Wn, bn); x[:] = 0"),), r"forward writes to x\[B,D\]"),
     "complex numbers": (
         (("sigmoid(z[i, j])", "1 / (1 + math.exp(-z[i, j]))"), ("import nbrnn\n", "import math\nimport nbrnn\n")),
         r"forward fails on complex numbers.*math.exp.*ComplexWarning",
