@@ -16,6 +16,7 @@ from numba.core.errors import NumbaError
 
 from ..kernels import KERNELS, abi
 from ..kernels.abi import carve
+from ..kernels.linking import Compiled
 from . import cache as code_cache
 from .fingerprints import fingerprint
 from .runner import enter, run
@@ -55,7 +56,7 @@ def _compiled(entry: abi.Kernel, dtype: str) -> Any:
     function.__module__ = __name__
     signature = types.void(types.CPointer(types.CPointer(MODELS[dtype])), types.CPointer(types.int64))
     try:
-        return _cached(cfunc, signature, function, own is not None, {})
+        return _cached(cfunc, signature, function, own is not None, {"pipeline_class": Compiled})
     except NumbaError as error:
         if entry.packaged:
             raise
