@@ -221,4 +221,4 @@ def test_nothing_is_wider_than_80_columns():
 
 def test_the_choices_are_the_cells_that_there_are():
     (cell,) = [p for p in main.commands["gradcheck"].params if p.name == "cell"]
-    assert list(cell.type.choices) == list(CELLS)
+    assert cell.help.split(", ")[: len(CELLS)] == list(CELLS)
