@@ -369,3 +369,19 @@ def test_a_cells_machine_code_is_kept(cells):
     cache._held.clear()
     own = fingerprint(nbrnn.kernels.KERNELS["min_gru_forward"].function)
     assert cache.holds(f"min_gru_forward{own}_float64")
+
+
+def test_pictures_of_a_cell_are_drawn_or_refused_by_name(cells):
+    model = random_model([cells["MinGRU"](3)], (4, 2), loss="mse")
+    found = nbrnn.trace(model, np.ones((4, 2)), np.ones(3))
+    for figure in (nbrnn.plot_hidden(found), nbrnn.plot_itemised(found, weight="dWz")):
+        assert figure.axes
+    with pytest.raises(ValueError, match=r"layer min_gru is a custom cell, MinGRU, whose arrays .* no places"):
+        nbrnn.plot_unrolled(found)
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_strategies_draw_models_of_a_cell(cells, data):
+    model = data.draw(nbrnn.testing.models([cells["Leaky"], cells["MinGRU"]]))
+    assert_gradients(model)
