@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 from hypothesis import strategies as st
-from reference import BATCH, POSITION, SEED, STATUS, STEP, philox, sign
+from reference import BATCH, POSITION, SEED, STATUS, STEP, philox
+from reference_losses import sign
 
 rate, steps, switch = st.floats(1e-3, 1.0), st.integers(1, 40), st.integers(0, 1)
 SCHEDULED = {  # the numbers of each schedule

@@ -188,7 +188,7 @@ def test_tiled_gradients_are_the_complex_steps_at_every_border(kind, monkeypatch
     The float64 gradients come from packed weights and blocked products, the smallest ones too, and those of float32
     from lanes; each must give the same derivative in that direction.
     """
-    monkeypatch.setattr(nbrnn.layers, "LARGE", 1)
+    monkeypatch.setattr(nbrnn.products, "LARGE", 1)
     for k, H in enumerate((*BORDERS, 64, 128)):  # 64, 128: rows of some are padded
         B, D = (BORDERS[n % len(BORDERS)] for n in (-1 - k, 5 * k + 3))
         rng = np.random.default_rng(k)

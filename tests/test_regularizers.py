@@ -15,12 +15,6 @@ from nbrnn.cases import Case, run_backward
 
 KINDS = [None, "l1", "l2", "l1_l2", L1(0.3), L2(0.2), L1L2(0.1, 0.05)]
 ROLES = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
-CELLS = {
-    "simple_rnn": SimpleRNN,
-    "lstm": LSTM,
-    "gru": GRU,
-    "gru_before": lambda *a, **k: GRU(*a, reset_after=False, **k),
-}
 kinds = st.sampled_from(KINDS)
 
 
@@ -73,15 +67,6 @@ def run_backward_of(model, x, y):
         return run_backward(model, Case(x, y))
     finally:
         model.optimizer, model.metrics = optimizer, metrics
-
-
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("projected", [False, True])
-def test_the_complex_step_sees_the_penalties(cell, projected):
-    model = model_of([L1(0.3), L2(0.2), "l1_l2", L1L2(0.1, 0.4), "l1"], cell=CELLS[cell])
-    x, y = random_data(model, 3, 1)
-    report = nbrnn.check_gradients(model, x, None if projected else y)
-    assert report.passed, report
 
 
 def test_bits_do_not_depend_on_threads():
