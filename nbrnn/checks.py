@@ -20,6 +20,17 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def count_or(name: str, value: Any, default: int) -> int:
+    """Return a whole number of at least 1, or the default for None.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    return default if value is None else whole_number(name, value)
+
+
 def real_number(name: str, value: Any, low: float = 0.0, high: float = np.inf, *, open_low: bool = False) -> float:
     """Return a finite number from `low` (above it, if `open_low`) to `high`.
 

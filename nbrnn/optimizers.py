@@ -100,6 +100,15 @@ class Optimizer:
             )
         self._learning_rate = real_number("learning_rate", value, open_low=True)
 
+    @property
+    def lr(self) -> float | LearningRateSchedule:
+        """The learning rate, by Keras' old name."""
+        return self.learning_rate
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.learning_rate = value
+
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0 since the optimizer began."""
         return self._learning_rate if self.schedule is None else self.schedule(step)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .arrays import foreign_arrays
-from .checks import whole_number
+from .checks import count_or, whole_number
 from .graph import Graph, Value
 from .kernels.optimizers import LANES
 from .losses import Figure
@@ -78,7 +78,9 @@ class Runnable(Stateful):
         """The loss and the metrics, in the order of the statistics."""
         return [one.figure for one in self.asked]
 
-    def predict(self, x: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0, *, initial_state: Any = None) -> Any:
+    def predict(
+        self, x: Any, batch_size: int | None = PREDICT_BATCH, verbose: int | str = 0, *, initial_state: Any = None
+    ) -> Any:
         """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).
 
         Of a model with several outputs it is a list of them, or a dict if the model was made with one. Where layers
@@ -91,7 +93,7 @@ class Runnable(Stateful):
             Of a model with several inputs a list of arrays, or a dict of them by the inputs' names.
         batch_size : int
             How many samples are worked on at a time; it changes the memory used, not the numbers.
-        verbose : int
+        verbose : int or str
             Taken for Keras' sake; nothing is shown.
         initial_state : dict of name to array (samples, units), or a list, optional
             The first states of the recurrent layers: {"lstm/h": h, "lstm/c": c}, zeros where a name is missing, or
@@ -104,7 +106,7 @@ class Runnable(Stateful):
                 if outputs is not None:
                     return outputs
         x = self._samples(x)
-        batch = whole_number("batch_size", batch_size)
+        batch = count_or("batch_size", batch_size, PREDICT_BATCH)
         given = None
         if initial_state is not None:
             if self.stateful:

@@ -156,6 +156,7 @@ ROWS |= {
 }
 ROWS |= {f"Activation {name}": Row(lambda name=name: [Dense(4), Activation(name)]) for name in ("tanh", "elu")}
 ROWS |= {
+    "Dense softmax": Row(lambda: [Dense(4, "tanh"), Dense(3, "softmax"), Dense(2)], trace=OTHER),
     "Dense on steps": Row(lambda: [Dense(4, "tanh", use_bias=False), Dense(3, kernel_regularizer="l1_l2")]),
     "Flatten": Row(lambda: [Flatten(), Dense(3, "tanh"), Dense(2)]),
     "Flatten of vectors": Row(lambda: [Flatten(), Dense(2, "tanh")], (5,)),

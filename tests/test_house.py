@@ -14,13 +14,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the cellar to the roof; a module imports only what stands on its own rung or below.
 LADDER = [
-    {"kernels", "checks", "files"},
+    {"kernels", "checks", "files", "elsewhere"},
     {"program", "plan", "listing", "memory", "paths", "arrays", "initializers", "progress", "series", "graph"},
     {"targets", "losses", "metrics", "optimizers", "regularizers", "schedules", "products"},
     {"layers", "dropout", "recurrent", "gated", "joins", "pointwise", "wrappers", "heads"},
     {"lowering", "summary", "stack", "chain", "states", "supervision"},
     {
         "model",
+        "models",
         "sequential",
         "running",
         "streaming",
