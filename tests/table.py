@@ -137,6 +137,7 @@ ROWS |= {
     "Bidirectional of two cells": Row(
         lambda: [Bidirectional(LSTM(3, go_backwards=True), backward_layer=GRU(2, "relu", name="other")), Dense(1)],
         trace=OTHER,
+        keras=False,  # it takes both for as wide as the first
     ),
     "Bidirectional dropout": Row(
         lambda: [Bidirectional(GRU(3, dropout=0.3, recurrent_dropout=0.2, kernel_regularizer="l2"), "sum"), Dense(1)],
