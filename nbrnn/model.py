@@ -134,10 +134,14 @@ class Model(Runnable):
         """Names of what evaluate() returns: the loss, then the metrics; one that comes again has a number."""
         return [one.name for one in self.asked] or ["loss"]
 
+    def histories_of(self, sums: np.ndarray, samples: int) -> dict[str, list[float]]:
+        """Return the figures of epochs of so many samples, from the sums of each epoch's log, a row an epoch."""
+        asked = zip(self.asked, self.places, strict=True)
+        return {one.name: [one.figure.finish(row, samples) for row in sums[:, place]] for one, place in asked}
+
     def figures_of(self, sums: np.ndarray, samples: int) -> dict[str, float]:
         """Return the figures of so many samples from the sums of a log."""
-        asked = zip(self.asked, self.places, strict=True)
-        return {one.name: one.figure.finish(sums[place], samples) for one, place in asked}
+        return {name: values[0] for name, values in self.histories_of(sums[None], samples).items()}
 
     def fit(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -88,7 +89,7 @@ class Stack:
         """Return the heads and their named figures, made anew only after a change: a tiny model's epoch is short."""
         names = self.graph.output_names if self.built else ("",)
         now = (names, self.loss, self.loss_weights, self.metrics)
-        if self._of is None or any(a is not b for a, b in zip(now, self._of[0], strict=True)):
+        if self._of is None or not all(map(operator.is_, now, self._of[0])):
             heads = make_heads(*now)
             asked = all_figures(heads)
             outputs = [known(self.graph.shapes[v][-1]) for v in self.graph.outputs] if self.built else [1]
