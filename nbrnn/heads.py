@@ -149,6 +149,8 @@ def metrics_by_output(metrics: Any, names: Sequence[str]) -> Any:
     def several(some: Any) -> list[Figure]:
         if some is None:
             return []
+        if not isinstance(some, (str, Figure, list, tuple, set)):
+            raise ValueError(f'metrics must be a list such as ["mae", "rmse"], not {some!r:.80}.')
         return [get_metric(m) for m in ([some] if isinstance(some, (str, Figure)) else some)]
 
     if len(names) == 1 and not isinstance(metrics, Mapping):

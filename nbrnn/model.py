@@ -11,7 +11,7 @@ import numpy as np
 from . import optimizers
 from .callbacks import Callback, Callbacks
 from .checkpoint import Keeper
-from .checks import count_or, real_number, whole_number
+from .checks import count_or, flag, real_number, verbosity, whole_number
 from .graph import name_graph, read_graph
 from .heads import losses_by_output, metrics_by_output, shown, weights_by_output
 from .lowering import EVALUATE, TRAIN
@@ -210,11 +210,9 @@ class Model(Runnable):
             On Ctrl-C, between two batches; the weights are kept and `model.history` holds the finished epochs.
         """
         batch_size, epochs = count_or("batch_size", batch_size, BATCH), whole_number("epochs", epochs)
-        verbose = 1 if verbose == "auto" else verbose
         if whole_number("initial_epoch", initial_epoch, 0) >= epochs:
             raise ValueError(f"initial_epoch={initial_epoch} leaves nothing to do of epochs={epochs}.")
-        if verbose not in (0, 1, 2):
-            raise ValueError(f'verbose must be 0, 1, 2 or "auto", not {verbose!r}.')
+        verbose, shuffle = verbosity(verbose), flag("shuffle", shuffle)
         x, y = self._pair(x, y)
         weights, held_weights = self._weighted(y, sample_weight), None
         if validation_data is not None:
@@ -248,7 +246,7 @@ class Model(Runnable):
         hooks = Callbacks(callbacks, self)
         data = {"x": x, "y": y, "the weights": weights, "the validation's weights": held_weights}
         data |= {} if held is None else {"validation x": held[0], "validation y": held[1]}
-        settings = {"batch_size": batch_size, "shuffle": bool(shuffle), "initial_epoch": initial_epoch}
+        settings = {"batch_size": batch_size, "shuffle": shuffle, "initial_epoch": initial_epoch}
         keeper = Keeper(self, hooks, resume, data, **settings) if hooks or resume is not False else None
         before, self.stop_training = compiling.announce, False
         compiling.announce = before or (print if verbose else None)
@@ -259,7 +257,7 @@ class Model(Runnable):
                 other = self._executor(EVALUATE, *held, size, weights=held_weights)
                 require(*(each.plan for each in (executor, other) if each.fresh))
             executor.order[:] = np.arange(len(x))
-            fit = Fit(self, executor, epochs, bool(shuffle), verbose, validate, hooks, initial_epoch, keeper)
+            fit = Fit(self, executor, epochs, shuffle, verbose, validate, hooks, initial_epoch, keeper)
             return fit.run()
         finally:
             compiling.announce = before
@@ -341,9 +339,10 @@ class Model(Runnable):
             As for `fit`; metrics know no weights.
         """
         x, y = self._pair(x, y)
-        batch, weights = count_or("batch_size", batch_size, PREDICT_BATCH), self._weighted(y, sample_weight)
+        batch, loud = count_or("batch_size", batch_size, PREDICT_BATCH), verbosity(verbose)
+        weights = self._weighted(y, sample_weight)
         figures = self._evaluate(x, y, batch, weights)
-        if verbose:
+        if loud:
             print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
         return shown(figures, return_dict)
 

@@ -51,4 +51,6 @@ class Sequential(Chain, Model):
         Runnable.__init__(self, seed, dtype, name)
         self._begin()
         self.input_shape = None if input_shape is None else checked_shape(input_shape)
+        if layers is not None and not isinstance(layers, (list, tuple)):
+            raise ValueError(f"layers must be a list such as [nbrnn.LSTM(8), nbrnn.Dense(1)], not {layers!r:.80}.")
         self._add(list(layers or []))

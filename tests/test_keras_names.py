@@ -99,3 +99,34 @@ def test_a_layer_that_is_not_to_be_trained_is_refused():
 
     refused(freeze, "trainable of layer head cannot be False", "every layer is trained")
     assert layer.trainable
+
+
+def fitted(**settings):
+    model = random_model([LSTM(2), Dense(1)], (4, 3), seed=1)
+    model.compile("adam", "mse")
+    return model.fit(*random_data(model, 5, 0), verbose=0, **settings)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        (lambda: Sequential(LSTM(2)), ("layers must be a list such as [nbrnn.LSTM(8)", "not LSTM(units=2")),
+        (lambda: Sequential([Dense(1)], (3,)).compile(metrics=3), ("metrics must be a list", "not 3")),
+        (
+            lambda: Sequential([Dense(1)], (3,)).compile(metrics=[nbrnn.Precision]),
+            ("metric must be a name, or what Precision(...) returns, not Precision itself",),
+        ),
+        (lambda: Sequential([Dense(1)], (3,)).compile(nbrnn.Adam), ("optimizer must be a name, or what Adam(...)",)),
+        (lambda: Dense(1, activation=np.tanh), ("activation must be a name, not tanh itself; known are linear, tanh",)),
+        (lambda: fitted(shuffle="batch"), ("shuffle must be True or False, not 'batch'",)),
+        (lambda: nbrnn.Adam(beta_1=1.0), ("beta_1 must be a number of at least 0 and below 1, not 1.0",)),
+        (lambda: nbrnn.SGD(nesterov="no"), ("nesterov must be True or False, not 'no'",)),
+        (lambda: nbrnn.ModelCheckpoint(None), ("filepath must be a path, not None",)),
+        (lambda: nbrnn.Checkpoint(3), ("path must be a path, not 3",)),
+        (lambda: nbrnn.CSVLogger("."), ("filename must be that of a file, but . is a folder",)),
+        (lambda: LSTM(2)(LSTM(2)(Input((4, 1)))), ("layer lstm needs sequences", "needs return_sequences=True")),
+        (lambda: random_model([Dense(1)], (3,)).predict(None), ("x must be an array, not None",)),
+    ],
+)
+def test_what_was_hunted_down_is_refused_in_a_sentence(mistake, words):
+    refused(mistake, *words)
