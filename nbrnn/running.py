@@ -6,6 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -156,6 +157,40 @@ class Runnable(Stateful):
     def predict_on_batch(self, x: Any) -> Any:
         """Return what `predict` returns, for these samples as one batch."""
         return self.predict(x, batch_size=ALL)
+
+    def save_weights(self, filepath: str | Path) -> None:
+        """Write the model without the optimizer's arrays, for `load_weights`.
+
+        Parameters
+        ----------
+        filepath : str or Path
+
+        Raises
+        ------
+        ValueError
+            If the model is not built, or complex.
+        OSError
+            If the file cannot be written.
+        """
+        from .saving import save_model
+
+        save_model(cast("Model", self), filepath, include_optimizer=False)
+
+    def load_weights(self, filepath: str | Path) -> None:
+        """Take over the weights of a model file, of `save`, `save_weights` or the callback `ModelCheckpoint`.
+
+        Parameters
+        ----------
+        filepath : str or Path
+
+        Raises
+        ------
+        ValueError
+            If there is no such file, it is none of these, or its weights have other shapes; nothing is changed then.
+        """
+        from .saving import load_model
+
+        self.set_weights(load_model(filepath).get_weights())
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Return the model as a stream: it takes a row at a time and keeps the recurrent layers' states.

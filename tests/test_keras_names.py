@@ -130,3 +130,21 @@ def fitted(**settings):
 )
 def test_what_was_hunted_down_is_refused_in_a_sentence(mistake, words):
     refused(mistake, *words)
+
+
+def test_weights_are_saved_and_loaded(tmp_path):
+    model, other = (random_model([LSTM(2), Dense(1)], (4, 3), seed=seed) for seed in (1, 2))
+    model.compile("adam", "mse")
+    x, y = random_data(model, 5, 0)
+    best = nbrnn.ModelCheckpoint(tmp_path / "best", "loss", save_best_only=True, save_weights_only=True)
+    model.fit(x, y, verbose=0, callbacks=best)
+    model.save_weights(str(tmp_path / "own"))
+    for name in ("best", "own"):
+        other.set_weights([0 * w for w in other.get_weights()])
+        other.load_weights(tmp_path / name)
+        assert all((v == w).all() for v, w in zip(model.get_weights(), other.get_weights(), strict=True))
+    refused(lambda: other.load_weights(tmp_path / "none"), "there is no model file")
+    narrow = random_model([LSTM(3), Dense(1)], (4, 3))
+    before = narrow.get_weights()
+    refused(lambda: narrow.load_weights(tmp_path / "own"), "lstm/kernel has shape (3, 12), but (3, 8) came")
+    assert all((v == w).all() for v, w in zip(before, narrow.get_weights(), strict=True))
