@@ -11,9 +11,9 @@ import numpy as np
 from . import optimizers
 from .callbacks import Callback, Callbacks
 from .checkpoint import Keeper
-from .checks import whole_number
+from .checks import count_or, flag, verbosity, whole_number
 from .graph import name_graph, read_graph
-from .heads import losses_by_output, metrics_by_output, weights_by_output
+from .heads import losses_by_output, metrics_by_output, shown, weights_by_output
 from .lowering import EVALUATE, TRAIN
 from .memory import require
 from .optimizers import Optimizer
@@ -24,6 +24,8 @@ from .supervision import held_out
 from .targets import compiling
 from .training import Fit, History, run_once
 from .truncation import steps_back
+
+BATCH = 32  # samples of a batch of a fit
 
 
 class Model(Runnable):
@@ -147,9 +149,9 @@ class Model(Runnable):
         self,
         x: Any,
         y: Any,
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         epochs: int = 1,
-        verbose: int = 1,
+        verbose: int | str = 1,
         validation_split: float = 0.0,
         validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
@@ -171,9 +173,10 @@ class Model(Runnable):
         y : array (samples, outputs), (samples,) for one output, or (samples, time steps, outputs)
             Of sparse_categorical_crossentropy the classes' numbers, (samples,) or (samples, time steps).
         batch_size : int, default 32
+            None means the default, here and elsewhere.
         epochs : int, default 1
-        verbose : {1, 0, 2}
-            1 a live line, 0 nothing, 2 a line an epoch.
+        verbose : {1, 0, 2, "auto"}
+            1 or "auto" a live line, 0 nothing, 2 a line an epoch.
         validation_split : float, default 0
             Share of the samples, taken from the end before shuffling, that is only evaluated.
         validation_data : (x, y) or (x, y, sample_weight), optional
@@ -214,11 +217,10 @@ class Model(Runnable):
         KeyboardInterrupt
             On Ctrl-C, between two batches; the weights are kept and `model.history` holds the finished epochs.
         """
-        batch_size, epochs = whole_number("batch_size", batch_size), whole_number("epochs", epochs)
+        batch_size, epochs = count_or("batch_size", batch_size, BATCH), whole_number("epochs", epochs)
         if whole_number("initial_epoch", initial_epoch, 0) >= epochs:
             raise ValueError(f"initial_epoch={initial_epoch} leaves nothing to do of epochs={epochs}.")
-        if verbose not in (0, 1, 2):
-            raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}.")
+        verbose, shuffle = verbosity(verbose), flag("shuffle", shuffle)
         x, y = self._pair(x, y)
         weights, held_weights = self._weighted(y, sample_weight), None
         if validation_data is not None:
@@ -249,7 +251,7 @@ class Model(Runnable):
         hooks = Callbacks(callbacks, self)
         data = {"x": x, "y": y, "the weights": weights, "the validation's weights": held_weights}
         data |= {"initial_state": given} | ({} if held is None else {"validation x": held[0], "validation y": held[1]})
-        settings = {"batch_size": batch_size, "shuffle": bool(shuffle), "initial_epoch": initial_epoch}
+        settings = {"batch_size": batch_size, "shuffle": shuffle, "initial_epoch": initial_epoch}
         settings |= {"truncate": options.truncate}
         keeper = Keeper(self, hooks, resume, data, **settings) if hooks or resume is not False else None
         before, self.stop_training = compiling.announce, False
@@ -261,20 +263,27 @@ class Model(Runnable):
                 other = self._executor(EVALUATE, *held, size, weights=held_weights)
                 require(*(each.plan for each in (executor, other) if each.fresh))
             executor.order[:] = np.arange(len(x))
-            fit = Fit(self, executor, epochs, bool(shuffle), verbose, validate, hooks, initial_epoch, keeper)
+            fit = Fit(self, executor, epochs, shuffle, verbose, validate, hooks, initial_epoch, keeper)
             return fit.run()
         finally:
             compiling.announce = before
 
     def train_on_batch(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: dict[int, float] | None = None
-    ) -> float | list[float]:
-        """Take one optimizer step on these samples as one batch; return the loss, or [loss, metrics...].
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | dict[str, float]:
+        """Take one optimizer step on these samples as one batch; return what `evaluate` returns, from before it.
 
         Parameters
         ----------
         x, y, sample_weight, class_weight
             As for `fit`.
+        return_dict : bool
+            As for `evaluate`.
 
         Raises
         ------
@@ -291,30 +300,33 @@ class Model(Runnable):
             figures = Fit(self, executor, 1, shuffle=False).run().history
         finally:
             self.history, self.epochs = history, epochs
-        values = [figures[name][0] for name in self.metrics_names]
-        return values if len(values) > 1 else values[0]
+        return shown({name: figures[name][0] for name in self.metrics_names}, return_dict)
 
-    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> float | list[float] | dict[str, float]:
+    def test_on_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False
+    ) -> float | list[float] | dict[str, float]:
         """Return what `evaluate` returns, for these samples as one batch.
 
         Parameters
         ----------
         x, y, sample_weight
             As for `fit`.
+        return_dict : bool
+            As for `evaluate`.
 
         Raises
         ------
         ValueError
             If an array does not fit.
         """
-        return self.evaluate(x, y, ALL, sample_weight=sample_weight)
+        return self.evaluate(x, y, ALL, return_dict=return_dict, sample_weight=sample_weight)
 
     def evaluate(
         self,
         x: Any,
         y: Any,
-        batch_size: int = PREDICT_BATCH,
-        verbose: int = 0,
+        batch_size: int | None = PREDICT_BATCH,
+        verbose: int | str = 0,
         return_dict: bool = False,
         sample_weight: Any = None,
         initial_state: Any = None,
@@ -327,7 +339,7 @@ class Model(Runnable):
             As for `fit`.
         batch_size : int
             How many samples are worked on at a time; it changes the memory used, not the figures.
-        verbose : {0, 1, 2}
+        verbose : {0, 1, 2, "auto"}
             Whether the figures are printed too.
         return_dict : bool
         sample_weight : array (samples,) or (samples, time steps), optional
@@ -336,13 +348,12 @@ class Model(Runnable):
             The samples' first states, as for `predict`.
         """
         x, y = self._pair(x, y)
-        batch, weights = whole_number("batch_size", batch_size), self._weighted(y, sample_weight)
+        batch, loud = count_or("batch_size", batch_size, PREDICT_BATCH), verbosity(verbose)
+        weights = self._weighted(y, sample_weight)
         figures = self._evaluate(x, y, batch, weights, initial_state)
-        if verbose:
+        if loud:
             print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-        if return_dict:
-            return figures
-        return list(figures.values()) if len(figures) > 1 else figures["loss"]
+        return shown(figures, return_dict)
 
     def _validate(self, x: Any, y: Any, batch: int, weights: Any) -> dict[str, float]:
         """Evaluate within a fit; a stateful layer goes on from the training's last states, which are kept."""

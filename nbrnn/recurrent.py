@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import initializers
-from .checks import flag, one_of, whole_number
-from .dropout import mask, masked, share
+from .checks import flag, one_of, share, whole_number
+from .dropout import mask, masked
 from .kernels.activations import ACTIVATIONS
 from .kernels.gemm import DEPTH
 from .layers import Backward, Layer, Shape, Weight, known
@@ -93,7 +93,10 @@ class Recurrent(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
-            raise ValueError(f"layer {self.title} needs sequences (time steps, features), but its input is {shape}.")
+            raise ValueError(
+                f"layer {self.title} needs sequences (time steps, features), but its input is {shape}; a recurrent "
+                "layer below it needs return_sequences=True."
+            )
         return (shape[0], self.units) if self.return_sequences else (self.units,)
 
     def config(self) -> dict[str, Any]:

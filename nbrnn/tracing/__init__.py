@@ -21,7 +21,7 @@ from ..cases import Case, plain_copy, read_gradients, run_loss
 from ..cells import Cell
 from ..files import write_whole
 from ..gradcheck import GradientReport, check_gradients
-from ..layers import known
+from ..layers import SOFTMAX, Dense, known
 from ..lowering import PREDICT, TRAIN
 from ..postmortem import first_not_finite
 from ..recurrent import Recurrent
@@ -319,6 +319,10 @@ def _check_chain(model: Model) -> None:
     for layer in model.layers:
         if layer.leaves() != [layer]:
             raise ValueError(f"a trace cannot look into layer {layer.name}, a {type(layer).__name__}.")
+        if isinstance(layer, Dense) and layer.activation == SOFTMAX:
+            raise ValueError(
+                f"a trace cannot look into layer {layer.name} with its softmax: write Dense({layer.units}), Softmax()."
+            )
 
 
 def _turned(layer: Any, x: np.ndarray) -> np.ndarray:
