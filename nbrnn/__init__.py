@@ -34,6 +34,10 @@ _HOMES = {
     ),
     "datasets": ("load_dataset",),
     "dropout": ("Dropout",),
+    "feedback": (
+        "Feedback",
+        "Jordan",
+    ),
     "gated": (
         "GRU",
         "LSTM",
@@ -99,6 +103,7 @@ _HOMES = {
         "L1L2",
         "L2",
     ),
+    "sampling": ("ScheduledSampling",),
     "saving": ("load_model",),
     "schedules": (
         "CosineDecay",
@@ -147,6 +152,7 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "ExponentialDecay",
+    "Feedback",
     "Flatten",
     "GRU",
     "GradientReport",
@@ -154,6 +160,7 @@ __all__ = [
     "Huber",
     "Input",
     "InverseTimeDecay",
+    "Jordan",
     "L1",
     "L1L2",
     "L2",
@@ -171,6 +178,7 @@ __all__ = [
     "Recall",
     "ReduceLROnPlateau",
     "SGD",
+    "ScheduledSampling",
     "Sequential",
     "SimpleRNN",
     "Softmax",
@@ -210,6 +218,7 @@ if TYPE_CHECKING:
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
     from .dropout import Dropout
+    from .feedback import Feedback, Jordan
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
@@ -230,6 +239,7 @@ if TYPE_CHECKING:
     from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
     from .regularizers import L1, L1L2, L2
+    from .sampling import ScheduledSampling
     from .saving import load_model
     from .schedules import (
         CosineDecay,

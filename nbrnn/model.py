@@ -11,17 +11,19 @@ import numpy as np
 from . import optimizers
 from .callbacks import Callback, Callbacks
 from .checkpoint import Keeper
-from .checks import real_number, whole_number
+from .checks import whole_number
 from .graph import name_graph, read_graph
 from .heads import losses_by_output, metrics_by_output, weights_by_output
 from .lowering import EVALUATE, TRAIN
 from .memory import require
 from .optimizers import Optimizer
-from .program import Program
+from .program import Options, Program
 from .running import ALL, PREDICT_BATCH, Runnable
 from .summary import plan_of
+from .supervision import held_out
 from .targets import compiling
 from .training import Fit, History, run_once
+from .truncation import steps_back
 
 
 class Model(Runnable):
@@ -156,6 +158,8 @@ class Model(Runnable):
         callbacks: Sequence[Callback] | Callback | None = None,
         initial_epoch: int = 0,
         resume: bool | str | Path = False,
+        truncate: int | None = None,
+        initial_state: Any = None,
     ) -> History:
         """Train the model.
 
@@ -189,6 +193,10 @@ class Model(Runnable):
             The checkpoint of a fit that was stopped, to go on from: then give the same model, data and arguments as
             before. True means the file of the callback `Checkpoint`, if it is there yet, so that a script can be
             started again as it is.
+        truncate : int, optional
+            Truncated BPTT: how many steps the gradients of states go back at most, see nbrnn/truncation.py.
+        initial_state : dict or list of arrays (samples, units), optional
+            The samples' first states, as for `predict`; the validation begins at zeros.
 
         Returns
         -------
@@ -219,20 +227,17 @@ class Model(Runnable):
             held = self._pair(*validation_data[:2])
             held_weights = self._weighted(held[1], *validation_data[2:]) if validation_data[2:] else None
         elif validation_split:
-            at = int(len(x) * (1.0 - real_number("validation_split", validation_split, 0.0, 1.0)))
-            if not 0 < at < len(x):
-                raise ValueError(
-                    f"validation_split={validation_split:g} of {len(x)} samples leaves a part empty; change it."
-                )
-            x, y, held = x[:at], y[:at], (x[at:], y[at:])
-            if weights is not None:
-                weights, held_weights = weights[:at], weights[at:]
+            if initial_state is not None:
+                raise ValueError("initial_state cannot be split: give validation_data in place of validation_split.")
+            (x, y, weights), (*rest, held_weights) = held_out(validation_split, x, y, weights)
+            held = rest[0], rest[1]
         else:
             held = None
         if class_weight is not None:
             classes = self._weighted(y, None, class_weight)
             weights = classes if weights is None else weights * classes
         validate = None
+        options, given = self._begin_at(initial_state, len(x), Options(truncate=steps_back(truncate, self._recurs)))
         if self.stateful and shuffle:
             raise ValueError("a stateful layer goes on from batch to batch, so fit needs shuffle=False.")
         if held is not None:
@@ -243,13 +248,14 @@ class Model(Runnable):
             validate = lambda: self._validate(held_x, held_y, batch_size, held_weights)  # noqa: E731
         hooks = Callbacks(callbacks, self)
         data = {"x": x, "y": y, "the weights": weights, "the validation's weights": held_weights}
-        data |= {} if held is None else {"validation x": held[0], "validation y": held[1]}
+        data |= {"initial_state": given} | ({} if held is None else {"validation x": held[0], "validation y": held[1]})
         settings = {"batch_size": batch_size, "shuffle": bool(shuffle), "initial_epoch": initial_epoch}
+        settings |= {"truncate": options.truncate}
         keeper = Keeper(self, hooks, resume, data, **settings) if hooks or resume is not False else None
         before, self.stop_training = compiling.announce, False
         compiling.announce = before or (print if verbose else None)
         try:
-            executor = self._executor(TRAIN, x, y, batch_size, weights=weights)
+            executor = self._executor(TRAIN, x, y, batch_size, options, given, weights=weights)
             if held is not None:  # what the validation needs is refused now, not after an epoch
                 size = batch_size if self.stateful else PREDICT_BATCH
                 other = self._executor(EVALUATE, *held, size, weights=held_weights)
@@ -311,6 +317,7 @@ class Model(Runnable):
         verbose: int = 0,
         return_dict: bool = False,
         sample_weight: Any = None,
+        initial_state: Any = None,
     ) -> float | list[float] | dict[str, float]:
         """Return the loss, or [loss, metrics...], or, with return_dict, them by name, as means over all samples.
 
@@ -325,10 +332,12 @@ class Model(Runnable):
         return_dict : bool
         sample_weight : array (samples,) or (samples, time steps), optional
             As for `fit`; metrics know no weights.
+        initial_state : dict or list of arrays (samples, units), optional
+            The samples' first states, as for `predict`.
         """
         x, y = self._pair(x, y)
         batch, weights = whole_number("batch_size", batch_size), self._weighted(y, sample_weight)
-        figures = self._evaluate(x, y, batch, weights)
+        figures = self._evaluate(x, y, batch, weights, initial_state)
         if verbose:
             print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
         if return_dict:
@@ -345,8 +354,9 @@ class Model(Runnable):
         finally:
             self.set_states(kept)
 
-    def _evaluate(self, x: Any, y: Any, batch: int, weights: Any) -> dict[str, float]:
-        log = run_once(self._executor(EVALUATE, x, y, batch, weights=weights))
+    def _evaluate(self, x: Any, y: Any, batch: int, weights: Any, initial_state: Any = None) -> dict[str, float]:
+        given = self._begin_at(initial_state, len(x), Options())
+        log = run_once(self._executor(EVALUATE, x, y, batch, *given, weights=weights))
         return self.figures_of(log.sum(axis=0), len(x))
 
     # ------------------------------------------------------------------ programs

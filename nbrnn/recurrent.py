@@ -14,6 +14,7 @@ from .kernels.gemm import DEPTH
 from .layers import Backward, Layer, Shape, Weight, known
 from .products import LARGE, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
+from .truncation import segment, segments, untouched
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Part:
     below: Buffer | None  # where the gradient of the state before them goes
     add: bool  # whether it is added to what stands there
     later: bool  # whether steps after them have gone before
+    reached: bool  # and whether these hand down the gradient of the state: not where it is truncated
 
     @property
     def count(self) -> int:
@@ -215,15 +217,19 @@ class Recurrent(Layer):
         """Return how many steps go back before their weight gradients are taken: dL/da is then still in the cache."""
         steps, samples, _ = x.shape
         large = self._buffer(p, "recurrent_kernel").size >= LARGE and not p.options.tape
-        return min(steps, max(1, DEPTH // samples)) if large else steps
+        return min(segment(p, steps), max(1, DEPTH // samples)) if large else segment(p, steps)
 
     def parts(self, p: Program, x: Buffer, dh: Buffer, dh0: Buffer | None) -> Iterator[Part]:
-        """Yield the parts of the sequence in which the backward pass goes, the last one first."""
+        """Yield the parts of the sequence in which the backward pass goes, the last one first.
+
+        What no gradient reaches, because it is truncated, is left out.
+        """
         steps, some, every = x.shape[0], self.steps_at_once(p, x), dh.shape[0] == x.shape[0]
-        for start in range((steps - 1) // some * some, -1, -some):
-            stop = min(start + some, steps)
-            below = dh0 if start == 0 else dh[start - 1] if every else dh[0]
-            yield Part(start, stop, dh[start:stop] if every else dh, below, every and start > 0, stop < steps)
+        for first, end in segments(p, steps, every):
+            for start in range(first + (end - first - 1) // some * some, first - 1, -some):
+                stop, adds = min(start + some, end), every and start > first
+                below = (dh[start - 1] if every else dh[0]) if start > first else dh0 if start == 0 else None
+                yield Part(start, stop, dh[start:stop] if every else dh, below, adds, stop < steps, stop < end)
 
     def back(
         self,
@@ -233,13 +239,19 @@ class Recurrent(Layer):
         dh0: Buffer | None,
         wanted: bool,
         step: Callable[[Part], Buffer],
+        *others: Buffer,
     ) -> Buffer | None:
-        """Add the calls of all parts: `step` adds those of one and returns its dL/da; return dL/dx, if it is wanted."""
+        """Add the calls of all parts: `step` adds those of one and returns its dL/da; return dL/dx, if it is wanted.
+
+        `others` are gradients of first states beside dL/dh_0.
+        """
         dx = self.buffer(p, "dx", *x.shape) if wanted else None
         for now in self.parts(p, x, dh, dh0):
             da = step(now)
             if dx:
                 input_gradient(p, da, self._buffer(p, "kernel"), dx[now.steps])
+        if now.start:
+            untouched(p, None if dx is None else dx[: now.start], dh0, *others)
         return dx
 
     def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool, add: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -105,18 +105,14 @@ class Runnable(Stateful):
                     return outputs
         x = self._samples(x)
         batch = whole_number("batch_size", batch_size)
-        given = None
-        if initial_state is not None:
-            if self.stateful:
-                raise ValueError("initial_state is for layers that are not stateful; here call set_states first.")
-            given = self._given(initial_state, len(x))
+        options, given = self._begin_at(initial_state, len(x), Options(threads=cpu.get_num_threads()))
         returned = bool(self._units("return_state"))
         small = isinstance(x, np.ndarray) and x.size <= SMALL and len(self.graph.outputs) == 1
         if small and given is None and not returned and not self.stateful:
             ready = self._get_ready(x, batch)
             if ready is not None and (outputs := ready(x)) is not None:
                 return outputs
-        options = Options(given=given is not None, kept=returned, threads=cpu.get_num_threads())
+        options = replace(options, kept=returned)
         places = self._outputs(x)
         memory = {numbered("output", k): flat for k, (flat, _) in enumerate(places)}
         executor = self._executor(PREDICT, x, None, batch, options, given, memory)

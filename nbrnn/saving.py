@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from . import dropout as _dropout  # noqa: F401 (enters its layer into LAYERS)
+from . import feedback as _feedback  # noqa: F401
 from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
 from . import optimizers
 from . import wrappers as _wrappers  # noqa: F401

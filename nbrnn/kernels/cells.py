@@ -207,7 +207,10 @@ class Steps:
         """Register the kernel whose body is these lines."""
         spec = " -> ".join(" ".join(f"{name}{dims}" for name, dims in side.items()) for side in (reads, writes))
         names = ", ".join([*reads, *(name.lstrip("!") for name in writes)])
-        scope: dict[str, Any] = {"__name__": self.module, "step_": njit(**OPTIONS, _nrt=True)(step)}  # it may make arrays
+        scope: dict[str, Any] = {
+            "__name__": self.module,
+            "step_": njit(**OPTIONS, _nrt=True)(step),
+        }  # it may make arrays
         scope |= {"clear_": zero, "copy_": copy, "plus_": plus, "following_": following}
         exec("\n    ".join([f"def {self._kernel(way)}({names}):", *lines]) + "\n", scope)
         kernel(spec, flops=self._flops(2 if way == "backward" else 1))(scope[self._kernel(way)])
