@@ -54,8 +54,8 @@ def plot_unrolled(trace: Trace, layer: str | None = None) -> Figure:
     found = recurrent_layer(trace, layer)
     if isinstance(found.layer, Cell):
         raise ValueError(
-            f"layer {found.name} is a custom cell, {found.kind}, whose arrays this picture has no places for: print the "
-            "trace, or draw plot_hidden and plot_itemised."
+            f"layer {found.name} is a custom cell, {found.kind}, whose arrays this picture has no places for: print "
+            "the trace, or draw plot_hidden and plot_itemised."
         )
     states(found)
     tables = _Tables(trace, found)
