@@ -33,6 +33,7 @@ _HOMES = {
     ),
     "datasets": ("load_dataset",),
     "dropout": ("Dropout",),
+    "masking": ("Masking",),
     "gated": (
         "GRU",
         "LSTM",
@@ -159,6 +160,7 @@ __all__ = [
     "LearningRateScheduler",
     "MaxScaler",
     "MinMaxScaler",
+    "Masking",
     "Model",
     "ModelCheckpoint",
     "PiecewiseConstantDecay",
@@ -213,6 +215,7 @@ if TYPE_CHECKING:
     from .joins import Add, Concatenate
     from .layers import Dense, Flatten
     from .losses import BinaryCrossentropy, CategoricalCrossentropy, Huber, Quantile, SparseCategoricalCrossentropy
+    from .masking import Masking
     from .metrics import BinaryAccuracy, Precision, Recall
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import optimizers
+from .arrays import named_arrays
 from .callbacks import Callback, Callbacks
 from .checkpoint import Keeper
 from .checks import real_number, whole_number
@@ -132,10 +133,12 @@ class Model(Runnable):
         """Names of what evaluate() returns: the loss, then the metrics; one that comes again has a number."""
         return [one.name for one in self.asked] or ["loss"]
 
-    def figures_of(self, sums: np.ndarray, samples: int) -> dict[str, float]:
-        """Return the figures of so many samples from the sums of a log."""
-        asked = zip(self.asked, self.places, strict=True)
-        return {one.name: one.figure.finish(sums[place], samples) for one, place in asked}
+    def figures_of(self, sums: np.ndarray, samples: int, masked: Sequence[bool] = ()) -> dict[str, float]:
+        """Return the figures of so many samples from the sums of a log; `masked` says which outputs have a mask."""
+        asked, under = zip(self.asked, self.places_under(masked), strict=True), masked or [False] * len(self.heads)
+        return {
+            one.name: one.figure.finish(sums[place], samples, one.head >= 0 and under[one.head]) for one, place in asked
+        }
 
     def fit(
         self,
@@ -152,6 +155,9 @@ class Model(Runnable):
         callbacks: Sequence[Callback] | Callback | None = None,
         initial_epoch: int = 0,
         resume: bool | str | Path = False,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
     ) -> History:
         """Train the model.
 
@@ -168,7 +174,7 @@ class Model(Runnable):
             1 a live line, 0 nothing, 2 a line an epoch.
         validation_split : float, default 0
             Share of the samples, taken from the end before shuffling, that is only evaluated.
-        validation_data : (x, y) or (x, y, sample_weight), optional
+        validation_data : (x, y), (x, y, sample_weight) or (x, y, sample_weight, mask), optional
             Evaluated after each epoch; wins over `validation_split`.
         shuffle : bool, default True
             Whether each epoch takes the samples in another order, which depends on the seed and the epoch alone.
@@ -185,6 +191,8 @@ class Model(Runnable):
             The checkpoint of a fit that was stopped, to go on from: then give the same model, data and arguments as
             before. True means the file of the callback `Checkpoint`, if it is there yet, so that a script can be
             started again as it is.
+        mask, lengths : array (samples, time steps) of bool, or array (samples,) of int, optional
+            Which steps count, or how many from the first on: see docs/masking.md. Of several inputs a dict or a list.
 
         Returns
         -------
@@ -207,13 +215,10 @@ class Model(Runnable):
             raise ValueError(f"initial_epoch={initial_epoch} leaves nothing to do of epochs={epochs}.")
         if verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}.")
-        x, y = self._pair(x, y)
+        x, y = self._pair(x, y, mask, lengths)
         weights, held_weights = self._weighted(y, sample_weight), None
         if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise ValueError("validation_data must be (x, y) or (x, y, sample_weight).")
-            held = self._pair(*validation_data[:2])
-            held_weights = self._weighted(held[1], *validation_data[2:]) if validation_data[2:] else None
+            held, held_weights = self._held(validation_data)
         elif validation_split:
             at = int(len(x) * (1.0 - real_number("validation_split", validation_split, 0.0, 1.0)))
             if not 0 < at < len(x):
@@ -238,8 +243,8 @@ class Model(Runnable):
                 self._one_size(" of the validation data", len(held_x), batch_size, rows)
             validate = lambda: self._validate(held_x, held_y, batch_size, held_weights)  # noqa: E731
         hooks = Callbacks(callbacks, self)
-        data = {"x": x, "y": y, "the weights": weights, "the validation's weights": held_weights}
-        data |= {} if held is None else {"validation x": held[0], "validation y": held[1]}
+        sides = {"x": x, "y": y, "the weights": weights, "the validation's weights": held_weights}
+        data = named_arrays(sides | ({} if held is None else {"validation x": held[0], "validation y": held[1]}))
         settings = {"batch_size": batch_size, "shuffle": bool(shuffle), "initial_epoch": initial_epoch}
         keeper = Keeper(self, hooks, resume, data, **settings) if hooks or resume is not False else None
         before, self.stop_training = compiling.announce, False
@@ -257,13 +262,20 @@ class Model(Runnable):
             compiling.announce = before
 
     def train_on_batch(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: dict[int, float] | None = None
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
     ) -> float | list[float]:
         """Take one optimizer step on these samples as one batch; return the loss, or [loss, metrics...].
 
         Parameters
         ----------
-        x, y, sample_weight, class_weight
+        x, y, sample_weight, class_weight, mask, lengths
             As for `fit`.
 
         Raises
@@ -273,7 +285,7 @@ class Model(Runnable):
         DivergedError
             If the loss, a gradient or the step is not finite; the weights stay as they were.
         """
-        x, y = self._pair(x, y)
+        x, y = self._pair(x, y, mask, lengths)
         executor = self._executor(TRAIN, x, y, len(x), weights=self._weighted(y, sample_weight, class_weight))
         executor.order[:] = np.arange(len(x))
         history, epochs = self.history, self.epochs
@@ -284,12 +296,14 @@ class Model(Runnable):
         values = [figures[name][0] for name in self.metrics_names]
         return values if len(values) > 1 else values[0]
 
-    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> float | list[float] | dict[str, float]:
+    def test_on_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, *, mask: Any = None, lengths: Any = None
+    ) -> float | list[float] | dict[str, float]:
         """Return what `evaluate` returns, for these samples as one batch.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, mask, lengths
             As for `fit`.
 
         Raises
@@ -297,7 +311,7 @@ class Model(Runnable):
         ValueError
             If an array does not fit.
         """
-        return self.evaluate(x, y, ALL, sample_weight=sample_weight)
+        return self.evaluate(x, y, ALL, sample_weight=sample_weight, mask=mask, lengths=lengths)
 
     def evaluate(
         self,
@@ -307,6 +321,9 @@ class Model(Runnable):
         verbose: int = 0,
         return_dict: bool = False,
         sample_weight: Any = None,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
     ) -> float | list[float] | dict[str, float]:
         """Return the loss, or [loss, metrics...], or, with return_dict, them by name, as means over all samples.
 
@@ -321,8 +338,10 @@ class Model(Runnable):
         return_dict : bool
         sample_weight : array (samples,) or (samples, time steps), optional
             As for `fit`; metrics know no weights.
+        mask, lengths : arrays, optional
+            As for `fit`.
         """
-        x, y = self._pair(x, y)
+        x, y = self._pair(x, y, mask, lengths)
         batch, weights = whole_number("batch_size", batch_size), self._weighted(y, sample_weight)
         figures = self._evaluate(x, y, batch, weights)
         if verbose:
@@ -342,8 +361,8 @@ class Model(Runnable):
             self.set_states(kept)
 
     def _evaluate(self, x: Any, y: Any, batch: int, weights: Any) -> dict[str, float]:
-        log = run_once(self._executor(EVALUATE, x, y, batch, weights=weights))
-        return self.figures_of(log.sum(axis=0), len(x))
+        executor = self._executor(EVALUATE, x, y, batch, weights=weights)
+        return self.figures_of(run_once(executor).sum(axis=0), len(x), executor.plan.masked)
 
     # ------------------------------------------------------------------ programs
 

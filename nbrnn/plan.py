@@ -23,6 +23,7 @@ class Plan:
     samples: int
     batch: int
     shard: int
+    masked: tuple[bool, ...] = ()  # for each output, whether its figures see a mask; empty where none does
 
     @property
     def shards(self) -> int:

@@ -78,7 +78,16 @@ class Runnable(Stateful):
         """The loss and the metrics, in the order of the statistics."""
         return [one.figure for one in self.asked]
 
-    def predict(self, x: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0, *, initial_state: Any = None) -> Any:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int = PREDICT_BATCH,
+        verbose: int = 0,
+        *,
+        initial_state: Any = None,
+        mask: Any = None,
+        lengths: Any = None,
+    ) -> Any:
         """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).
 
         Of a model with several outputs it is a list of them, or a dict if the model was made with one. Where layers
@@ -96,14 +105,19 @@ class Runnable(Stateful):
         initial_state : dict of name to array (samples, units), or a list, optional
             The first states of the recurrent layers: {"lstm/h": h, "lstm/c": c}, zeros where a name is missing, or
             all of them in the layers' order. A stateful layer goes on from its own instead, see `set_states`.
+        mask : array (samples, time steps) of bool, optional
+            Which time steps count, as for `fit`.
+        lengths : array (samples,) of int, optional
+            How many steps of each sample count, as for `fit`.
         """
-        if type(x) is np.ndarray and type(batch_size) is int and initial_state is None and x.dtype is self.dtype:
+        plain = initial_state is None and mask is None and lengths is None
+        if type(x) is np.ndarray and type(batch_size) is int and plain and x.dtype is self.dtype:
             ready = self._ready.get((x.shape, batch_size))
             if ready is not None:
                 outputs = ready(x)
                 if outputs is not None:
                     return outputs
-        x = self._samples(x)
+        x = self._inputs(x, mask, lengths)
         batch = whole_number("batch_size", batch_size)
         given = None
         if initial_state is not None:
@@ -151,9 +165,9 @@ class Runnable(Stateful):
                 del self._ready[next(iter(self._ready))]
         return self._ready[key]
 
-    def predict_on_batch(self, x: Any) -> Any:
+    def predict_on_batch(self, x: Any, *, mask: Any = None, lengths: Any = None) -> Any:
         """Return what `predict` returns, for these samples as one batch."""
-        return self.predict(x, batch_size=ALL)
+        return self.predict(x, batch_size=ALL, mask=mask, lengths=lengths)
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Return the model as a stream: it takes a row at a time and keeps the recurrent layers' states.
@@ -171,11 +185,11 @@ class Runnable(Stateful):
         self._built()
         return Stream(cast("Model", self), whole_number("batch_size", batch_size))
 
-    def __call__(self, x: Any, *, initial_state: Any = None) -> Any:
+    def __call__(self, x: Any, *, initial_state: Any = None, mask: Any = None, lengths: Any = None) -> Any:
         """Return what `predict` returns."""
         if isinstance(x, Value):
             raise ValueError(f"model {self.name} is called on arrays, not on symbolic values; call its layers on them.")
-        return self.predict(x, initial_state=initial_state)
+        return self.predict(x, initial_state=initial_state, mask=mask, lengths=lengths)
 
     def _executor(
         self,

@@ -105,6 +105,7 @@ class Fit:
         callbacks = Callbacks((), model) if callbacks is None else callbacks
         self.model, self.executor, self.validate = model, executor, validate
         self.callbacks, self.keeper, self.shuffle = callbacks, keeper, shuffle
+        self.masked = plan.masked
         self.samples, self.batch, self.batches = plan.samples, plan.batch, -(-plan.samples // plan.batch)
         self.first, self.epochs = initial_epoch, epochs
         self.done, self.total = 0, self.batches * (epochs - initial_epoch)
@@ -207,7 +208,7 @@ class Fit:
         """Return the means over the batches of the epoch that is not finished."""
         self.rows = [np.concatenate(self.rows)] if len(self.rows) > 1 else self.rows
         count = len(self.rows[0])
-        return self.model.figures_of(self.rows[0].sum(axis=0), min(count * self.batch, self.samples))
+        return self.model.figures_of(self.rows[0].sum(axis=0), min(count * self.batch, self.samples), self.masked)
 
     def _end_epochs(self, whole: int) -> None:
         """Take the epochs that are finished out of the log."""
@@ -216,7 +217,7 @@ class Fit:
         log, width = np.concatenate(self.rows), whole * self.batches
         self.rows = [log[width:]] if len(log) > width else []
         for sums in log[:width].reshape(whole, self.batches, self.figures).sum(axis=1):
-            self._end_epoch(self.model.figures_of(sums, self.samples))
+            self._end_epoch(self.model.figures_of(sums, self.samples, self.masked))
 
     def _end_within(self) -> None:
         """End the fit within an epoch, whose figures are the means so far."""
