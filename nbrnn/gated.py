@@ -7,7 +7,8 @@ from typing import Any
 from .checks import flag, one_of
 from .kernels.activations import ACTIVATIONS
 from .layers import Backward, Shape, Weight
-from .products import gradient, packed, packed_transposed, padded, weight_gradient
+from .masking import at_work, rows_at_work
+from .products import gradient, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
 from .recurrent import Part, Recurrent
 
@@ -130,7 +131,7 @@ class LSTM(Gated):
         a = self.buffer(p, "a", *gates) if p.options.tape else None
         weights = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
         drawn = self.state_mask(p, h)
-        weights |= drawn | self.alive(p)
+        weights |= drawn | at_work(p)
         p.call("lstm_forward", x=x, **weights, initial=int(given), h=h, c=c, g=g, s=s, a=a, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
@@ -147,11 +148,9 @@ class LSTM(Gated):
             def step(now: Part) -> Buffer:
                 part, tape = da[: now.count], {"c": c[now.states], "g": g[now.steps], "s": s[now.steps]}
                 flags = {"final": int(now.later or bool(last or packing)), "add": int(now.add)}
-                alive = self.alive(p, now.steps)
-                own = {"dh": now.dh, "dc": dc, "dh0": now.below} | flags | self.codes() | alive
+                own = {"dh": now.dh, "dc": dc, "dh0": now.below} | flags | self.codes() | at_work(p, now.steps)
                 p.call("lstm_backward", Wh=Wh, PT=PT, da=part, **tape, **own, **masks)
-                sides = self.rows_at_work(p, now.steps, x[now.steps], part, seen[now.start : now.stop])
-                self.gradients(p, *sides, given or now.start > 0, now.later, **alive)
+                self.gradients(p, x[now.steps], part, seen[now.states], given or now.start > 0, now.later)
                 return part
 
             return self.back(p, x, dh, dh0, wanted, step)
@@ -260,7 +259,7 @@ class GRU(Gated):
         a = self.buffer(p, "a", *gates) if p.options.tape else None
         both = self.panels(p, x) | ({"b": b[0], "c": b[1]} if b else {})
         drawn = self.state_mask(p, h)
-        both |= drawn | self.alive(p)
+        both |= drawn | at_work(p)
         p.call("gru_after_forward", x=x, Wx=Wx, Wh=Wh, h=h, g=g, q=q, a=a, **both, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
@@ -271,17 +270,16 @@ class GRU(Gated):
 
             def step(now: Part) -> Buffer:
                 own = {"through": through, "dh": now.dh, "dh0": now.below, "add": int(now.add)} | self.codes()
-                alive = self.alive(p, now.steps)
-                own |= alive
+                own |= at_work(p, now.steps)
                 both = {"da": da[: now.count], "dq": dq[: now.count]}
                 tape = {"h": h[now.states], "g": g[now.steps], "q": q[now.steps]}
                 p.call("gru_after_backward", Wh=Wh, PT=PT, **tape, **both, **own, **masks)
-                sides = (x[now.steps], both["da"], both["dq"], seen[now.steps])
-                inputs, da_rows, dq_rows, states = self.rows_at_work(p, now.steps, *sides)
-                products = ((inputs, da_rows, "kernel"), (states, dq_rows, "recurrent_kernel"))
+                some = rows_at_work(p, f"{self.name}/h_rows", seen[now.steps], x[now.steps], *both.values())
+                products = ((x, "da", "kernel"), (seen, "dq", "recurrent_kernel"))
                 for k, (left, right, name) in enumerate(products):
                     bias = db[k] if db else None
-                    weight_gradient(p, left, right, f"{self.name}/{name}", bias, now.later, **alive)
+                    own_rows = left[now.steps], both[right], f"{self.name}/{name}", bias
+                    weight_gradient(p, *own_rows, now.later, **some[k])
                 return both["da"]
 
             return self.back(p, x, dh, self.first_gradient(p, given, samples), wanted, step)
@@ -309,7 +307,7 @@ class GRU(Gated):
         own = {"each": H, "beside": max(Wx.size, Wh.size)}
         weights |= {name: packed(p, W, steps * samples, first, gates=n, **own) for name, W, first, n in panels}
         drawn = self.state_mask(p, h)
-        p.call("gru_before_forward", x=x, h=h, g=g, m=m, a=a, **weights, **drawn, **self.alive(p), **self.codes())
+        p.call("gru_before_forward", x=x, h=h, g=g, m=m, a=a, **weights, **drawn, **at_work(p), **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da, dg, dn = self.buffer(p, "da", *gates), self.buffer(p, "dzr", *two), self.buffer(p, "dn", *shape)
@@ -319,22 +317,23 @@ class GRU(Gated):
             turned = (packed_transposed(p, Wh, 0, 2 * H), packed_transposed(p, Wh, 2 * H, H))
             both = {"Wg": Wg, "PgT": turned[0], "Wn": Wn, "PnT": turned[1]}
             own |= self.mask_back(p, drawn) | ({"kept": drawn["kept"]} if drawn else {})
-            alive, whole = self.alive(p), slice(0, steps)
-            p.call("gru_before_backward", h=h, g=g, dh=dh, **both, **own, **alive)
-            sides = (x, da, dg, dn, m, drawn.get("kept", h)[:steps])
-            inputs, _, _, _, resets, states = self.rows_at_work(p, whole, *sides)
+            p.call("gru_before_backward", h=h, g=g, dh=dh, **both, **own, **at_work(p))
+            states = drawn.get("kept", h)[:steps]
+            plain, copied = rows_at_work(p, f"{self.name}/h_rows", states, x, da, dg, dn, m)
             bias = f"{self.name}/bias" if self.use_bias else None
-            weight_gradient(p, inputs, da, f"{self.name}/kernel", bias, **alive)
+            weight_gradient(p, x, da, f"{self.name}/kernel", bias, False, **plain)
             dWh = p[gradient(f"{self.name}/recurrent_kernel")]
-            for first, left, d in ((0, states, dg), (2 * H, resets, dn)):
+            for first, left, d, some in ((0, states, dg, copied), (2 * H, m, dn, plain)):
                 part = self.buffer(p, f"dWh_{first}", H, d.shape[-1])
                 if p.adding:
                     p.call("take_columns", W=dWh, first=first, part=part)
-                weight_gradient(p, left, d, part, None, p.adding, **alive)
+                weight_gradient(p, left, d, part, None, p.adding, **some)
                 p.call("put_columns", part=part, first=first, W=dWh)
             dx = self.buffer(p, "dx", *x.shape) if wanted else None
-            if dx:
-                self.into_inputs(p, da, dx, whole)
+            if dx and p.packing:
+                p.packing.input_gradient(p, da, Wx, dx)
+            elif dx:
+                input_gradient(p, da, Wx, dx)
             return dx
 
         return backward

@@ -12,6 +12,7 @@ from typing import Any
 
 from .checks import real_number
 from .layers import Backward, Layer, Shape
+from .products import input_gradient
 from .program import Buffer, Program, numbered
 
 
@@ -70,8 +71,8 @@ def count(p: Program, mask: Mask) -> Buffer:
         return p[name]
     if mask.batch is None:
         raise ValueError(
-            f"{mask.maker} makes its mask of computed numbers, and a loss divides by its valid steps, which are counted "
-            "from the inputs: let Masking read an input of the model, or give fit a mask or lengths."
+            f"{mask.maker} masks computed numbers, and a loss divides by the valid steps of the whole batch, which are "
+            "counted from inputs: let Masking read an input of the model, or give fit a mask or lengths."
         )
     counted = p.buffer(name, 1)
     p.call("count_valid", valid=mask.batch(), count=counted)
@@ -91,16 +92,16 @@ def joined(p: Program, name: str, masks: list[Mask | None]) -> Mask | None:
 
 
 def _either(p: Program, name: str, first: Mask, other: Mask) -> Mask:
-    def both(a: Buffer, b: Buffer, label: str) -> Buffer:
+    def both(label: str, a: Buffer, b: Buffer) -> Buffer:
         if label in p.layout.buffers:
             return p[label]
         made = p.buffer(label, *a.shape)
-        p.call("join_masks", a=a.reshape(-1), b=b.reshape(-1), either=1, both=made.reshape(-1))
+        p.call("join_masks", a=a.reshape(-1), b=b.reshape(-1), both=made.reshape(-1))
         return made
 
     wholes = first.batch, other.batch
-    whole = None if None in wholes else lambda: both(*(w() for w in wholes if w), f"{name} of the batch")
-    return Mask(both(first.valid, other.valid, name), whole, name)
+    whole = None if None in wholes else lambda: both(f"{name} of the batch", *(w() for w in wholes if w))
+    return Mask(both(name, first.valid, other.valid), whole, name)
 
 
 def in_time(p: Program, name: str, masks: list[Mask | None], inputs: list[Buffer]) -> Mask | None:
@@ -147,6 +148,7 @@ class Packing:
         shapes = {"row": (samples,), "seen": valid.shape, "source": valid.shape, "alive": (steps,)}
         made = {key: p.buffer(f"{key} of {name}", *shape, block="control") for key, shape in shapes.items()}
         self.row, self.seen, self.source, self.alive = made.values()
+        self.steps = slice(0, steps)  # that are going back
         p.call("order_steps", valid=valid, backwards=int(backwards), **made)
 
     @classmethod
@@ -162,10 +164,6 @@ class Packing:
         z = p.buffer(name, *x.shape)
         p.call("squeeze", x=x, source=self.source, alive=self.alive, z=z)
         return z
-
-    def unsqueeze(self, p: Program, rows: Buffer, steps: slice, dx: Buffer) -> None:
-        """Add the call that puts gradients of some steps, without gaps, where the steps came from."""
-        p.call("unsqueeze", dz=rows, source=self.source[steps], alive=self.alive[steps], dx=dx)
 
     def outputs(self, p: Program, h: Buffer, steps: int, zero: bool, name: str) -> Buffer:
         """Return the outputs of the last steps from a layer's states."""
@@ -198,14 +196,36 @@ class Packing:
         p.call("from_rows", rows=rows, last=last, row=self.row, seen=self.seen, v=v)
         return v
 
+    def input_gradient(self, p: Program, da: Buffer, W: Buffer, dx: Buffer) -> None:
+        """Add the calls that take dL/da, whose rows have no gaps, to dL/dx where the steps came from."""
+        name = f"{dx.name}_rows"
+        if name not in p.layout.buffers:
+            p.buffer(name, *dx.shape)
+            p.call("fill", value=0.0, v=dx.reshape(-1))
+        rows, alive = p[name][: da.shape[0]], self.alive[self.steps]
+        input_gradient(p, da, W, rows, alive)
+        p.call("unsqueeze", dz=rows, source=self.source[self.steps], alive=alive, dx=dx)
 
-def compacted(p: Program, v: Buffer, alive: Buffer | None, into: Buffer | None = None) -> Buffer:
-    """Return rows at work without gaps, in place unless `into` is given; all rows where there is no mask."""
-    if alive is None:
-        return v
-    rows = v if into is None else into
-    p.call("compact", v=v, alive=alive, rows=rows)
-    return rows
+
+def at_work(p: Program, steps: slice = slice(None)) -> dict[str, Buffer]:
+    """Return the kernels' argument `alive` for some steps, where the layer that is lowered has a mask."""
+    return {} if p.packing is None else {"alive": p.packing.alive[steps]}
+
+
+def rows_at_work(p: Program, name: str, states: Buffer, *others: Buffer) -> tuple[dict[str, Buffer], dict[str, Buffer]]:
+    """Put what enters weight gradients of the steps that go back together, without gaps, where there is a mask.
+
+    Return what their calls need for the inputs and for the states: these are copied, for other steps need them.
+    """
+    if p.packing is None:
+        return {}, {}
+    alive, count = p.packing.alive[p.packing.steps], states.shape[0]
+    if name not in p.layout.buffers:  # the part that goes first may be shorter than others
+        p.buffer(name, p.packing.alive.size, *states.shape[1:])
+    for v in others:
+        p.call("compact", v=v, alive=alive, rows=v)
+    p.call("compact", v=states, alive=alive, rows=p[name][:count])
+    return {"alive": alive}, {"alive": alive, "rows": p[name][:count]}
 
 
 class Masking(Layer):

@@ -192,7 +192,7 @@ class Model(Runnable):
             before. True means the file of the callback `Checkpoint`, if it is there yet, so that a script can be
             started again as it is.
         mask, lengths : array (samples, time steps) of bool, or array (samples,) of int, optional
-            Which steps count, or how many from the first on: see docs/masking.md. Of several inputs a dict or a list.
+            Which steps count, or how many: see docs/masking.md. Of several inputs a dict or a list.
 
         Returns
         -------
@@ -253,7 +253,7 @@ class Model(Runnable):
             executor = self._executor(TRAIN, x, y, batch_size, weights=weights)
             if held is not None:  # what the validation needs is refused now, not after an epoch
                 size = batch_size if self.stateful else PREDICT_BATCH
-                other = self._executor(EVALUATE, *held, size, weights=held_weights)
+                other = self._executor(EVALUATE, held[0], held[1], size, weights=held_weights)
                 require(*(each.plan for each in (executor, other) if each.fresh))
             executor.order[:] = np.arange(len(x))
             fit = Fit(self, executor, epochs, bool(shuffle), verbose, validate, hooks, initial_epoch, keeper)
@@ -336,10 +336,8 @@ class Model(Runnable):
         verbose : {0, 1, 2}
             Whether the figures are printed too.
         return_dict : bool
-        sample_weight : array (samples,) or (samples, time steps), optional
+        sample_weight, mask, lengths : arrays, optional
             As for `fit`; metrics know no weights.
-        mask, lengths : arrays, optional
-            As for `fit`.
         """
         x, y = self._pair(x, y, mask, lengths)
         batch, weights = whole_number("batch_size", batch_size), self._weighted(y, sample_weight)

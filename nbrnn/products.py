@@ -73,10 +73,11 @@ def weight_gradient(
     bias: str | Buffer | None,
     add: bool = False,
     alive: Buffer | None = None,
+    rows: Buffer | None = None,
 ) -> None:
     """Add the call that gives dW = x^T da, and db, or adds to them; weights are named, or their gradients given.
 
-    With `alive` only so many rows count as it sums to.
+    With `alive` only so many rows count as it sums to, and `rows` holds those of x where they have gaps.
     """
     flat = x.reshape(-1, x.shape[-1]) if x.size else x.reshape(0, x.shape[-1])
     N, (dW, db) = flat.shape[0], (p[gradient(w)] if isinstance(w, str) else w for w in (kernel, bias))
@@ -87,7 +88,8 @@ def weight_gradient(
         L = columns_of_a_panel(p)
         room["room"] = p.scratch(f"room for {dW.name}", DEPTH * min(PANELS, -(-O // L)), L)
         room["tall"] = p.scratch(f"tall room for {dW.name}", DEPTH * max(1, min(TALL, F) // ROWS), ROWS)
-    p.call("weight_gradient", x=flat, da=da.reshape(N, da.shape[-1]), alive=alive, dW=dW, add=int(add), db=db, **room)
+    some = {} if alive is None else {"alive": alive, "packed": None if rows is None else rows.reshape(N, -1)}
+    p.call("weight_gradient", x=flat, da=da.reshape(N, da.shape[-1]), dW=dW, add=int(add), db=db, **room, **some)
 
 
 def input_gradient(p: Program, da: Buffer, W: Buffer, dx: Buffer, alive: Buffer | None = None) -> Buffer:

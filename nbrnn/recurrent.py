@@ -12,7 +12,7 @@ from .dropout import mask, masked, share
 from .kernels.activations import ACTIVATIONS
 from .kernels.gemm import DEPTH
 from .layers import Backward, Layer, Shape, Weight, known
-from .masking import Packing, compacted
+from .masking import Packing, at_work, rows_at_work
 from .products import LARGE, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
 
@@ -136,9 +136,8 @@ class Recurrent(Layer):
         ]
         given = self.stateful or p.options.given
         for s in states:
-            first = p.aliases[f"{s.name} first"] = (
-                p.buffer(f"{s.name} first", *s.shape[1:]) if packing and given else s[0]
-            )
+            own = packing is not None and given
+            first = p.aliases[f"{s.name} first"] = p.buffer(f"{s.name} first", *s.shape[1:]) if own else s[0]
             if given:
                 self.move(p, "load_state", "carried" if self.stateful else "initial", s.name, state=first)
             if packing:
@@ -166,6 +165,7 @@ class Recurrent(Layer):
             p.packing, dh = packing, dy.reshape(-1, samples, self.units)
             from_last = p.from_last.get(f"{self.name}/h")
             if packing:
+                packing.steps = slice(0, steps)
                 rows = self.buffer(p, "dh", steps if p.options.tape else dh.shape[0], *dh.shape[1:])
                 dh = packing.back(p, dh, from_last, zero, rows)
             elif p.options.tape:  # the kernel adds what comes from the future in place
@@ -210,23 +210,6 @@ class Recurrent(Layer):
             return {}
         drawn = mask(p, f"{self.name}/h_mask", self.recurrent_dropout, self.seed, 1, *h.shape[1:])
         return {"mask": drawn[0], "kept": self.buffer(p, "h_kept", *h.shape)}
-
-    def alive(self, p: Program, steps: slice = slice(None)) -> dict[str, Buffer]:
-        """Return the argument `alive` of the kernels, for some steps, where the layer has a mask."""
-        return {"alive": p.packing.alive[steps]} if p.packing else {}
-
-    def rows_at_work(self, p: Program, steps: slice, *sides: Buffer) -> tuple[Buffer, ...]:
-        """Return what enters weight gradients, of some steps: without gaps, where the layer has a mask.
-
-        The last of them, states that other steps need, is copied; the others are changed in place.
-        """
-        if p.packing is None:
-            return sides
-        alive, (*own, states) = p.packing.alive[steps], sides
-        name, count = f"{self.name}/h_rows", states.shape[0]
-        if name not in p.layout.buffers:  # the part that goes first may be shorter than others
-            p.buffer(name, p.packing.alive.size, *states.shape[1:])
-        return (*(compacted(p, v, alive) for v in own), compacted(p, states, alive, p[name][:count]))
 
     def mask_back(self, p: Program, drawn: dict[str, Buffer]) -> dict[str, Buffer]:
         """Return what a backward kernel needs beside a mask: room for one step's product."""
@@ -282,32 +265,22 @@ class Recurrent(Layer):
         """Add the calls of all parts: `step` adds those of one and returns its dL/da; return dL/dx, if it is wanted."""
         dx = self.buffer(p, "dx", *x.shape) if wanted else None
         for now in self.parts(p, x, dh, dh0):
+            if p.packing:
+                p.packing.steps = now.steps
             da = step(now)
-            if dx:
-                self.into_inputs(p, da, dx, now.steps)
+            if dx and p.packing:
+                p.packing.input_gradient(p, da, self._buffer(p, "kernel"), dx)
+            elif dx:
+                input_gradient(p, da, self._buffer(p, "kernel"), dx[now.steps])
         return dx
 
-    def into_inputs(self, p: Program, da: Buffer, dx: Buffer, steps: slice) -> None:
-        """Add the calls that take dL/da of some steps to dL/dx."""
-        W, packing = self._buffer(p, "kernel"), p.packing
-        if packing is None:
-            input_gradient(p, da, W, dx[steps])
-            return
-        if f"{self.name}/dx_rows" not in p.layout.buffers:
-            self.buffer(p, "dx_rows", *dx.shape)
-            p.call("fill", value=0.0, v=dx.reshape(-1))
-        rows = p[f"{self.name}/dx_rows"][: da.shape[0]]
-        input_gradient(p, da, W, rows, packing.alive[steps])
-        packing.unsqueeze(p, rows, steps, dx)
-
-    def gradients(
-        self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool, add: bool = False, alive: Buffer | None = None
-    ) -> None:
+    def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool, add: bool = False) -> None:
         """Add the calls of the weight gradients, from the inputs, the states and dL/da."""
+        inputs, states = rows_at_work(p, f"{self.name}/h_rows", h[: da.shape[0]], x, da)
         bias = f"{self.name}/bias" if self.use_bias else None
-        weight_gradient(p, x, da, f"{self.name}/kernel", bias, add, alive)
+        weight_gradient(p, x, da, f"{self.name}/kernel", bias, add, **inputs)
         first = 0 if given else 1  # h[0] is zero then, and adds nothing
-        weight_gradient(p, h[first : da.shape[0]], da[first:], f"{self.name}/recurrent_kernel", None, add, alive)
+        weight_gradient(p, h[first : da.shape[0]], da[first:], f"{self.name}/recurrent_kernel", None, add, **states)
 
 
 class SimpleRNN(Recurrent):
@@ -391,7 +364,7 @@ class SimpleRNN(Recurrent):
         a = self.buffer(p, "a", steps, samples, self.units) if p.options.tape else None
         own = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
         drawn = self.state_mask(p, h)
-        own |= drawn | self.alive(p)
+        own |= drawn | at_work(p)
         p.call("simple_rnn_forward", x=x, **own, activation=code, initial=int(given), h=h, a=a)
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
@@ -399,10 +372,9 @@ class SimpleRNN(Recurrent):
             masks, seen = self.mask_back(p, drawn), drawn.get("kept", h)
 
             def step(now: Part) -> Buffer:
-                part, states, alive = da[: now.count], h[now.states], self.alive(p, now.steps)
-                self.through_time(p, Wh, states, now.dh, part, now.below, now.add, masks | alive)
-                sides = self.rows_at_work(p, now.steps, x[now.steps], part, seen[now.start : now.stop])
-                self.gradients(p, *sides, given or now.start > 0, now.later, **alive)
+                part, states, own = da[: now.count], h[now.states], masks | at_work(p, now.steps)
+                self.through_time(p, Wh, states, now.dh, part, now.below, now.add, own)
+                self.gradients(p, x[now.steps], part, seen[now.states], given or now.start > 0, now.later)
                 return part
 
             return self.back(p, x, dh, self.first_gradient(p, given, samples), wanted, step)

@@ -23,8 +23,8 @@ class Regularizer:
         Of a loss that is a mean over the rows that a mask leaves, `count` is the place of their number.
         """
         own = {"w": weight.reshape(-1), "dw": None if gradient is None else gradient.reshape(-1)}
-        own |= {"control": p["control"], "samples": p.samples, "count": count, "stats": p["stats"]}
-        p.call("penalty", l1=self.l1, l2=self.l2, **own)
+        own |= {"control": p["control"], "stats": p["stats"]}
+        p.call("penalty", samples=p.samples, count=count, l1=self.l1, l2=self.l2, **own)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)

@@ -299,6 +299,15 @@ def rows_of(alive):
 
 
 @inlined
+def has_gaps(alive, B):
+    """Return whether rows at work stand after others that are not, B rows a step."""
+    gaps = 0
+    for t in range(1, alive.size):
+        gaps += 1 if alive[t - 1] < B and alive[t] > 0 else 0
+    return gaps > 0
+
+
+@inlined
 def few_gradients(x, da, add, dW, db):
     """`weight_gradient` of some numbers, each of its rows in a register."""
     w, O = width(da), dW.shape[1]
@@ -318,23 +327,25 @@ def few_gradients(x, da, add, dW, db):
 
 
 @kernel(
-    "x[N,F] da[N,G] alive[A]?:i8 add:int -> !dW[F,O] !db[O]? tall[S,R]? room[K,L]?",
+    "x[N,F] packed[N,F]? da[N,G] alive[A]?:i8 add:int -> !dW[F,O] !db[O]? tall[S,R]? room[K,L]?",
     flops=lambda d: (2 * d["F"] + 1) * d["N"] * d["O"],
 )
-def weight_gradient(x, da, alive, add, dW, db, tall, room):
+def weight_gradient(x, packed, da, alive, add, dW, db, tall, room):
     """dW = x^T da and db = the sum of da, over many steps and samples at once: no part of it is sequential.
 
     With `add` they are added to what dW and db hold.
 
     Rows of da may be longer than those of dW: lines that are a power of two apart get in each other's way in a cache.
     `tall` and `room`, for large products, are where blocks of x and of da are packed. With `alive` only so many rows
-    count as it sums to (masking.py).
+    count as it sums to (masking.py); `packed`, where it is there, holds those of x if they have gaps.
     """
     if not add:
         for j in range(db.size):
             db[j] = db.dtype.type(0)
     if alive.size:
         count = rows_of(alive)
+        if packed.size and has_gaps(alive, x.shape[0] // alive.size):
+            x = packed
         x, da = x[:count], da[:count]
         if count == 0:
             if not add:

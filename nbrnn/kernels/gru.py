@@ -235,7 +235,8 @@ def gru_after_backward(Wh, PT, h, g, q, mask, alive, activation, gate, add, dh, 
 
 
 @kernel(
-    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wg[H,2H] Pg[R,H,L]? Wn[H,H] Pn[S,H,L]? b[3H]? mask[B,H]? alive[T]?:i8 activation:int gate:int"
+    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wg[H,2H] Pg[R,H,L]? Wn[H,H] Pn[S,H,L]? b[3H]? mask[B,H]?"
+    " alive[T]?:i8 activation:int gate:int"
     " -> !h[U,B,H] kept[U,B,H]? g[K,B,3H] m[K,B,H] a[T,B,3H]?",
     **FLOPS,
 )
@@ -275,7 +276,8 @@ def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, mask, alive, activation, ga
 
 
 @kernel(
-    "Wg[H,2H] PgT[Q,2H,L]? Wn[H,H] PnT[Q,H,L]? h[T+1,B,H] kept[T+1,B,H]? g[T,B,3H] mask[B,H]? alive[T]?:i8 activation:int gate:int"
+    "Wg[H,2H] PgT[Q,2H,L]? Wn[H,H] PnT[Q,H,L]? h[T+1,B,H] kept[T+1,B,H]? g[T,B,3H] mask[B,H]?"
+    " alive[T]?:i8 activation:int gate:int"
     " -> !dh[K,B,H] through[B,H] dm[B,H] da[T,B,3H] dg[T,B,2H] dn[T,B,H] dh0[B,H]? room[B,H]?",
     **FLOPS,
 )

@@ -59,7 +59,8 @@ def advance_row(g, before, now, squashed, out, a, taped, first, stop, activation
 
 
 @kernel(
-    "x[T,B,D] Wx[D,4H] Px[Q,D,L]? Wh[H,4H] Ph[Q,H,L]? b[4H]? mask[B,H]? alive[T]?:i8 activation:int gate:int initial:int"
+    "x[T,B,D] Wx[D,4H] Px[Q,D,L]? Wh[H,4H] Ph[Q,H,L]? b[4H]? mask[B,H]?"
+    " alive[T]?:i8 activation:int gate:int initial:int"
     " -> !h[U,B,H] kept[U,B,H]? !c[V,B,H] g[K,B,G] s[K,B,H] a[T,B,4H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * (d["D"] + d["H"]) + 4),
 )
@@ -80,7 +81,8 @@ def lstm_forward(x, Wx, Px, Wh, Ph, b, mask, alive, activation, gate, initial, h
     old, before_at, taped, usual = 0, 0, a.size > 0, gate == SIGMOID and activation == TANH
     for t in range(T):
         at, states = t if g.shape[0] > 1 else 0, H if t > 0 or initial else 0
-        new, now_at, n = following(old, h), following(before_at, c), alive[t] if alive.size else x.shape[1]
+        new, now_at = following(old, h), following(before_at, c)
+        n = alive[t] if alive.size else x.shape[1]
         gates, x_t, state = g[at][:n], x[t][:n], states_seen[old][:n]
         for first in range(0, H, L):
             count = min(L, H - first)
@@ -122,7 +124,8 @@ def go_back_row(g, before, squashed, dh, dc, da, activation, gate, known):
 
 
 @kernel(
-    "Wh[H,4H] PT[Q,4H,L]? c[T+1,B,H] g[T,B,G] s[T,B,H] mask[B,H]? alive[T]?:i8 activation:int gate:int final:int add:int"
+    "Wh[H,4H] PT[Q,4H,L]? c[T+1,B,H] g[T,B,G] s[T,B,H] mask[B,H]?"
+    " alive[T]?:i8 activation:int gate:int final:int add:int"
     " -> !dh[K,B,H] !dc[B,H] da[T,B,E] !dh0[B,H]? room[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * d["H"] + 20),
 )

@@ -4,21 +4,27 @@ A recurrent layer holds its state in a masked step, which is the same as not tak
 sample are moved to the front, and the samples of a shard ordered by how many they have: at step t the first alive[t]
 rows are at work and nothing else is. The work is that of the valid steps, wherever the masked ones stand.
 
-    row[i]        the row of sample i                       seen[t, i]    its valid steps up to t, in the layer's direction
-    source[s, r]  where row r finds its step s: t B + i     alive[s]      rows that have a step s
+    row[i]        the row of sample i
+    seen[t, i]    the valid steps of sample i up to step t, in the layer's direction
+    source[s, r]  where row r finds its step s: t B + i
+    alive[s]      how many rows have a step s
 
 A mask is 1 or 0 a step. Letters: T steps, B samples of the shard, D features, H units, U states that are kept (T + 1,
 or 2 that take turns), P steps that go back together, K and J steps: all, or the last one; M samples of the batch.
 """
 
 from .abi import BATCH, POSITION, inlined, kernel
+from .gemm import has_gaps
+from .lanes import load, store, width
 
 
 @inlined
 def copy_row(into, row):
-    """Copy a row."""
-    for j in range(into.size):
-        into[j] = row[j]
+    """Copy a row, as many numbers at once as a register holds."""
+    w = width(into)
+    for j in range(0, into.size, w):
+        n = min(w, into.size - j)
+        store(into, j, n, load(row, j, n))
 
 
 @inlined
@@ -35,7 +41,7 @@ def add_row(into, row):
         into[j] += row[j]
 
 
-@kernel("valid[T,B] backwards:int -> row[B]:i8 seen[T,B]:i8 source[T,B]:i8 alive[T]:i8")
+@kernel("valid[T,B] backwards:int -> row[B]:i8 seen[T,B]:i8 !source[T,B]:i8 alive[T]:i8")
 def order_steps(valid, backwards, row, seen, source, alive):
     """Say where every valid step goes; a layer that goes backwards takes the last one first."""
     T, B = valid.shape
@@ -58,43 +64,40 @@ def order_steps(valid, backwards, row, seen, source, alive):
                 source[seen[t, i] - 1, at] = (T - 1 - t if backwards else t) * B + i
 
 
-@kernel("x[T,B,D] source[T,B]:i8 alive[T]:i8 -> z[T,B,D]")
+@kernel("x[T,B,D] source[T,B]:i8 alive[T]:i8 -> !z[T,B,D]")
 def squeeze(x, source, alive, z):
     """Put the valid steps of a sequence into their rows."""
-    B = x.shape[1]
+    rows = x.reshape((x.shape[0] * x.shape[1], x.shape[2]))
     for s in range(alive.size):
         for r in range(alive[s]):
-            at = source[s, r]
-            copy_row(z[s, r], x[at // B, at % B])
+            copy_row(z[s, r], rows[source[s, r]])
 
 
 @kernel("dz[P,B,D] source[P,B]:i8 alive[P]:i8 -> !dx[T,B,D]")
 def unsqueeze(dz, source, alive, dx):
     """Put gradients of some steps, whose rows stand without gaps, back to where the steps came from."""
-    B, k = dx.shape[1], 0
+    to, k = dx.reshape((dx.shape[0] * dx.shape[1], dx.shape[2])), 0
+    rows = dz.reshape((dz.shape[0] * dz.shape[1], dz.shape[2]))
     for s in range(alive.size):
         for r in range(alive[s]):
-            at = source[s, r]
-            copy_row(dx[at // B, at % B], dz[k // B, k % B])
+            copy_row(to[source[s, r]], rows[k])
             k += 1
 
 
-@kernel("v[P,B,F] alive[P]:i8 -> rows[P,B,F]")
+@kernel("v[P,B,F] alive[P]:i8 -> !rows[P,B,F]")
 def compact(v, alive, rows):
-    """Copy the rows at work so that they stand without gaps; in place, too."""
-    B, k = v.shape[1], 0
-    for s in range(alive.size):
-        for r in range(alive[s]):
-            if k != s * B + r:
-                copy_row(rows[k // B, k % B], v[s, r])
-            elif rows.size:
-                copy_row(rows[s, r], v[s, r])
-            k += 1
+    """Copy the rows at work so that they stand without gaps, in place or elsewhere; nothing is done if they do so."""
+    B, to, k = v.shape[1], rows.reshape((rows.shape[0] * rows.shape[1], rows.shape[2])), 0
+    if has_gaps(alive, B):
+        for s in range(alive.size):
+            for r in range(alive[s]):
+                copy_row(to[k], v[s, r])
+                k += 1
 
 
 @kernel("h[U,B,H] row[B]:i8 seen[T,B]:i8 zero:int -> y[K,B,H]")
 def hold(h, row, seen, zero, y):
-    """Give the outputs of the last K steps: in a masked one the last output again, or 0; 0 before the first valid one."""
+    """Give the outputs of the last K steps: of a masked one the last output again or 0, and 0 where there is none."""
     T, K = seen.shape[0], y.shape[0]
     for k in range(K):
         t = T - K + k
@@ -205,13 +208,11 @@ def fill(value, v):
         v[k] = v.dtype.type(value)
 
 
-@kernel("a[N] b[N] either:int -> both[N]")
-def join_masks(a, b, either, both):
-    """Leave what two masks leave, or what one of them does."""
+@kernel("a[N] b[N] -> both[N]")
+def join_masks(a, b, both):
+    """Leave what one of two masks leaves."""
     for k in range(a.size):
-        first, second = a[k].real > 0, b[k].real > 0
-        yes = (first or second) if either else (first and second)
-        both[k] = a.dtype.type(1) if yes else a.dtype.type(0)
+        both[k] = a.dtype.type(1) if a[k].real > 0 or b[k].real > 0 else a.dtype.type(0)
 
 
 @kernel("valid[T,M] -> count[A]")

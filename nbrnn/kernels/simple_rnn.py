@@ -45,7 +45,8 @@ def simple_rnn_forward(x, Wx, Px, Wh, Ph, b, mask, alive, activation, initial, h
 
 
 @kernel(
-    "Wh[H,H] PT[Q,H,L]? h[T+1,B,H] mask[B,H]? alive[T]?:i8 activation:int add:int -> !dh[K,B,H] da[T,B,E] !dh0[B,H]? room[B,H]?",
+    "Wh[H,H] PT[Q,H,L]? h[T+1,B,H] mask[B,H]?"
+    " alive[T]?:i8 activation:int add:int -> !dh[K,B,H] da[T,B,E] !dh0[B,H]? room[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (2 * d["H"] + 3),
 )
 def simple_rnn_backward(Wh, PT, h, mask, alive, activation, add, dh, da, dh0, room):
