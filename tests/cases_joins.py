@@ -29,11 +29,8 @@ def scaled(draw):
 def weigh(draw):
     stats = draw.rng.normal(size=4).astype("complex128" if draw.dtype == "complex128" else "float64")
     first = draw(st.integers(0, 1), "first")
-    valid = (
-        np.array([float(draw(st.integers(0, 9), "rows"))]).astype(draw.dtype)
-        if draw(st.booleans(), "present valid")
-        else None
-    )
+    rows = np.full(1, draw(st.integers(0, 9), "rows"), draw.dtype)
+    valid = rows if draw(st.booleans(), "present valid") else None
     own = dict(weight=factor(draw, "weight"), slot=draw(st.integers(1, 3), "slot"), first=first, stats=stats)
     return own | dict(valid=valid, control=draw.control())
 

@@ -17,8 +17,8 @@ LADDER = [
     {"kernels", "checks", "files"},
     {"program", "plan", "listing", "memory", "paths", "arrays", "initializers", "progress", "series", "graph"},
     {"targets", "losses", "metrics", "optimizers", "regularizers", "schedules", "products"},
-    {"layers", "dropout", "recurrent", "gated", "joins", "pointwise", "wrappers", "heads"},
-    {"lowering", "summary", "stack", "chain", "states", "supervision"},
+    {"layers", "dropout", "masking", "recurrent", "gated", "joins", "pointwise", "wrappers", "heads"},
+    {"lowering", "summary", "stack", "chain", "states", "supervision", "ragged"},
     {
         "model",
         "sequential",

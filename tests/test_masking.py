@@ -1,5 +1,7 @@
 """Masked steps: held states, exact gradients, figures of the steps that count, and work that follows them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -109,7 +111,7 @@ def test_gradients_of_graphs_with_masks_are_exact():
 def test_large_layers_in_parts_are_the_small_ones_sums(kind):
     """Float32 with packed weights, some steps at a time and several shards, against float64 sample by sample."""
     layers = lambda: [CELLS[kind](33, return_sequences=True), CELLS[kind](33), Dense(1)]
-    model, exact = random_model(layers(), (21, 5), seed=1, dtype="float32"), random_model(layers(), (21, 5), seed=1)
+    model, exact = random_model(layers(), (21, 5), seed=1, dtype="float32"), random_model(layers(), (None, 5), seed=1)
     exact.set_weights(model.get_weights())
     x, y = random_data(model, 40, 0)
     mask = np.random.default_rng(1).random((40, 21)) < 0.5
@@ -235,9 +237,8 @@ def test_a_stateful_layer_goes_on_from_the_last_valid_step():
         steps = np.concatenate([x[i, mask[i]], x[20 + i, mask[20 + i]]])
         if mask[20 + i].any():
             assert_close(found[i], plain.predict(steps[None])[0], 1e-13)
-    assert_close(
-        model.states["gru/h"][0], plain.predict(np.concatenate([x[0, mask[0]], x[20, mask[20]]])[None])[0], 1e-13
-    )
+    both = np.concatenate([x[0, mask[0]], x[20, mask[20]]])
+    assert_close(model.states["gru/h"][0], plain.predict(both[None])[0], 1e-13)
 
 
 def test_ragged_sequences_are_padded():
@@ -311,7 +312,7 @@ def test_gradients_of_rows_that_count(name):
             continue
         arguments = dict(x=x, packed=packed, da=da, alive=np.array(alive), add=0, dW=W, db=W[0])
         found = call_kernel(name, "float64", arguments)
-        gaps = any(a < 3 and b for a, b in zip(alive, alive[1:], strict=False))
+        gaps = any(a < 3 and b for a, b in pairwise(alive))
         assert_close(found["dW"], (packed if gaps else x)[:n].T @ da[:n], 1e-13)
         assert_close(found["db"], da[:n].sum(axis=0), 1e-13)
 
@@ -327,7 +328,7 @@ X, Y = np.zeros((4, 5, 3)), np.zeros((4, 1))
         ({"lengths": [5, 2.5, 2, 1]}, "but sample 1 has 2.5"),
         (
             {"lengths": [5, 2]},
-            "lengths must be a whole number for each of the 4 samples, not int64 numbers of shape (2,)",
+            "lengths must be a whole number for each of the 4 samples, not int64",
         ),
         ({"lengths": "five"}, "lengths must be a whole number for each of the 4 samples"),
         ({"mask": np.ones((4, 4), bool)}, "mask has shape (4, 4), but must have (samples, time steps) = (4, 5)"),
@@ -363,5 +364,5 @@ def test_other_things_that_masks_refuse():
         model.fit(X, np.zeros((4, 5, 2)), verbose=0)
     with pytest.raises(ValueError, match="masking"):
         model.stream()
-    with pytest.raises(ValueError, match="of lists|must be|shape"):
+    with pytest.raises(ValueError, match="its rows differ in length"):
         random_model([SimpleRNN(2)], (5, 3)).predict([[1.0, 2.0], [1.0]])
