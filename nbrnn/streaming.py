@@ -13,6 +13,7 @@ from .arrays import contiguous_dtype
 from .joins import Concatenate, Join
 from .layers import Dense, Flatten, Layer, known
 from .lowering import PREDICT, Feed, make_plan
+from .masking import Masking
 from .pointwise import Pointwise
 from .program import Options, Weights, aligned
 from .recurrent import Recurrent
@@ -239,6 +240,8 @@ def _by_steps(layer: Layer, shape: Any) -> Layer:
         twin = copy.copy(layer)
         twin.stateful = True
         return twin
+    if isinstance(layer, Masking):
+        raise ValueError(f"{problem}: it masks steps, and a stream takes the rows that count alone; leave them out.")
     if isinstance(layer, Flatten) and len(shape) == 2:
         raise ValueError(f"{problem}: it puts its steps side by side.")
     if isinstance(layer, Concatenate) and layer.axis in (1, -2) and len(shape) == 2:
