@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .checks import whole_number
+from .kernels.dropout import BLOCK
 from .layers import Backward, Layer, Shape
 from .program import Buffer, Program
 
@@ -31,7 +32,8 @@ def mask(p: Program, name: str, rate: float, seed: int | None, *shape: int) -> B
     drawn = p.buffer(name, *shape)
     purpose = zlib.crc32(name.encode()) | 1 << 31  # apart from the small numbers of kernels/random.py
     own = {"seed": -1 if seed is None else seed, "threshold": round(rate * 2**32), "kept": 1 / (1 - rate)}
-    p.call("draw_mask", control=p["control"], purpose=purpose, mask=drawn, **own)
+    room = p.buffer(f"{name} room", BLOCK)
+    p.call("draw_mask", control=p["control"], purpose=purpose, mask=drawn, room=room, **own)
     return drawn
 
 

@@ -113,8 +113,9 @@ class Figure:
 
     def finish(self, words: np.ndarray, samples: int, masked: bool = False) -> float:
         """Return the figure from its statistics, summed over so many samples."""
-        total, count = (words[:-1].sum(), max(1.0, words[-1])) if masked else (words.sum(), samples)
-        return self.after(float(total / count))
+        if masked:
+            return self.after(float(words[:-1].sum() / max(1.0, words[-1])))
+        return self.after(float((words.sum() if len(words) > 1 else words[0]) / samples))
 
     def targets_of(self, outputs: int) -> tuple[int, ...]:
         """Return how many numbers a row's target may have."""

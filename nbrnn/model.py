@@ -133,13 +133,6 @@ class Model(Runnable):
         """Names of what evaluate() returns: the loss, then the metrics; one that comes again has a number."""
         return [one.name for one in self.asked] or ["loss"]
 
-    def figures_of(self, sums: np.ndarray, samples: int, masked: Sequence[bool] = ()) -> dict[str, float]:
-        """Return the figures of so many samples from the sums of a log; `masked` says which outputs have a mask."""
-        asked, under = zip(self.asked, self.places_under(masked), strict=True), masked or [False] * len(self.heads)
-        return {
-            one.name: one.figure.finish(sums[place], samples, one.head >= 0 and under[one.head]) for one, place in asked
-        }
-
     def fit(
         self,
         x: Any,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from .memory import Memory
 from .program import BLOCKS, PRIVATE, Program, dtype_of
@@ -24,6 +25,11 @@ class Plan:
     batch: int
     shard: int
     masked: tuple[bool, ...] = ()  # for each output, whether its figures see a mask; empty where none does
+
+    @cached_property
+    def flops(self) -> int:
+        """Floating-point operations of a full batch, and some more where its shards differ."""
+        return max(sum(c.flops for c in p.calls) for p in self.programs.values()) * self.shards
 
     @property
     def shards(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -91,11 +92,27 @@ class Stack:
             return self.places
         return places_of(self.asked, [known(self.graph.shapes[v][-1]) for v in self.graph.outputs], masked)
 
+    def histories_of(self, sums: np.ndarray, samples: int, masked: Sequence[bool] = ()) -> dict[str, list[float]]:
+        """Return the figures of epochs of so many samples, from the sums of each epoch's log, a row an epoch.
+
+        `masked` says which outputs have a mask, if any has.
+        """
+        under = masked or (False,) * len(self.heads)
+        asked = zip(self.asked, self.places_under(masked), strict=True)
+        return {
+            one.name: [one.figure.finish(row, samples, one.head >= 0 and under[one.head]) for row in sums[:, place]]
+            for one, place in asked
+        }
+
+    def figures_of(self, sums: np.ndarray, samples: int, masked: Sequence[bool] = ()) -> dict[str, float]:
+        """Return the figures of so many samples from the sums of a log."""
+        return {name: values[0] for name, values in self.histories_of(sums[None], samples, masked).items()}
+
     def _asked(self) -> tuple[list[Head], list[Asked], list[slice]]:
         """Return the heads and their named figures, made anew only after a change: a tiny model's epoch is short."""
         names = self.graph.output_names if self.built else ("",)
         now = (names, self.loss, self.loss_weights, self.metrics)
-        if self._of is None or any(a is not b for a, b in zip(now, self._of[0], strict=True)):
+        if self._of is None or not all(map(operator.is_, now, self._of[0])):
             heads = make_heads(*now)
             asked = all_figures(heads)
             outputs = [known(self.graph.shapes[v][-1]) for v in self.graph.outputs] if self.built else [1]

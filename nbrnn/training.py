@@ -46,6 +46,12 @@ class History:
     history: dict[str, list[float]] = field(default_factory=dict)
     epoch: list[int] = field(default_factory=list)
 
+    def extend(self, first: int, figures: dict[str, list[float]]) -> None:
+        """Append the figures of several epochs."""
+        self.epoch += range(first, first + len(next(iter(figures.values()))))
+        for name, values in figures.items():
+            self.history.setdefault(name, []).extend(values)
+
     def add(self, epoch: int, figures: dict[str, float]) -> None:
         """Append an epoch's figures."""
         self.epoch.append(epoch)
@@ -216,8 +222,14 @@ class Fit:
             return
         log, width = np.concatenate(self.rows), whole * self.batches
         self.rows = [log[width:]] if len(log) > width else []
-        for sums in log[:width].reshape(whole, self.batches, self.figures).sum(axis=1):
-            self._end_epoch(self.model.figures_of(sums, self.samples, self.masked))
+        sums = log[:width].reshape(whole, self.batches, self.figures).sum(axis=1)
+        if self.between:
+            for row in sums:
+                self._end_epoch(self.model.figures_of(row, self.samples, self.masked))
+            return
+        found = self.model.histories_of(sums, self.samples, self.masked)
+        self.history.extend(self.first + len(self.history.epoch), found)
+        self.model.epochs = self.epoch0 + len(self.history.epoch)
 
     def _end_within(self) -> None:
         """End the fit within an epoch, whose figures are the means so far."""
@@ -283,6 +295,4 @@ def run_once(executor: Executor) -> np.ndarray:
 
 def first_guess(executor: Executor) -> float:
     """Return the seconds that a batch may take at 2 GFLOP/s: enough for a first slice that is not too long."""
-    plan = executor.plan
-    flops = max(sum(c.flops for c in p.calls) for p in plan.programs.values()) * plan.shards
-    return 1e-6 + flops / 2e9
+    return 1e-6 + executor.plan.flops / 2e9

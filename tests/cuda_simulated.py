@@ -87,13 +87,14 @@ def test_a_step_that_overflows_leaves_the_parameters(dtype):
     test_kernels.test_a_step_that_overflows_leaves_the_parameters("sgd", dtype)
 
 
+@pytest.mark.parametrize("later", [0, 1])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_gradient_that_is_not_finite_leaves_everything(value):
+def test_a_gradient_that_is_not_finite_leaves_everything(value, later):
     rng = np.random.default_rng(1)
     grads, params, v = rng.normal(size=(3, 48))
     grads[40] = value
     arguments = dict(control=np.zeros(8, np.int64), grads=grads, params=params, v=v, hyper=np.array([0.1, 0.9]))
-    after = support.call_kernel("sgd", "float64", arguments | {"nesterov": 0})
+    after = support.call_kernel("sgd", "float64", arguments | {"nesterov": 0, "later": later})
     assert after["control"][STATUS] == 1
     for name in ("grads", "params", "v"):
         np.testing.assert_array_equal(after[name], arguments[name])
@@ -126,6 +127,19 @@ def test_losses_metrics_and_flat_sequences_run_too():
         logs.append({**history.history, "params": arrays["params"]})
     for name, expected in logs[0].items():
         assert_close(logs[1][name], expected, 1e-12, name)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_weights_decay_and_gradients_are_clipped_by_value(momentum):
+    found = []
+    for executor_class in (cpu.Executor, Executor):
+        optimizer = nbrnn.SGD(0.1, momentum, weight_decay=0.2, clipvalue=0.01, decay_except=["bias"])
+        model, x, y, arrays = ready([SimpleRNN(5), Dense(2)], "float64", optimizer)
+        before = arrays["params"].copy()
+        Fit(model, executor_class(plan_of(model, x, y), arrays), 2, shuffle=True).run()
+        found.append(arrays["params"])
+    assert_close(found[1], found[0], 1e-12)
+    assert abs(found[0] - before).max() > 0.01
 
 
 def trained(stops, change=lambda arrays, done: None, executor_class=Executor):
@@ -209,12 +223,20 @@ def test_predictions_do_not_touch_the_parameters():
             {"optimizer": nbrnn.SGD(0.1, global_clipnorm=1.0)},
             "kernel clip_norm of sequential: step of SGD has no CUDA form",
         ),
+        (
+            SimpleRNN(3),
+            {"optimizer": nbrnn.SGD(nbrnn.schedules.CosineDecay(0.1, 9))},
+            "kernel cosine_decay of sequential: step of SGD has no CUDA form",
+        ),
+        (SimpleRNN(3, dropout=0.5), {}, "kernel draw_mask of layer simple_rnn has no CUDA form"),
+        (SimpleRNN(3, kernel_regularizer="l2"), {}, "kernel penalty of layer simple_rnn has no CUDA form"),
+        (SimpleRNN(3), {"loss": "binary_crossentropy"}, "kernel binary_crossentropy of .* has no CUDA form"),
         (SimpleRNN(3, go_backwards=True), {}, "kernel reverse of layer simple_rnn has no CUDA form"),
     ],
 )
 def test_what_has_no_cuda_form_is_refused_when_the_executor_is_made(layer, settings, words):
     model, x, y, arrays = ready([layer, Dense(1)])
-    model.compile(settings.get("optimizer", "sgd"), "mse")
+    model.compile(settings.get("optimizer", "sgd"), settings.get("loss", "mse"))
     model._start_optimizer()
     with pytest.raises(ValueError, match=words):
         Executor(plan_of(model, x, y), arrays | model._slots)

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 from hypothesis import strategies as st
-from reference import BATCH, POSITION, SEED, STATUS, STEP, philox, sign
+from reference import BATCH, POSITION, SEED, STATUS, STEP, philox
+from reference_losses import sign
 
 rate, steps, switch = st.floats(1e-3, 1.0), st.integers(1, 40), st.integers(0, 1)
 SCHEDULED = {  # the numbers of each schedule
@@ -45,13 +46,14 @@ def penalty(w, control, samples, count, l1, l2, dw, stats):
     return {"stats": new, "dw": np.array([d + share * (l1 * sign(v) + 2 * l2 * v) for d, v in zip(dw, w, strict=True)])}
 
 
-def draw_mask(control, seed, purpose, threshold, kept, mask):
+def draw_mask(control, seed, purpose, threshold, kept, mask, room):
     K, B, F = mask.shape
-    key, n, new = int(control[SEED] if seed < 0 else seed), -(-F // 4), np.zeros_like(mask)
+    key, new = int(control[SEED] if seed < 0 else seed), np.zeros_like(mask)
     for t, i, j in np.ndindex(K, B, F):
-        counter = ((int(control[POSITION]) + i) * K + t) * n + j % n
+        block, place = divmod((int(control[POSITION]) + i) * F + j, 32)
+        counter = t * 2**40 + block * 8 + place % 8
         words = philox((counter % 2**32, counter // 2**32, int(control[STEP]), purpose), (key % 2**32, key // 2**32))
-        new[t, i, j] = kept if words[j // n] >= threshold else 0.0
+        new[t, i, j] = kept if words[place // 8] >= threshold else 0.0
     return {"mask": new}
 
 

@@ -106,10 +106,13 @@ def random_data(model, samples, seed, steps=4):
     return x, y
 
 
-def assert_close(actual, expected, tolerance, what=""):
-    """Compare with a tolerance relative to the largest number; real and imaginary parts each for themselves."""
+def assert_close(actual, expected, tolerance, what="", least=(0.0, 0.0)):
+    """Compare with a tolerance relative to the largest number, or to `least` where that is more.
+
+    Real and imaginary parts are compared each for themselves; `least` is for the two of them.
+    """
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape, what
-    for part in (np.real, np.imag) if np.iscomplexobj(expected) else (np.real,):
-        largest = float(np.abs(part(expected)).max(initial=0.0))
+    for part, floor in zip((np.real, np.imag) if np.iscomplexobj(expected) else (np.real,), least, strict=False):
+        largest = float(np.abs(part(expected)).max(initial=floor))
         np.testing.assert_allclose(part(actual), part(expected), rtol=0, atol=tolerance * largest, err_msg=what)

@@ -188,13 +188,13 @@ def test_tiled_gradients_are_the_complex_steps_at_every_border(kind, monkeypatch
     The float64 gradients come from packed weights and blocked products, the smallest ones too, and those of float32
     from lanes; each must give the same derivative in that direction.
     """
-    monkeypatch.setattr(nbrnn.layers, "LARGE", 1)
+    monkeypatch.setattr(nbrnn.products, "LARGE", 1)
     for k, H in enumerate((*BORDERS, 64, 128)):  # 64, 128: rows of some are padded
         B, D = (BORDERS[n % len(BORDERS)] for n in (-1 - k, 5 * k + 3))
         rng = np.random.default_rng(k)
         layer = LAYERS[kind](H, return_sequences=k % 2 == 0, activation=ACTIVATIONS[TANH if k % 3 else k // 3])
         model = random_model([layer], (3, D), seed=k, scale=0.7 / np.sqrt(H + D))
-        case = gradcheck._case(model, random_data(model, B, k, 3)[0], None, None, k)
+        case = gradcheck._case(model, random_data(model, B, k, 3)[0], None, None, None, k)
         case = case if k % 2 else replace(case, states=None)
         exact = cases.run_backward(model, case)[1]
         moved, single = (converted(case, kind) for kind in ("c16", "f4"))

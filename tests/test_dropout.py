@@ -174,6 +174,20 @@ def test_masks_of_samples_layers_steps_and_seeds_are_independent():
     np.testing.assert_array_equal(other, masks(seed=77)[0])
 
 
+@pytest.mark.parametrize("samples", [1, 33, 40])
+def test_the_mask_of_a_sample_does_not_depend_on_the_others(samples):
+    whole, part = masks(), masks(samples=samples)
+    for a, b in zip(whole, part, strict=True):
+        np.testing.assert_array_equal(a[:, :samples], b)
+
+
+@pytest.mark.parametrize("lag", [1, 2, 4, 8, 16, 30, 32, 64, 600])
+def test_elements_of_a_mask_are_independent_of_their_neighbours(lag):
+    one = masks()[0].reshape(20, -1) > 0
+    a, b = one[:, lag:].reshape(-1), one[:, :-lag].reshape(-1)
+    assert abs(np.corrcoef(a, b)[0, 1]) < 5 / np.sqrt(a.size)
+
+
 @settings(max_examples=15, deadline=None)
 @given(rates=st.tuples(rates, rates, rates), kind=st.sampled_from(sorted(CELLS)), samples=st.integers(1, 70))
 def test_bits_depend_neither_on_threads_nor_on_how_a_fit_is_cut(rates, kind, samples):

@@ -133,7 +133,7 @@ def test_bad_arguments_are_named(kind):
 def test_packed_weights_give_the_same_bits_and_blocked_gradients_the_same_numbers(kind, dtype, monkeypatch):
     results = []
     for large in (4096, 10**9):
-        monkeypatch.setattr(nbrnn.layers, "LARGE", large)
+        monkeypatch.setattr(nbrnn.products, "LARGE", large)
         model = random_model([LAYERS[kind](65), nbrnn.Dense(70), nbrnn.Dense(1)], (3, 66), dtype=dtype, scale=0.1)
         model.compile("sgd", "mse")
         x, y = random_data(model, 37, 1, 3)
@@ -154,7 +154,7 @@ def test_packed_weights_give_the_same_bits_and_blocked_gradients_the_same_number
 def test_a_sequence_that_goes_back_in_parts_has_the_gradients_of_the_whole(kind, every, begun, monkeypatch):
     found = []
     for large in (1, 10**9):
-        for module in (nbrnn.layers, nbrnn.recurrent):
+        for module in (nbrnn.products, nbrnn.recurrent):
             monkeypatch.setattr(module, "LARGE", large)
         monkeypatch.setattr(nbrnn.recurrent, "DEPTH", 10)
         layers = [LAYERS[kind](5, return_sequences=True), LAYERS[kind](4, return_sequences=every)]

@@ -173,6 +173,19 @@ def test_kernel_equals_its_twin(name, dtype, data):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("code", CODES, ids=reference.ACTIVATIONS)
+def test_a_slope_near_its_end_errs_by_less_than_the_rounding_of_the_output(code, dtype):
+    """Below 1 an output is rounded by up to eps / 4, which alone moves a slope 1 - y^2 by up to eps / 2."""
+    rng, eps = np.random.default_rng(5), float(np.finfo(dtype).eps)
+    y = (rng.choice((-1.0, 1.0), (40, 25)) * (1.0 - 10 ** rng.uniform(-7.5, -1.0, (40, 25)))).astype(dtype)
+    dy = rng.normal(size=(40, 25)).astype(dtype)
+    arguments = dict(y=abs(y) if code == activations.SIGMOID else y, dy=dy, activation=code, da=np.zeros_like(y))
+    actual = call_kernel("activation_backward", dtype, arguments)["da"]
+    expected = reference.activation_backward(**exactly(arguments, dtype))["da"]
+    assert (abs(actual - expected) <= eps / 2 * abs(dy) + eps * abs(expected)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["sgd", "rmsprop", "adam"])
 def test_a_step_that_overflows_leaves_the_parameters(name, dtype):
     rng = np.random.default_rng(3)

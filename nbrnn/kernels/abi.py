@@ -23,7 +23,7 @@ from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic, overload
 
-from .linking import Helper
+from .linking import Helper, Outermost
 
 # Words of the control block: where a shard stands. The runner writes them, kernels read them.
 POSITION, BATCH, SHARDS, STEP, EPOCH, SEED, STATUS = range(7)
@@ -42,6 +42,7 @@ VIEWING: dict[str, Any] = OPTIONS | {
 BARE: dict[str, Any] = VIEWING | {"_nrt": False, "forceinline": False}
 INLINED: dict[str, Any] = VIEWING | {"_nrt": False}
 jit = njit(**BARE)
+_outermost = njit(**INLINED | {"pipeline_class": Outermost})
 inlined = njit(**INLINED)  # for what is called in an inner loop: a call with arrays costs 30 ns
 
 
@@ -144,7 +145,7 @@ def kernel(spec: str, flops: Callable[[dict[str, int]], int] = lambda d: 0) -> C
         if names != tuple(inspect.signature(function).parameters):
             raise ValueError(f"kernel {function.__name__}: its parameters are not the specification's names {names}")
         packaged = function.__module__.startswith("nbrnn.")
-        KERNELS[function.__name__] = Kernel(function.__name__, spec, inlined(function), flops, packaged, arguments)
+        KERNELS[function.__name__] = Kernel(function.__name__, spec, _outermost(function), flops, packaged, arguments)
         return njit(**OPTIONS)(function)  # for calls from Python, compiled only if there are any
 
     return register

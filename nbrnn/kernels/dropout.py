@@ -14,20 +14,21 @@ import numpy as np
 from .abi import POSITION, SEED, STEP, inlined, kernel
 from .random import philox
 
+GROUP = 8  # counters drawn side by side: LLVM makes vectors of the loop over them
+BLOCK = 4 * GROUP  # elements of so many counters
+STEP_BITS = 40  # where the step stands in a counter, above 2^42 elements of all samples
+
 
 @inlined
-def fill(row, seed, purpose, step, first, threshold, kept):
-    """Draw a row of a mask: word w of counter k belongs to element w * n + k, n the number of counters."""
-    n, zero = (row.size + 3) // 4, row.dtype.type(0)
-    for k in range(n):
+def draw_block(part, seed, purpose, step, first, threshold, kept):
+    """Draw a block of a mask: word w of its counter k belongs to its element GROUP w + k."""
+    zero = part.dtype.type(0)
+    for k in range(GROUP):
         a, b, c, d = philox(seed, purpose, step, first + k)
-        row[k] = kept if a >= threshold else zero
-        if n + k < row.size:
-            row[n + k] = kept if b >= threshold else zero
-        if 2 * n + k < row.size:
-            row[2 * n + k] = kept if c >= threshold else zero
-        if 3 * n + k < row.size:
-            row[3 * n + k] = kept if d >= threshold else zero
+        part[k] = kept if a >= threshold else zero
+        part[GROUP + k] = kept if b >= threshold else zero
+        part[2 * GROUP + k] = kept if c >= threshold else zero
+        part[3 * GROUP + k] = kept if d >= threshold else zero
 
 
 @inlined
@@ -46,27 +47,34 @@ def unmask(into, d, by, add):
             into[i, j] = (into[i, j] if add else d.dtype.type(0)) + d[i, j] * by[i, j]
 
 
-@kernel("control[C]:i8 seed:int purpose:int threshold:int kept:float -> mask[K,B,F]")
-def draw_mask(control, seed, purpose, threshold, kept, mask):
+@kernel("control[C]:i8 seed:int purpose:int threshold:int kept:float -> mask[K,B,F] room[R]")
+def draw_mask(control, seed, purpose, threshold, kept, mask, room):
     """Draw a mask: an element is `kept` (1 / (1 - rate)) where 32 random bits reach the threshold, else 0.
 
-    A seed below 0 means the model's.
+    A seed below 0 means the model's. The elements of all samples of a step, one sample after the other, are cut into
+    blocks; `room` takes those that begin or end outside the shard.
     """
     K, B, F = mask.shape
-    n, most, value = (F + 3) // 4, np.uint64(threshold), mask.dtype.type(kept)
-    key = control[SEED] if seed < 0 else seed
-    for i in range(B):
-        for t in range(K):
-            first = ((control[POSITION] + i) * K + t) * n
-            fill(mask[t, i], key, purpose, control[STEP], first, most, value)
+    key, most, value = control[SEED] if seed < 0 else seed, np.uint64(threshold), mask.dtype.type(kept)
+    begin, size = control[POSITION] * F, B * F
+    for t in range(K):
+        elements = mask[t].reshape((size,))
+        for at in range(-(begin % BLOCK), size, BLOCK):
+            whole = at >= 0 and at + BLOCK <= size
+            counter = (t << STEP_BITS) + (begin + at) // 4
+            part = elements[at : at + BLOCK] if whole else room
+            draw_block(part, key, purpose, control[STEP], counter, most, value)
+            if not whole:
+                for j in range(max(at, 0), min(at + BLOCK, size)):
+                    elements[j] = room[j - at]
 
 
 @kernel("x[T,B,F] mask[K,B,F] -> y[T,B,F]", flops=lambda d: d["T"] * d["B"] * d["F"])
 def apply_mask(x, mask, y):
     """Multiply every step by its mask, or all by the one."""
-    for t in range(x.shape[0]):
+    T, B, F = x.shape
+    for t in range(T):
         now = mask[t] if mask.shape[0] > 1 else mask[0]
-        for i in range(x.shape[1]):
-            from_, by, to = x[t, i], now[i], y[t, i]
-            for j in range(x.shape[2]):
-                to[j] = from_[j] * by[j]
+        from_, by, to = x[t].reshape((B * F,)), now.reshape((B * F,)), y[t].reshape((B * F,))
+        for j in range(B * F):
+            to[j] = from_[j] * by[j]

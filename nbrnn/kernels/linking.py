@@ -15,36 +15,67 @@ from numba.core.compiler_machinery import register_pass
 from numba.core.cpu import _dynfunc
 
 
-class Linked(JITCodeLibrary):
+class Whole(JITCodeLibrary):
+    """A kernel's library. Numba optimises twice, since it looks for pairs of reference counts between; here are few."""
+
+    def _optimize_final_module(self) -> None:
+        self._run_passes()
+
+    def _run_passes(self, **options: Any) -> None:
+        manager, builder = self._codegen._module_pass_manager(**options)
+        manager.run(self._final_module, builder)
+
+
+class Optimised(Whole):
     """A library that is only linked into others."""
 
     def _optimize_final_module(self) -> None:
-        """Leave it to the library that this one is linked into."""
+        self._run_passes(cost="cheap")  # which turns loops round, so that they can be vectorised
 
     def _finalize_specific(self) -> None:
         """Make no machine code."""
-
-    def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
         self._finalized = True
 
 
+class Linked(Optimised):
+    """One that is not optimised either: that is left to what it is linked into."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
-class LinkedLowering(typed_passes.NativeLowering):
+class WholeLowering(typed_passes.NativeLowering):
+    """Lowers a kernel."""
+
+    _name = "whole_lowering"
+    library: type[Whole] = Whole
+
+    def run_pass(self, state: Any) -> bool:
+        """Lower the function into a library of ours."""
+        state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return bool(super().run_pass(state))
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class LinkedLowering(WholeLowering):
     """Lowers a function into a library that is only linked."""
 
     _name = "linked_lowering"
+    library = Linked
 
     def run_pass(self, state: Any) -> bool:
         """Lower, and register the function for calls from compiled code; from Python it cannot be called."""
-        library = state.library = Linked(state.targetctx.codegen(), state.func_id.func_qualname)
-        library.enable_object_caching()
         state.flags.no_compile = True
         super().run_pass(state)
-        lowered = state["cr"]
+        lowered, library = state["cr"], state.library
         description = lowered.fndesc
         name = description.qualname.split(".")[-1]
         module = description.lookup_module()
@@ -54,15 +85,37 @@ class LinkedLowering(typed_passes.NativeLowering):
         return True
 
 
-class Helper(compiler.CompilerBase):
-    """Numba's pipeline, but for the last pass."""
+@register_pass(mutates_CFG=True, analysis_only=False)
+class OptimisedLowering(LinkedLowering):
+    """Lowers a function into a library that is optimised before it is linked."""
+
+    _name = "optimised_lowering"
+    library = Optimised
+
+
+class Compiled(compiler.CompilerBase):
+    """Numba's pipeline, but for the last pass: what becomes machine code."""
+
+    lowering: type[WholeLowering] = WholeLowering
 
     def define_pipelines(self) -> list[Any]:
         """Return Numba's own passes with the last one exchanged."""
         manager = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state, "helper")
         manager.passes = [
-            (LinkedLowering, text) if kind is typed_passes.NativeLowering else (kind, text)
+            (self.lowering, text) if kind is typed_passes.NativeLowering else (kind, text)
             for kind, text in manager.passes
         ]
         manager.finalize()
         return [manager]
+
+
+class Helper(Compiled):
+    """What is linked into others."""
+
+    lowering = LinkedLowering
+
+
+class Outermost(Compiled):
+    """A kernel's function: optimised before its arrays' addresses are known, and once more with them."""
+
+    lowering = OptimisedLowering

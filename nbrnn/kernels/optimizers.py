@@ -139,22 +139,26 @@ def rmsprop(hyper, later, control, grads, params, v, mean, momentum):
     rest = params.dtype.type(1.0 - hyper[1])
     for i in range(v.size):
         v[i] = rho * v[i] + rest * (grads[i] * grads[i])
-    if mean.size:
+    if not mean.size and not momentum.size:
         for i in range(v.size):
-            mean[i] = rho * mean[i] + rest * grads[i]
-        for i in range(v.size):
-            grads[i] = rate * grads[i] / np.sqrt(v[i] - mean[i] * mean[i] + epsilon)
+            grads[i] = params[i] - rate * grads[i] / np.sqrt(v[i] + epsilon)
     else:
+        if mean.size:
+            for i in range(v.size):
+                mean[i] = rho * mean[i] + rest * grads[i]
+            for i in range(v.size):
+                grads[i] = rate * grads[i] / np.sqrt(v[i] - mean[i] * mean[i] + epsilon)
+        else:
+            for i in range(v.size):
+                grads[i] = rate * grads[i] / np.sqrt(v[i] + epsilon)
+        if momentum.size:
+            share = params.dtype.type(hyper[3])
+            for i in range(v.size):
+                momentum[i] = share * momentum[i] + grads[i]
+            for i in range(v.size):
+                grads[i] = momentum[i]
         for i in range(v.size):
-            grads[i] = rate * grads[i] / np.sqrt(v[i] + epsilon)
-    if momentum.size:
-        share = params.dtype.type(hyper[3])
-        for i in range(v.size):
-            momentum[i] = share * momentum[i] + grads[i]
-        for i in range(v.size):
-            grads[i] = momentum[i]
-    for i in range(v.size):
-        grads[i] = params[i] - grads[i]
+            grads[i] = params[i] - grads[i]
     if not later:
         commit(control, grads, params)
 

@@ -15,6 +15,7 @@ from numba import cfunc, config, njit, types
 
 from ..kernels import KERNELS, abi
 from ..kernels.abi import carve
+from ..kernels.linking import Compiled
 from . import cache as code_cache
 from .runner import enter, run
 
@@ -47,7 +48,7 @@ def compile_kernel(name: str, dtype: str) -> Any:
     function.__qualname__ = f"{name}_{dtype}"
     function.__module__ = __name__
     signature = types.void(types.CPointer(types.CPointer(MODELS[dtype])), types.CPointer(types.int64))
-    return _cached(cfunc, signature, function, entry.packaged, {})
+    return _cached(cfunc, signature, function, entry.packaged, {"pipeline_class": Compiled})
 
 
 @cache

@@ -101,8 +101,7 @@ class Executor:
             programs.append((plan.shard + 1, plan.prepare))
             arrays["packed"] = aligned(plan.sizes["packed"], plan.prepare.dtype)
         dtype = programs[0][1].dtype
-        flops = max(sum(c.flops for c in p.calls) for p in plan.programs.values()) * plan.shards
-        self.worth_threads = plan.shards > 1 and flops >= THREADS_FROM
+        self.worth_threads = plan.shards > 1 and plan.flops >= THREADS_FROM
         width = max(len(c.row()) for _, p in programs for c in p.calls)
         self.rows = np.zeros((sum(len(p.calls) for _, p in programs), width), np.int64)
         self.spans = np.zeros((plan.shard + 2, 2), np.int64)

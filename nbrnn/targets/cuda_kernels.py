@@ -19,7 +19,7 @@ from numba import config, cuda
 from ..kernels import KERNELS
 from ..kernels.abi import STATUS
 from ..kernels.activations import act, slope
-from ..kernels.optimizers import GRADIENT_NOT_FINITE, finite
+from ..kernels.optimizers import GRADIENT_NOT_FINITE, UPDATE_NOT_FINITE, finite
 
 GRID = (3, 4) if config.ENABLE_CUDASIM else (128, 128)  # blocks, and threads of each; a thread strides over the grid
 LANES = 64  # parts of a sum over all outputs
@@ -104,6 +104,8 @@ def _alike(name: str, letters: str, **views: str) -> None:
 
 
 _alike("sum_shards", "P")
+_alike("clip_value", "P")
+_alike("decay_weights", "P")
 _alike("flatten", "BTD", y="y[iB : iB + 1, iT * nD + iD :]")
 _alike("flatten_backward", "BTD", dy="dy[iB : iB + 1, iT * nD + iD :]")
 _alike("gather", "TBD", source="source[iT * per_step + iD * per_feature :]", order="order[iB:]")
@@ -143,19 +145,25 @@ def _summed(name: str) -> None:
 
 
 @cuda.jit
-def check_gradients(control, grads):  # type: ignore[no-untyped-def]
-    """Say in the status word whether a gradient is not finite."""
+def check(control, grads, failure):  # type: ignore[no-untyped-def]
+    """Set the status word to `failure` if a number is not finite, unless a gradient was not."""
     for i in range(cuda.grid(1), grads.size, cuda.gridsize(1)):
-        if not finite(grads[i : i + 1]):
-            control[STATUS] = GRADIENT_NOT_FINITE
+        if control[STATUS] != GRADIENT_NOT_FINITE and not finite(grads[i : i + 1]):
+            control[STATUS] = failure
 
 
 @cuda.jit
-def take_over(control, grads, params):  # type: ignore[no-untyped-def]
-    """Copy the next parameters, which stand in `grads`, if all of them are finite."""
+def copy_next(control, grads, params):  # type: ignore[no-untyped-def]
+    """Copy the next parameters, which stand in `grads`, unless the step has failed."""
     if control[STATUS] == 0:
         for i in range(cuda.grid(1), params.size, cuda.gridsize(1)):
             params[i] = grads[i]
+
+
+def take_over(control: Any, grads: Any, params: Any) -> None:
+    """Launch what commits next parameters that a step has left in `grads`."""
+    launch(check, control, grads, UPDATE_NOT_FINITE)
+    launch(copy_next, control, grads, params)
 
 
 def _stepped(name: str) -> None:
@@ -164,10 +172,11 @@ def _stepped(name: str) -> None:
     names = [a.name for a in KERNELS[name].arguments]
 
     def launches(*arguments: Any) -> None:
-        control, grads, params = (arguments[names.index(n)] for n in ("control", "grads", "params"))
-        launch(check_gradients, control, grads)
+        control, grads, params, later = (arguments[names.index(n)] for n in ("control", "grads", "params", "later"))
+        launch(check, control, grads, GRADIENT_NOT_FINITE)
         launch(kernel, *arguments)
-        launch(take_over, control, grads, params)
+        if not later:
+            launch(copy_next, control, grads, params)
 
     FORMS[name] = launches
 
@@ -175,6 +184,7 @@ def _stepped(name: str) -> None:
 for _name in ("mse", "mae", "huber", "projection"):
     _summed(_name)
 _stepped("sgd")
+FORMS["take_over"] = take_over
 
 
 # ---------------------------------------------------------------- kernels that are made of products

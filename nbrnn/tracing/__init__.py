@@ -317,8 +317,8 @@ def _check_chain(model: Model) -> None:
     for layer in model.layers:
         if isinstance(layer, Masking):
             raise ValueError(
-                f"a trace follows every step, and layer {layer.name} leaves some out: trace the same layers without it on "
-                "the steps that count, whose numbers are the same."
+                f"a trace follows every step, and layer {layer.name} leaves some out: trace the same layers without it "
+                "on the steps that count, whose numbers are the same."
             )
         if layer.leaves() != [layer]:
             raise ValueError(f"a trace cannot look into layer {layer.name}, a {type(layer).__name__}.")
