@@ -188,6 +188,40 @@ def test_bits_depend_neither_on_threads_nor_on_how_a_mask_is_given(kind, samples
         assert expected == trained(1, ragged=True)
 
 
+def test_rows_at_work_are_the_valid_steps():
+    """Whatever the mask looks like, and whichever way a layer goes, as many rows are computed as there are steps."""
+    layers = [Bidirectional(LSTM(4, return_sequences=True)), GRU(3), Dense(1)]
+    model = random_model(layers, (9, 3), seed=1, dtype="float32")
+    model.compile("sgd", "mse")
+    x, y = random_data(model, 50, 0)
+    mask = np.random.default_rng(3).random((50, 9)) < 0.3
+    model.train_on_batch(x, y, mask=mask)
+    (executor,) = model._executors.values()
+    sums, shards = {}, [executor.plan.programs[n] for n in (16, 16, 16, 2)]
+    for s, program in enumerate(shards):
+        for call in program.calls:
+            if call.kernel in ("lstm_forward", "gru_after_forward"):
+                rows = executor.view(call.arguments["alive"], s)
+                sums.setdefault(call.layer, []).append(rows.sum())
+                assert (np.diff(rows) <= 0).all()
+    assert len(sums) == 2 and {name: sum(rows) for name, rows in sums.items()} == {
+        "bidirectional": 2 * mask.sum(),
+        "gru": mask.sum(),
+    }
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_a_fit_that_diverges_under_a_mask_says_where(stateful):
+    model = random_model([SimpleRNN(3, "linear", stateful=stateful), Dense(1)], (5, 3), seed=1, dtype="float32")
+    model.compile(nbrnn.SGD(1e12), "mse")
+    x, y = random_data(model, 5, 0)
+    with pytest.raises(nbrnn.DivergedError) as caught:
+        model.fit(x, y, epochs=9, batch_size=5, verbose=0, shuffle=False, mask=MASKS["holes"])
+    assert "simple_rnn" in caught.value.report()
+    assert np.isfinite(np.concatenate([w.ravel() for w in model.get_weights()])).all()
+    assert all(np.isfinite(state).all() for state in model.states.values())
+
+
 def test_the_masking_layer_is_a_mask():
     layers = lambda: [LSTM(4, return_sequences=True), Dense(2)]
     model, plain = random_model([Masking(7.0), *layers()], (5, 3), seed=1), random_model(layers(), (5, 3), seed=1)
