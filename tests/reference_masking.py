@@ -98,8 +98,11 @@ def mask_back(dy, valid, dx):
 def mask_batch(source, order, control, batch, per_sample, per_step, per_feature, features, value, valid):
     valid, first = valid.copy(), control[POSITION] // batch * batch
     for t, i in np.ndindex(valid.shape):
+        if i >= control[BATCH]:
+            valid[t, i] = 0
+            continue
         places = [order[first + i] * per_sample + t * per_step + d * per_feature for d in range(features)]
-        if i >= control[BATCH] or all(source[k].real == value for k in places):
+        if all(source[k].real == value for k in places):
             valid[t, i] = 0
     return {"valid": valid}
 
