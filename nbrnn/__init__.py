@@ -38,6 +38,7 @@ _HOMES = {
         "Feedback",
         "Jordan",
     ),
+    "masking": ("Masking",),
     "gated": (
         "GRU",
         "LSTM",
@@ -172,6 +173,7 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MinMaxScaler",
+    "Masking",
     "Model",
     "ModelCheckpoint",
     "PiecewiseConstantDecay",
@@ -243,6 +245,7 @@ if TYPE_CHECKING:
         Quantile,
         SparseCategoricalCrossentropy,
     )
+    from .masking import Masking
     from .metrics import BinaryAccuracy, Precision, Recall
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop

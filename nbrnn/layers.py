@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from .series import real_array
 
 # Takes dL/dy and whether dL/dx is wanted; adds the calls of the backward pass and returns dL/dx.
 Backward = Callable[[Buffer, bool], Buffer | None]
+ENDS = "what follows sees masked steps as it sees all others."
 # The same for all outputs and all inputs of a call. Who gets a gradient may write over it, and hands on none that
 # somebody else may write over.
 Backwards = Callable[[list[Buffer], list[bool]], list[Buffer | None]]
@@ -139,6 +141,10 @@ class Layer:
         """Do what `lower` does, for a layer of any number of inputs and outputs."""
         y, backward = self.lower(p, inputs[0])
         return [y], lambda dys, wanted: [backward(dys[0], wanted[0])]
+
+    def out_masks(self, p: Program, inputs: list[Buffer], results: list[Buffer]) -> list[Any]:
+        """Return the masks of what the layer gives, None where there is none: that of its input, for sequences."""
+        return [p.masks[0] if len(y.shape) == 3 else None for y in results]
 
     def leaves(self) -> list[Layer]:
         """Return the layer, or those that it wraps."""
@@ -329,6 +335,8 @@ class Flatten(Layer):
         return (math.prod(known(n) for n in shape),)
 
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
+        if p.masks and p.masks[0] is not None:
+            warnings.warn(f"layer {self.title} ends the mask of its input, as in Keras: {ENDS}", stacklevel=2)
         if len(x.shape) == 2:
             return x, lambda dy, wanted: dy if wanted else None
         steps, samples, features = x.shape

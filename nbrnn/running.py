@@ -80,7 +80,14 @@ class Runnable(Stateful):
         return [one.figure for one in self.asked]
 
     def predict(
-        self, x: Any, batch_size: int | None = PREDICT_BATCH, verbose: int | str = 0, *, initial_state: Any = None
+        self,
+        x: Any,
+        batch_size: int | None = PREDICT_BATCH,
+        verbose: int | str = 0,
+        *,
+        initial_state: Any = None,
+        mask: Any = None,
+        lengths: Any = None,
     ) -> Any:
         """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).
 
@@ -99,14 +106,19 @@ class Runnable(Stateful):
         initial_state : dict of name to array (samples, units), or a list, optional
             The first states of the recurrent layers: {"lstm/h": h, "lstm/c": c}, zeros where a name is missing, or
             all of them in the layers' order. A stateful layer goes on from its own instead, see `set_states`.
+        mask : array (samples, time steps) of bool, optional
+            Which time steps count, as for `fit`.
+        lengths : array (samples,) of int, optional
+            How many steps of each sample count, as for `fit`.
         """
-        if type(x) is np.ndarray and type(batch_size) is int and initial_state is None and x.dtype is self.dtype:
+        plain = initial_state is None and mask is None and lengths is None
+        if type(x) is np.ndarray and type(batch_size) is int and plain and x.dtype is self.dtype:
             ready = self._ready.get((x.shape, batch_size))
             if ready is not None:
                 outputs = ready(x)
                 if outputs is not None:
                     return outputs
-        x = self._samples(x)
+        x = self._inputs(x, mask, lengths)
         batch = count_or("batch_size", batch_size, PREDICT_BATCH)
         options, given = self._begin_at(initial_state, len(x), Options(threads=cpu.get_num_threads()))
         returned = bool(self._units("return_state"))
@@ -150,9 +162,9 @@ class Runnable(Stateful):
                 del self._ready[next(iter(self._ready))]
         return self._ready[key]
 
-    def predict_on_batch(self, x: Any) -> Any:
+    def predict_on_batch(self, x: Any, *, mask: Any = None, lengths: Any = None) -> Any:
         """Return what `predict` returns, for these samples as one batch."""
-        return self.predict(x, batch_size=ALL)
+        return self.predict(x, batch_size=ALL, mask=mask, lengths=lengths)
 
     def save_weights(self, filepath: str | Path) -> None:
         """Write the model without the optimizer's arrays, for `load_weights`.
@@ -204,11 +216,11 @@ class Runnable(Stateful):
         self._built()
         return Stream(cast("Model", self), whole_number("batch_size", batch_size))
 
-    def __call__(self, x: Any, *, initial_state: Any = None) -> Any:
+    def __call__(self, x: Any, *, initial_state: Any = None, mask: Any = None, lengths: Any = None) -> Any:
         """Return what `predict` returns."""
         if isinstance(x, Value):
             raise ValueError(f"model {self.name} is called on arrays, not on symbolic values; call its layers on them.")
-        return self.predict(x, initial_state=initial_state)
+        return self.predict(x, initial_state=initial_state, mask=mask, lengths=lengths)
 
     def _executor(
         self,

@@ -20,6 +20,7 @@ LADDER = [
     {
         "layers",
         "dropout",
+        "masking",
         "truncation",
         "recurrent",
         "gated",
@@ -33,7 +34,7 @@ LADDER = [
         "cells",
         "rehearsal",
     },
-    {"lowering", "summary", "stack", "chain", "states", "supervision"},
+    {"lowering", "summary", "stack", "chain", "states", "supervision", "ragged"},
     {
         "model",
         "models",

@@ -23,6 +23,7 @@ from ..files import write_whole
 from ..gradcheck import GradientReport, check_gradients
 from ..layers import SOFTMAX, Dense, known
 from ..lowering import PREDICT, TRAIN
+from ..masking import Masking
 from ..postmortem import first_not_finite
 from ..recurrent import Recurrent
 from ..series import real_array
@@ -317,6 +318,11 @@ def _check_chain(model: Model) -> None:
     if not model.graph.is_chain:
         raise ValueError(f"a trace follows a chain of layers, but {model.graph.why_no_chain()}.")
     for layer in model.layers:
+        if isinstance(layer, Masking):
+            raise ValueError(
+                f"a trace follows every step, and layer {layer.name} leaves some out: trace the same layers without it "
+                "on the steps that count, whose numbers are the same."
+            )
         if layer.leaves() != [layer]:
             raise ValueError(f"a trace cannot look into layer {layer.name}, a {type(layer).__name__}.")
         if isinstance(layer, Dense) and layer.activation == SOFTMAX:
