@@ -137,7 +137,7 @@ class Feedback(Wrapper):
         return (shape[0], known(shape[-1]) + self.memory.units)
 
     def config(self) -> dict[str, Any]:
-        layers = [described(layer, own) for own, layer in self.inner.items() if own != OUTPUTS]
+        layers = [described(layer, name=own) for own, layer in self.inner.items() if own != OUTPUTS]
         return super().config() | {"layers": layers, "lags": self.lags} | self._flags()
 
     def _flags(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from . import (
     activations,
+    cells,
     crossentropy,
     dense,
     dropout,
@@ -11,6 +12,7 @@ from . import (
     joins,
     losses,
     lstm,
+    masking,
     metrics,
     moves,
     optimizers,
@@ -23,6 +25,7 @@ from .abi import KERNELS
 __all__ = [
     "KERNELS",
     "activations",
+    "cells",
     "crossentropy",
     "dense",
     "dropout",
@@ -32,6 +35,7 @@ __all__ = [
     "joins",
     "losses",
     "lstm",
+    "masking",
     "metrics",
     "moves",
     "optimizers",
