@@ -194,6 +194,15 @@ def test_a_feedback_layer_without_targets_is_refused(mode):
         compiled([Feedback(Dense(2), training=MODES[mode])]).fit(x, None, verbose=0)
 
 
+@pytest.mark.parametrize("mode", sorted(MODES))
+def test_masked_steps_are_refused(mode):
+    x, y = data(18)
+    model = compiled([nbrnn.Masking(), Feedback([GRU(2), Dense(2)], training=MODES[mode])])
+    for call in (lambda: model.fit(x, y, verbose=0), lambda: model.predict(x)):
+        with pytest.raises(ValueError, match="layer feedback cannot leave out masked steps: give sample_weight"):
+            call()
+
+
 def test_first_states_that_do_not_fit_a_fit_are_refused():
     x, y = data(17)
     model = compiled([Feedback(Dense(2), 2)])
