@@ -10,7 +10,7 @@ from typing import Any, cast
 from .checks import flag, one_of, whole_number
 from .graph import Shape, unique_name
 from .joins import rows
-from .layers import LAYERS, Backward, Dense, Layer, Weight, known
+from .layers import Backward, Dense, Layer, Weight, known, made
 from .pointwise import Pointwise
 from .program import Buffer, Program
 from .recurrent import Recurrent
@@ -149,12 +149,12 @@ class Feedback(Wrapper):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
-        made = dict(config)
-        if isinstance(made.get("training"), dict):
-            made["training"] = ScheduledSampling(**made["training"])
-        if isinstance(made.get("layers"), list):
-            made["layers"] = [LAYERS[entry["class"]].from_config(entry["config"]) for entry in made["layers"]]
-        return super().from_config(made)
+        given = dict(config)
+        if isinstance(given.get("training"), dict):
+            given["training"] = ScheduledSampling(**given["training"])
+        if isinstance(given.get("layers"), list):
+            given["layers"] = [made(entry) for entry in given["layers"]]
+        return super().from_config(given)
 
     def carrying(self) -> Feedback:
         """Return a twin whose layers carry their states from batch to batch."""
