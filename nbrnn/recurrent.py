@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from . import initializers
@@ -15,35 +14,7 @@ from .layers import Backward, Layer, Shape, Weight, known
 from .masking import Packing, at_work, rows_at_work
 from .products import LARGE, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
-from .truncation import segment, segments, untouched
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some steps of a sequence that go back together."""
-
-    start: int
-    stop: int
-    dh: Buffer  # of these steps, or of the last one of all
-    below: Buffer | None  # where the gradient of the state before them goes
-    add: bool  # whether it is added to what stands there
-    later: bool  # whether steps after them have gone before
-    reached: bool  # and whether these hand down the gradient of the state: not where it is truncated
-
-    @property
-    def count(self) -> int:
-        """Number of steps."""
-        return self.stop - self.start
-
-    @property
-    def steps(self) -> slice:
-        """Which steps."""
-        return slice(self.start, self.stop)
-
-    @property
-    def states(self) -> slice:
-        """Which states: those before and after the steps."""
-        return slice(self.start, self.stop + 1)
+from .truncation import Part, segment, segments, untouched
 
 
 class Recurrent(Layer):

@@ -8,10 +8,39 @@ Training of Recurrent Network Trajectories, Neural Computation 2 (1990).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from .checks import whole_number
 from .program import Buffer, Program
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some steps of a sequence that go back together."""
+
+    start: int
+    stop: int
+    dh: Buffer  # of these steps, or of the last one of all
+    below: Buffer | None  # where the gradient of the state before them goes
+    add: bool  # whether it is added to what stands there
+    later: bool  # whether steps after them have gone before
+    reached: bool  # and whether these hand down the gradient of the state: not where it is truncated
+
+    @property
+    def count(self) -> int:
+        """Number of steps."""
+        return self.stop - self.start
+
+    @property
+    def steps(self) -> slice:
+        """Which steps."""
+        return slice(self.start, self.stop)
+
+    @property
+    def states(self) -> slice:
+        """Which states: those before and after the steps."""
+        return slice(self.start, self.stop + 1)
 
 
 def steps_back(truncate: Any, recurs: bool) -> int:
