@@ -13,9 +13,8 @@ from nbrnn import Dense, Feedback
 
 @pytest.fixture(params=["MinGRU", "OwnLSTM"])
 def cell(request, tmp_path):
-    name = f"Cut{request.param}"  # other test files define cells of the plain names
-    text = {"MinGRU": MIN_GRU, "OwnLSTM": OWN_LSTM}[request.param].replace(f"class {request.param}", f"class {name}")
-    return getattr(written(tmp_path, name.lower(), text), name)
+    text = {"MinGRU": MIN_GRU, "OwnLSTM": OWN_LSTM}[request.param]
+    return getattr(written(tmp_path, request.param.lower(), text), request.param)
 
 
 def test_a_custom_cell_is_truncated_as_others_are(cell):
