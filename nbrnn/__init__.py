@@ -15,6 +15,7 @@ _HOMES = {
         "LearningRateScheduler",
         "ReduceLROnPlateau",
     ),
+    "cells": ("Cell",),
     "checkpoint": ("Checkpoint",),
     "confusion": (
         "ConfusionMatrix",
@@ -33,6 +34,11 @@ _HOMES = {
     ),
     "datasets": ("load_dataset",),
     "dropout": ("Dropout",),
+    "feedback": (
+        "Feedback",
+        "Jordan",
+    ),
+    "masking": ("Masking",),
     "gated": (
         "GRU",
         "LSTM",
@@ -100,6 +106,7 @@ _HOMES = {
         "L1L2",
         "L2",
     ),
+    "sampling": ("ScheduledSampling",),
     "saving": ("load_model",),
     "schedules": (
         "CosineDecay",
@@ -137,6 +144,7 @@ __all__ = [
     "CSVLogger",
     "Callback",
     "CategoricalCrossentropy",
+    "Cell",
     "Checkpoint",
     "Concatenate",
     "ConfusionMatrix",
@@ -147,6 +155,7 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "ExponentialDecay",
+    "Feedback",
     "Flatten",
     "GRU",
     "GradientReport",
@@ -154,6 +163,7 @@ __all__ = [
     "Huber",
     "Input",
     "InverseTimeDecay",
+    "Jordan",
     "L1",
     "L1L2",
     "L2",
@@ -163,6 +173,7 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MinMaxScaler",
+    "Masking",
     "Model",
     "ModelCheckpoint",
     "PiecewiseConstantDecay",
@@ -173,6 +184,7 @@ __all__ = [
     "Recall",
     "ReduceLROnPlateau",
     "SGD",
+    "ScheduledSampling",
     "Sequential",
     "SimpleRNN",
     "Softmax",
@@ -211,12 +223,14 @@ if TYPE_CHECKING:
     from . import regularizers as regularizers
     from . import testing as testing
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
+    from .cells import Cell
     from .checkpoint import Checkpoint
     from .confusion import ConfusionMatrix, confusion_matrix
     from .csvfile import Table, read_csv
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
     from .dropout import Dropout
+    from .feedback import Feedback, Jordan
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
@@ -231,6 +245,7 @@ if TYPE_CHECKING:
         Quantile,
         SparseCategoricalCrossentropy,
     )
+    from .masking import Masking
     from .metrics import BinaryAccuracy, Precision, Recall
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop
@@ -245,6 +260,7 @@ if TYPE_CHECKING:
     from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
     from .regularizers import L1, L1L2, L2
+    from .sampling import ScheduledSampling
     from .saving import load_model
     from .schedules import (
         CosineDecay,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from .series import real_array
 
 # Takes dL/dy and whether dL/dx is wanted; adds the calls of the backward pass and returns dL/dx.
 Backward = Callable[[Buffer, bool], Buffer | None]
+ENDS = "what follows sees masked steps as it sees all others."
 # The same for all outputs and all inputs of a call. Who gets a gradient may write over it, and hands on none that
 # somebody else may write over.
 Backwards = Callable[[list[Buffer], list[bool]], list[Buffer | None]]
@@ -46,6 +48,16 @@ SOFTMAX = "softmax"  # an activation over all units, not of each
 LAYERS: dict[str, type[Layer]] = {}  # by class name; a subclass is entered when it is defined
 
 
+def check_free(cls: type[Layer]) -> None:
+    """Raise ValueError if a layer of another place has a class' name; the same one may be defined again."""
+    other = LAYERS.get(cls.__name__)
+    if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ValueError(
+            f"there is a layer {cls.__name__} already, in {other.__module__}: files name layers by their class, so "
+            f"give the one in {cls.__module__} another name."
+        )
+
+
 class Layer:
     """What all layers share: a name, an optional input shape, and weights once a model has built them.
 
@@ -61,6 +73,7 @@ class Layer:
     joins = False  # whether it takes several inputs
 
     def __init_subclass__(cls) -> None:
+        check_free(cls)
         LAYERS[cls.__name__] = cls
 
     def __init__(self, *, input_shape: Shape | None = None, name: str | None = None) -> None:
@@ -128,6 +141,10 @@ class Layer:
         """Do what `lower` does, for a layer of any number of inputs and outputs."""
         y, backward = self.lower(p, inputs[0])
         return [y], lambda dys, wanted: [backward(dys[0], wanted[0])]
+
+    def out_masks(self, p: Program, inputs: list[Buffer], results: list[Buffer]) -> list[Any]:
+        """Return the masks of what the layer gives, None where there is none: that of its input, for sequences."""
+        return [p.masks[0] if len(y.shape) == 3 else None for y in results]
 
     def leaves(self) -> list[Layer]:
         """Return the layer, or those that it wraps."""
@@ -318,6 +335,8 @@ class Flatten(Layer):
         return (math.prod(known(n) for n in shape),)
 
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
+        if p.masks and p.masks[0] is not None:
+            warnings.warn(f"layer {self.title} ends the mask of its input, as in Keras: {ENDS}", stacklevel=2)
         if len(x.shape) == 2:
             return x, lambda dy, wanted: dy if wanted else None
         steps, samples, features = x.shape
@@ -332,6 +351,33 @@ class Flatten(Layer):
             return dx
 
         return y, backward
+
+
+class UnknownLayerError(ValueError):
+    """A file has a layer that is not defined here."""
+
+
+def described(layer: Layer, **changes: Any) -> dict[str, Any]:
+    """Return what makes a layer again: its class, its arguments and, where it is not this package's, its module."""
+    kind = type(layer)
+    own = {} if kind.__module__.startswith("nbrnn.") else {"module": kind.__module__}
+    return {"class": kind.__name__, **own, "config": layer.config() | changes}
+
+
+def made(entry: dict[str, Any]) -> Layer:
+    """Return the layer that `described` describes.
+
+    Raises
+    ------
+    UnknownLayerError
+        If its class is not defined: a file executes nothing, so its module has to be imported before.
+    """
+    name, module = entry["class"], entry.get("module")
+    if isinstance(name, str) and isinstance(module, str) and name not in LAYERS:
+        raise UnknownLayerError(
+            f"its layer {name} is none of nbrnn's; it was defined in the module {module!r}: import that first."
+        )
+    return LAYERS[name].from_config(entry["config"])
 
 
 def known(size: int | None) -> int:

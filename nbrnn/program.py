@@ -7,7 +7,7 @@ once, when a call is added, so that kernels need not check anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,9 +52,10 @@ BLOCKS = _Blocks({
     "y": ("model", FOREIGN),
     "output": ("model", FOREIGN),
     "sample_weights": ("model", FOREIGN),
+    "mask": ("model", FOREIGN),
 })  # fmt: skip
-AS_THEY_STAND = ("order", "x", "y", "sample_weights")  # arrays of one buffer, which end where they end
-LAST = ("x", "y", "sample_weights", "output")  # of which there may be several
+AS_THEY_STAND = ("order", "x", "y", "sample_weights", "mask")  # arrays of one buffer, which end where they end
+LAST = ("x", "y", "sample_weights", "output", "mask")  # of which there may be several
 BLOCK_NUMBERS = _Blocks({name: number for number, name in enumerate(BLOCKS)})
 
 
@@ -190,6 +191,7 @@ class Options:
     streamed: bool = False  # one step, run many times between two changes of the weights
     threads: int = 0  # that run the shards, where no sum goes over them and so no bit depends on their cut
     training: bool | None = None  # whether dropout drops; None: in a training only
+    truncate: int = 0  # steps over which the gradient of a state goes back; 0: all
 
 
 class Program:
@@ -230,11 +232,18 @@ class Program:
         self.taped = True  # whether what a backward pass needs is kept
         self.training = False  # whether dropout drops
         self.layer = ""  # that is adding calls
+        self.target: Callable[[], Buffer] | None = None  # gives the target of that layer's output, if it has one
         self.memory: Memory | None = None  # what a whole batch needs, where a plan knows it
         self.every_batch = False  # whether `prepare` runs before each batch
         self.aliases: dict[str, Buffer] = {}  # second names
         self.last: dict[str, Buffer] = {}  # the recurrent layers' last states, by name
         self.from_last: dict[str, Buffer] = {}  # and what reaches their gradients from the loss itself
+        self.masks: list[Any] = []  # of the inputs of the layer that is being lowered
+        self.mask_of: dict[int, Any] = {}  # by value
+        self.feeds: dict[str, Any] = {}  # how the users' arrays lie, by the buffer that holds the shard's part
+        self.packings: dict[Any, Any] = {}  # of masks, by mask and direction
+        self.packing: Any = None  # of the recurrent layer whose calls are added
+        self.masked: tuple[bool, ...] = ()  # for each output, whether its loss sees a mask
         self.layout = Layout(self.dtype.itemsize, dict(layout.buffers), dict(layout.sizes))
         self.calls: list[Call] = []
 

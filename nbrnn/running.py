@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -80,7 +80,14 @@ class Runnable(Stateful):
         return [one.figure for one in self.asked]
 
     def predict(
-        self, x: Any, batch_size: int | None = PREDICT_BATCH, verbose: int | str = 0, *, initial_state: Any = None
+        self,
+        x: Any,
+        batch_size: int | None = PREDICT_BATCH,
+        verbose: int | str = 0,
+        *,
+        initial_state: Any = None,
+        mask: Any = None,
+        lengths: Any = None,
     ) -> Any:
         """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).
 
@@ -99,27 +106,28 @@ class Runnable(Stateful):
         initial_state : dict of name to array (samples, units), or a list, optional
             The first states of the recurrent layers: {"lstm/h": h, "lstm/c": c}, zeros where a name is missing, or
             all of them in the layers' order. A stateful layer goes on from its own instead, see `set_states`.
+        mask : array (samples, time steps) of bool, optional
+            Which time steps count, as for `fit`.
+        lengths : array (samples,) of int, optional
+            How many steps of each sample count, as for `fit`.
         """
-        if type(x) is np.ndarray and type(batch_size) is int and initial_state is None and x.dtype is self.dtype:
+        plain = initial_state is None and mask is None and lengths is None
+        if type(x) is np.ndarray and type(batch_size) is int and plain and x.dtype is self.dtype:
             ready = self._ready.get((x.shape, batch_size))
             if ready is not None:
                 outputs = ready(x)
                 if outputs is not None:
                     return outputs
-        x = self._samples(x)
+        x = self._inputs(x, mask, lengths)
         batch = count_or("batch_size", batch_size, PREDICT_BATCH)
-        given = None
-        if initial_state is not None:
-            if self.stateful:
-                raise ValueError("initial_state is for layers that are not stateful; here call set_states first.")
-            given = self._given(initial_state, len(x))
+        options, given = self._begin_at(initial_state, len(x), Options(threads=cpu.get_num_threads()))
         returned = bool(self._units("return_state"))
         small = isinstance(x, np.ndarray) and x.size <= SMALL and len(self.graph.outputs) == 1
         if small and given is None and not returned and not self.stateful:
             ready = self._get_ready(x, batch)
             if ready is not None and (outputs := ready(x)) is not None:
                 return outputs
-        options = Options(given=given is not None, kept=returned, threads=cpu.get_num_threads())
+        options = replace(options, kept=returned)
         places = self._outputs(x)
         memory = {numbered("output", k): flat for k, (flat, _) in enumerate(places)}
         executor = self._executor(PREDICT, x, None, batch, options, given, memory)
@@ -154,9 +162,9 @@ class Runnable(Stateful):
                 del self._ready[next(iter(self._ready))]
         return self._ready[key]
 
-    def predict_on_batch(self, x: Any) -> Any:
+    def predict_on_batch(self, x: Any, *, mask: Any = None, lengths: Any = None) -> Any:
         """Return what `predict` returns, for these samples as one batch."""
-        return self.predict(x, batch_size=ALL)
+        return self.predict(x, batch_size=ALL, mask=mask, lengths=lengths)
 
     def save_weights(self, filepath: str | Path) -> None:
         """Write the model without the optimizer's arrays, for `load_weights`.
@@ -208,11 +216,11 @@ class Runnable(Stateful):
         self._built()
         return Stream(cast("Model", self), whole_number("batch_size", batch_size))
 
-    def __call__(self, x: Any, *, initial_state: Any = None) -> Any:
+    def __call__(self, x: Any, *, initial_state: Any = None, mask: Any = None, lengths: Any = None) -> Any:
         """Return what `predict` returns."""
         if isinstance(x, Value):
             raise ValueError(f"model {self.name} is called on arrays, not on symbolic values; call its layers on them.")
-        return self.predict(x, initial_state=initial_state)
+        return self.predict(x, initial_state=initial_state, mask=mask, lengths=lengths)
 
     def _executor(
         self,

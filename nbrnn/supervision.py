@@ -56,7 +56,13 @@ def _loss(figures: list[Figure]) -> Loss:
 
 
 def checked_targets(
-    loss: Loss | None, y: Any, samples: int, end: tuple[int, ...], dtype: np.dtype, name: str = "y"
+    loss: Loss | None,
+    y: Any,
+    samples: int,
+    end: tuple[int, ...],
+    dtype: np.dtype,
+    name: str = "y",
+    kept: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return targets as (samples, numbers) or (samples, time steps, numbers).
 
@@ -74,12 +80,16 @@ def checked_targets(
         The model's.
     name : str
         What the sentences call y.
+    kept : array (samples, time steps) of bool, optional
+        Where targets must be what the loss takes; elsewhere they are masked.
 
     Raises
     ------
     ValueError
         If the shape is another one, or a number is none that the loss takes.
     """
+    if y is None:
+        raise ValueError(f"{name} is None, but targets are needed: (samples, outputs), or a row a time step.")
     y = native(name, y, dtype)
     if len(y) != samples:
         raise ValueError(f"x has {samples} samples, but {name} has {len(y)}; they must be as many.")
@@ -105,14 +115,15 @@ def checked_targets(
         what = "" if loss is None or output == wanted else f", whose targets for {loss.name} have shape {wanted}"
         raise ValueError(f"{name} has shape {y.shape}, but the model's output has shape {output}{what}.")
     if loss is not None and targets != NUMBERS:
-        _check_numbers(loss, y.real, outputs, name)
+        _check_numbers(loss, y.real, outputs, name, kept if kept is not None and kept.shape == y.shape[:-1] else None)
     return y
 
 
-def _check_numbers(loss: Loss, y: np.ndarray, outputs: int, name: str) -> None:
+def _check_numbers(loss: Loss, y: np.ndarray, outputs: int, name: str, kept: np.ndarray | None) -> None:
     """Refuse targets that name no class, are no shares, or do not sum to 1."""
 
     def refuse(bad: np.ndarray, wanted: str) -> None:
+        bad = bad if kept is None else bad & kept[..., None]
         if bad.any():
             place = np.unravel_index(bad.argmax(), bad.shape)
             raise ValueError(f"{name} holds {y[place]:g} in sample {place[0]}, but {wanted}.")
@@ -124,7 +135,7 @@ def _check_numbers(loss: Loss, y: np.ndarray, outputs: int, name: str) -> None:
         refuse((y < 0) | (y > 1), f"{loss.name} takes targets from 0 to 1")
     if loss.targets == ONE_HOT:
         sums = y.sum(axis=-1, dtype=np.float64)
-        wrong = np.abs(sums - 1) > SUM
+        wrong = (np.abs(sums - 1) > SUM) & (True if kept is None else kept)
         if wrong.any():
             place = np.unravel_index(wrong.argmax(), wrong.shape)
             raise ValueError(
@@ -184,6 +195,22 @@ def own_weights(y: np.ndarray, sample_weight: Any, dtype: np.dtype, output: str)
         return _of_samples(y, sample_weight, dtype)
     except ValueError as error:
         raise ValueError(f"of output {output!r}: {error}") from error
+
+
+def held_out(share: float, x: Any, y: Any, weights: Any) -> tuple[list[Any], list[Any]]:
+    """Return the inputs, targets and weights to train on, and those of a share of the samples, taken from the end.
+
+    Raises
+    ------
+    ValueError
+        If the share is not between 0 and 1, or leaves a part empty.
+    """
+    at = int(len(x) * (1.0 - real_number("validation_split", share, 0.0, 1.0)))
+    if not 0 < at < len(x):
+        raise ValueError(f"validation_split={share:g} of {len(x)} samples leaves a part empty; change it.")
+    some = (slice(0, at), slice(at, None))
+    train, held = ([None if each is None else each[part] for each in (x, y, weights)] for part in some)
+    return train, held
 
 
 def _of_samples(y: np.ndarray, given: Any, dtype: np.dtype) -> np.ndarray:
