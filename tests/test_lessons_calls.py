@@ -8,8 +8,6 @@ from nbrnn.callbacks import EarlyStopping, ModelCheckpoint
 from nbrnn.layers import GRU, LSTM, Concatenate, Dense, Dropout, Flatten, Input, SimpleRNN, Softmax
 from nbrnn.models import Model, Sequential
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 # ---------------------------------------------------------------- MachineLearningMastery
 
 
