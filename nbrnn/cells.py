@@ -24,6 +24,7 @@ from .products import gradient
 from .program import Buffer, Program
 from .recurrent import Recurrent
 from .rehearsal import lengths, rehearse
+from .truncation import segments, untouched
 
 __all__ = [
     "Cell",
@@ -200,7 +201,20 @@ class Cell(Recurrent):
             flows |= {f"d{name}": p[gradient(f"{self.name}/{name}")] for name in params}
             turned = {f"{name}_T": self.transposed(p, params[name]) for name in own.turned}
             dx = self.buffer(p, "dx", count if wanted else 1, samples, features)
-            p.call(f"{self.kind}_backward", x=x, **both, **turned, **flows, add_=int(p.adding), dx=dx)
+            every = dh.shape[0] == count
+            for start, end in segments(p, count, every):
+                now, seen = slice(start, end), slice(start, end + 1)
+                if end < count:  # what comes from later steps is cut off
+                    untouched(p, *(flows[f"d{name}"] for name in others))
+                part = {name: state[seen] for name, state in zip(own.carry, states, strict=True)}
+                part |= {name: buffer[now] for name, buffer in tape.items()}
+                down = {f"d{first}": dh[now] if every else dh, f"d{first}0": None if start else flows[f"d{first}0"]}
+                own_add = int(p.adding or end < count)
+                down["dx"] = dx[now] if wanted else dx
+                p.call(f"{self.kind}_backward", x=x[now], add_=own_add, **both | part, **turned, **flows | down)
+            if start:
+                rest = (flows[f"d{name}"] for name in others)
+                untouched(p, dx[:start] if wanted else None, flows[f"d{first}0"], *rest)
             return dx if wanted else None
 
         return backward

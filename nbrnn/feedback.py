@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 from .checks import flag, one_of, whole_number
 from .graph import Shape, unique_name
 from .joins import rows
-from .layers import LAYERS, Backward, Dense, Layer, Weight, known
+from .layers import Backward, Dense, Layer, Weight, known, made
 from .pointwise import Pointwise
 from .program import Buffer, Program
 from .recurrent import Recurrent
@@ -110,9 +110,7 @@ class Feedback(Wrapper):
     @property
     def memory(self) -> Returned:
         """What holds the outputs that are fed back."""
-        memory = self.inner[OUTPUTS]
-        assert isinstance(memory, Returned)
-        return memory
+        return cast("Returned", self.inner[OUTPUTS])
 
     @property
     def steps(self) -> list[Layer]:
@@ -151,12 +149,12 @@ class Feedback(Wrapper):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
-        made = dict(config)
-        if isinstance(made.get("training"), dict):
-            made["training"] = ScheduledSampling(**made["training"])
-        if isinstance(made.get("layers"), list):
-            made["layers"] = [LAYERS[entry["class"]].from_config(entry["config"]) for entry in made["layers"]]
-        return super().from_config(made)
+        given = dict(config)
+        if isinstance(given.get("training"), dict):
+            given["training"] = ScheduledSampling(**given["training"])
+        if isinstance(given.get("layers"), list):
+            given["layers"] = [made(entry) for entry in given["layers"]]
+        return super().from_config(given)
 
     def carrying(self) -> Feedback:
         """Return a twin whose layers carry their states from batch to batch."""
@@ -170,6 +168,10 @@ class Feedback(Wrapper):
     # ------------------------------------------------------------------ lowering
 
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
+        if p.masks and p.masks[0]:
+            raise ValueError(
+                f"layer {self.title} cannot leave out masked steps: give sample_weight, 0 for what does not count."
+            )
         steps, samples, features = x.shape
         fed = p.buffer(f"{self.name}/fed", self.lags + steps, samples, self.outputs)  # back: the oldest first
         p.aliases[f"{self.memory.name}/h"] = fed[self.lags - 1 :]
@@ -189,16 +191,13 @@ class Feedback(Wrapper):
     def _begin(self, p: Program, fed: Buffer) -> None:
         """Add the calls that fetch the outputs before the first step."""
         memory, (name,) = self.memory, self.memory.state_names()
-        if not self._given(p):
+        if not Steps.given(p, self.memory):
             p.call("begin", initial=0, h=fed[: self.lags].reshape(1, -1, self.outputs))
             return
         state = p.buffer(f"{self.name}/y_before", fed.shape[1], memory.units)
         memory.move(p, "load_state", "carried" if memory.stateful else "initial", name, state=state)
         for j in range(self.lags):
             p.call("take_columns", W=state, first=j * self.outputs, part=fed[self.lags - 1 - j])
-
-    def _given(self, p: Program) -> bool:
-        return Steps.given(p, self.memory)
 
     def _end(self, p: Program, fed: Buffer) -> None:
         """Add the calls that keep the last outputs as the layer's state."""
@@ -235,7 +234,7 @@ class Feedback(Wrapper):
             backs.append(back)
 
         def backward(dy: Buffer, dx: Buffer | None) -> None:
-            first = self._given(p) and p.options.input_gradient
+            first = Steps.given(p, self.memory) and p.options.input_gradient
             p.aliases[f"{self.memory.name}/dh"] = dy
             d: Buffer | None = dy
             for k, back in reversed([*enumerate(backs)]):
@@ -308,7 +307,7 @@ class Feedback(Wrapper):
 
     def _first_gradient(self, p: Program, dfed: Buffer) -> None:
         """Add the call that gives the gradient of the outputs before the first step."""
-        if self._given(p):
+        if Steps.given(p, self.memory):
             d = p.buffer(f"{self.name}/dy0", dfed.shape[1], self.memory.units)
             p.call("lag", fed=dfed[: self.lags], first=0, W=d.reshape(1, *d.shape))
 

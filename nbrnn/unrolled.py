@@ -79,21 +79,22 @@ class Steps:
     def start_back(self, p: Program) -> None:
         """Add what takes the gradients of states from step to step."""
         for layer in self.recurrent:
-            H, name = layer.units, str(layer.name)
-            samples = self.states[f"{name}/h"].shape[1]
+            H, name, (first, *others) = layer.units, str(layer.name), layer.states
+            samples = self.states[f"{name}/{first}"].shape[1]
             layer.buffer(p, "dh_before", samples, H)
             if p.options.tape:
                 layer.buffer(p, "dh", len(self.backwards), samples, H)
-            if f"{name}/h" not in p.from_last:
+            if f"{name}/{first}" not in p.from_last:
                 self._zero(p, p[f"{name}/dh_before"])
             else:
-                p.call("scaled", x=p.from_last[f"{name}/h"], factor=1.0, y=p[f"{name}/dh_before"])
-            if len(layer.states) > 1:  # the cell state's gradient: the cell's own code takes it on in place
-                last = p.from_last.get(f"{name}/c")
-                dc = p.from_last[f"{name}/c"] = last or layer.buffer(p, "dc", samples, H)
-                p.aliases[f"{name}/dc0"] = dc
+                p.call("scaled", x=p.from_last[f"{name}/{first}"], factor=1.0, y=p[f"{name}/dh_before"])
+            for other in others:  # gradients of further states: the cell's own code takes them on in place
+                last = p.from_last.get(f"{name}/{other}")
+                flow = p.from_last[f"{name}/{other}"] = last or layer.buffer(p, f"d{other}", samples, H)
+                p.aliases[f"{name}/d{other}0"] = flow
+                p.from_last |= {f"{name}:{t + 1}/{other}": flow for t in range(len(self.backwards))}
                 if last is None:
-                    self._zero(p, dc)
+                    self._zero(p, flow)
 
     def backward(self, p: Program, t: int, dy: Buffer, cut: bool) -> Buffer:
         """Add the calls that take a step back; return the gradient of its input, (B, F).
@@ -110,7 +111,7 @@ class Steps:
                     p.call("scaled", x=dy, factor=1.0, y=p[f"{layer.name}/dh"][t])
                 dx = back(dy.reshape(1, *dy.shape), True)
                 if cut:
-                    for name in ("dh_before", "dc0") if len(layer.states) > 1 else ("dh_before",):
+                    for name in ("dh_before", *(f"d{other}0" for other in layer.states[1:])):
                         self._zero(p, p[f"{layer.name}/{name}"])
             assert dx is not None
             dy = dx.reshape(*dx.shape[-2:])
@@ -119,7 +120,7 @@ class Steps:
     def end_back(self, p: Program) -> None:
         """Name the gradients of the first states."""
         for layer in self.recurrent:
-            p.aliases[f"{layer.name}/dh0"] = p[f"{layer.name}/dh_before"]
+            p.aliases[f"{layer.name}/d{layer.states[0]}0"] = p[f"{layer.name}/dh_before"]
 
     @staticmethod
     def _zero(p: Program, buffer: Buffer) -> None:

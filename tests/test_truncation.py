@@ -22,6 +22,8 @@ CELLS = {
     "gru_before": lambda *a, **k: GRU(*a, reset_after=False, **k),
 }
 
+SEEN = (1e-3, 0.0)  # a gradient that is the difference of weights has digits down to their rounding, 1e-16
+
 
 def step(model, x, y, **arguments):
     """Return how far one step of plain gradient descent goes with the learning rate 1: the gradient, as fit sees it."""
@@ -86,7 +88,7 @@ def test_the_gradient_is_that_of_a_naive_loop(seed, k, T, units):
     model = random_model([SimpleRNN(units, return_sequences=True), Dense(1)], (None, 2), seed)
     x, y = random_data(model, 3, seed, T)
     for ours, theirs in zip(step(model, x, y, truncate=k), naive(model, x, y, k), strict=True):
-        assert_close(ours, theirs, 1e-12)
+        assert_close(ours, theirs, 1e-11, least=SEEN)
 
 
 @settings(max_examples=40, deadline=None)
@@ -108,7 +110,7 @@ def test_the_gradient_is_the_sum_over_segments(kinds, seed, k, T, units, every, 
     model = random_model([*cells, Dense(2)], (None, 2), seed)
     x, y = random_data(model, samples, seed, T)
     for ours, theirs in zip(step(model, x, y, truncate=k), summed(model, x, y, k), strict=True):
-        assert_close(ours, theirs, 1e-11)
+        assert_close(ours, theirs, 1e-11, least=SEEN)
 
 
 @pytest.mark.parametrize("kind", sorted(CELLS))
@@ -119,7 +121,7 @@ def test_large_layers_whose_weight_gradients_are_taken_in_parts(kind, every):
     x, y = random_data(model, 40, 2, 11)  # shards of 16 samples and more: parts of 8 steps and fewer
     for k in (2, 9):
         for ours, theirs in zip(step(model, x, y, truncate=k), summed(model, x, y, k), strict=True):
-            assert_close(ours, theirs, 1e-11)
+            assert_close(ours, theirs, 1e-11, least=SEEN)
 
 
 @pytest.mark.parametrize("kind", sorted(CELLS))
