@@ -24,6 +24,7 @@ from .products import gradient
 from .program import Buffer, Program
 from .recurrent import Recurrent
 from .rehearsal import lengths, rehearse
+from .truncation import segments, untouched
 
 __all__ = [
     "Cell",
@@ -185,7 +186,7 @@ class Cell(Recurrent):
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             first, *others = own.carry
-            flows = {f"d{first}": dh, f"d{first}0": self.first_gradient(p, given, samples)}
+            flows: dict[str, Any] = {f"d{first}": dh, f"d{first}0": self.first_gradient(p, given, samples)}
             for name in others:
                 flow = p.from_last.get(f"{self.name}/{name}")  # becomes that of the first state in place
                 if flow is None:
@@ -198,7 +199,18 @@ class Cell(Recurrent):
             flows |= {f"d{name}": p[gradient(f"{self.name}/{name}")] for name in params}
             turned = {f"{name}_T": self.transposed(p, params[name]) for name in own.turned}
             dx = self.buffer(p, "dx", count if wanted else 1, samples, features)
-            p.call(f"{self.kind}_backward", x=x, **both, **turned, **flows, add_=int(p.adding), dx=dx)
+            every, own_first = dh.shape[0] == count, flows.pop(f"d{first}0")
+            for start, stop in segments(p, count, every):
+                steps, seen, later = slice(start, stop), slice(start, stop + 1), stop < count
+                for name in others if later else ():
+                    p.call("begin", initial=0, h=flows[f"d{name}"].reshape(1, samples, self.units))
+                part = both | {name: s[seen] for name, s in zip(own.carry, states, strict=True)}
+                part |= {name: kept[steps] for name, kept in tape.items()}
+                part |= flows | {f"d{first}": dh[steps] if every else dh, "dx": dx[steps] if wanted else dx}
+                part |= {f"d{first}0": None if start else own_first, "add_": int(p.adding or later)}
+                p.call(f"{self.kind}_backward", x=x[steps], **turned, **part)
+            if start:
+                untouched(p, dx[:start] if wanted else None, own_first, *(flows[f"d{name}"] for name in others))
             return dx if wanted else None
 
         return backward

@@ -10,14 +10,14 @@ from typing import Any
 from .checks import flag, one_of, whole_number
 from .graph import Shape, unique_name
 from .joins import rows
-from .layers import LAYERS, Backward, Dense, Layer, Weight, known
+from .layers import Backward, Dense, Layer, Weight, described, known, made
 from .pointwise import Pointwise
 from .program import Buffer, Program
 from .recurrent import Recurrent
 from .sampling import ScheduledSampling
 from .truncation import segments
 from .unrolled import Steps, keep_state
-from .wrappers import Wrapper, copied, described
+from .wrappers import Wrapper, copied
 
 TEACHER, FREE = "teacher_forcing", "free_running"
 OUTPUTS = "outputs"  # the name of the state's holder among the layers
@@ -137,7 +137,7 @@ class Feedback(Wrapper):
         return (shape[0], known(shape[-1]) + self.memory.units)
 
     def config(self) -> dict[str, Any]:
-        layers = [described(layer, own) for own, layer in self.inner.items() if own != OUTPUTS]
+        layers = [described(layer, name=own) for own, layer in self.inner.items() if own != OUTPUTS]
         return super().config() | {"layers": layers, "lags": self.lags} | self._flags()
 
     def _flags(self) -> dict[str, Any]:
@@ -151,12 +151,12 @@ class Feedback(Wrapper):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
-        made = dict(config)
-        if isinstance(made.get("training"), dict):
-            made["training"] = ScheduledSampling(**made["training"])
-        if isinstance(made.get("layers"), list):
-            made["layers"] = [LAYERS[entry["class"]].from_config(entry["config"]) for entry in made["layers"]]
-        return super().from_config(made)
+        own = dict(config)
+        if isinstance(own.get("training"), dict):
+            own["training"] = ScheduledSampling(**own["training"])
+        if isinstance(own.get("layers"), list):
+            own["layers"] = [made(entry) for entry in own["layers"]]
+        return super().from_config(own)
 
     def carrying(self) -> Feedback:
         """Return a twin whose layers carry their states from batch to batch."""
