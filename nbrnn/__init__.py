@@ -38,6 +38,7 @@ _HOMES = {
         "Feedback",
         "Jordan",
     ),
+    "masking": ("Masking",),
     "gated": (
         "GRU",
         "LSTM",
@@ -59,6 +60,8 @@ _HOMES = {
         "BinaryCrossentropy",
         "CategoricalCrossentropy",
         "Huber",
+        "MeanAbsoluteError",
+        "MeanSquaredError",
         "Quantile",
         "SparseCategoricalCrossentropy",
     ),
@@ -128,7 +131,7 @@ _HOMES = {
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("testing",)  # that are used by their own name
+_MODULES = ("callbacks", "layers", "losses", "models", "optimizers", "regularizers", "testing")  # used by their names
 
 __all__ = [
     "Activation",
@@ -167,7 +170,10 @@ __all__ = [
     "LSTM",
     "LearningRateScheduler",
     "MaxScaler",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
     "MinMaxScaler",
+    "Masking",
     "Model",
     "ModelCheckpoint",
     "PiecewiseConstantDecay",
@@ -209,6 +215,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from . import callbacks as callbacks
+    from . import layers as layers
+    from . import losses as losses
+    from . import models as models
+    from . import optimizers as optimizers
+    from . import regularizers as regularizers
     from . import testing as testing
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
     from .cells import Cell
@@ -224,7 +236,16 @@ if TYPE_CHECKING:
     from .graph import Input
     from .joins import Add, Concatenate
     from .layers import Dense, Flatten
-    from .losses import BinaryCrossentropy, CategoricalCrossentropy, Huber, Quantile, SparseCategoricalCrossentropy
+    from .losses import (
+        BinaryCrossentropy,
+        CategoricalCrossentropy,
+        Huber,
+        MeanAbsoluteError,
+        MeanSquaredError,
+        Quantile,
+        SparseCategoricalCrossentropy,
+    )
+    from .masking import Masking
     from .metrics import BinaryAccuracy, Precision, Recall
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop

@@ -112,6 +112,44 @@ class Samples:
         return Samples([array.astype(dtype) for array in self.arrays])
 
 
+class Masked(Samples):
+    """Arrays with masks of their time steps.
+
+    Parameters
+    ----------
+    arrays : sequence of numpy.ndarray
+    masks : sequence of numpy.ndarray or None
+        (samples, time steps, 1), 1 or 0, for each array; None where it has none.
+    """
+
+    def __init__(self, arrays: Sequence[np.ndarray], masks: Sequence[np.ndarray | None]) -> None:
+        super().__init__(arrays)
+        self.masks = tuple(masks)
+
+    def __getitem__(self, part: Any) -> Masked:
+        return Masked([a[part] for a in self.arrays], [None if m is None else m[part] for m in self.masks])
+
+    def astype(self, dtype: Any) -> Masked:
+        """Return copies in another dtype."""
+        masks = [None if mask is None else mask.astype(dtype) for mask in self.masks]
+        return Masked([array.astype(dtype) for array in self.arrays], masks)
+
+
+def masks_of(x: Any) -> tuple[np.ndarray | None, ...]:
+    """Return the masks of what may be one array or several, None for each that has none."""
+    return x.masks if isinstance(x, Masked) else (None,) * len(arrays_of(x))
+
+
+def named_arrays(sides: dict[str, Any]) -> dict[str, np.ndarray | None]:
+    """Return the arrays and masks of what may be several, by names for sentences."""
+    found: dict[str, np.ndarray | None] = {}
+    for name, side in sides.items():
+        for k, (array, mask) in enumerate(zip(arrays_of(side), masks_of(side), strict=True)):
+            own = f"{name} {k + 1}" if k else name
+            found |= {own: array} if mask is None else {own: array, f"the mask of {own}": mask}
+    return found
+
+
 def arrays_of(x: Any) -> tuple[np.ndarray, ...]:
     """Return the arrays of what may be one or several."""
     return x.arrays if isinstance(x, Samples) else (x,)
@@ -122,6 +160,14 @@ def one_or_several(arrays: Sequence[np.ndarray]) -> Any:
     return arrays[0] if len(arrays) == 1 else Samples(arrays)
 
 
+def plain_arrays(x: Any) -> Any:
+    """Return C-contiguous copies of one or several arrays, with their masks."""
+    arrays = [np.array(array) for array in arrays_of(x)]
+    return Masked(arrays, masks_of(x)) if isinstance(x, Masked) else one_or_several(arrays)
+
+
 def foreign_arrays(block: str, x: Any) -> dict[str, np.ndarray]:
     """Return the memory of one or several arrays by the blocks that programs know it by."""
-    return {numbered(block, k): flat_view(array) for k, array in enumerate(arrays_of(x))}
+    found = {numbered(block, k): flat_view(array) for k, array in enumerate(arrays_of(x))}
+    masks = enumerate(masks_of(x))
+    return found | {numbered("mask", k): flat_view(mask) for k, mask in masks if mask is not None}

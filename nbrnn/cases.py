@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrays import arrays_of
+from .arrays import arrays_of, foreign_arrays
 from .lowering import TRAIN, feeds_of, input_buffers, make_plan
-from .program import Options, numbered
+from .program import Options
 from .recurrent import Recurrent
 from .saving import copy_model
 from .stack import Stack
@@ -40,8 +40,7 @@ class Case:
         own = {"x": self.x, "y": self.y, "initial": self.states, "directions": self.directions}
         own["sample_weights"] = self.weights
         for block, x in own.items():
-            for k, array in enumerate(() if x is None else arrays_of(x)):
-                arrays[numbered(block, k)] = array.reshape(-1)
+            arrays |= {} if x is None else foreign_arrays(block, x)
         for block in plan.sizes:
             if block.partition(":")[0] == "output":
                 arrays[block] = np.empty(plan.sizes[block], model.dtype)
@@ -70,11 +69,15 @@ def run_loss(executor: cpu.Executor, model: Model) -> complex:
 
     The first of the model's figures is the loss; what follows on the last of them are projections of states.
     """
-    places = model.places
+    masked = executor.plan.masked
+    places = model.places_under(masked)
     row = executor.run(0, 1, shuffle=False, seed=0, epoch=0, step=0)[1][0]
     total = row.view(np.complex128) if executor.private["stats"].dtype.kind == "c" else row
-    others = range(places[0].stop, places[-1].stop) if places else ()
-    return complex(np.delete(total, list(others)).sum()) / executor.plan.samples
+    samples, ends = executor.plan.samples, (places[0], places[-1].stop) if places else (slice(0, 1), 1)
+    loss, projections = total[ends[0]], total[ends[1] :].sum() if places else 0.0
+    if masked and len(masked) == 1:
+        return complex(loss[:-1].sum() / max(1.0, loss[-1].real) + projections / samples)
+    return complex(loss.sum() + projections) / samples
 
 
 def run_backward(model: Model, case: Case) -> tuple[float, dict[str, np.ndarray]]:

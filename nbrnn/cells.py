@@ -146,7 +146,7 @@ class Cell(Recurrent):
     ) -> None:
         if type(self) is Cell:
             raise ValueError("Cell is what cells are made of: make a subclass of it, with forward and backward.")
-        flags = (return_sequences, return_state, go_backwards, stateful)
+        flags = (return_sequences, return_state, go_backwards, stateful, False)
         nothing = (None, None, None)
         super().__init__(units, None, False, ("zeros",) * 3, flags, nothing, (dropout, 0.0, seed), input_shape, name)
         for key in numbers:
@@ -171,6 +171,8 @@ class Cell(Recurrent):
 
     def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
         own, kind = self.steps, type(self)
+        if p.packing:
+            raise ValueError(f"layer {self.name} is a custom cell, whose steps cannot be masked; leave the mask out.")
         if "_rehearsed" not in vars(kind):
             rehearse(own, kind.__name__, self.values)
             kind._rehearsed = True  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from typing import Any
 from .checks import flag, one_of
 from .kernels.activations import ACTIVATIONS
 from .layers import Backward, Shape, Weight
+from .masking import at_work, rows_at_work
 from .products import gradient, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
 from .recurrent import Part, Recurrent
@@ -57,6 +58,8 @@ class LSTM(Gated):
         Whether the sequence is read from its end.
     stateful : bool, default False
         As for SimpleRNN.
+    zero_output_for_mask : bool, default False
+        As for SimpleRNN.
     dropout, recurrent_dropout : float, default 0.0
         Variational dropout of the inputs and of h_(t-1): one mask a sequence, the same for all steps and gates.
     seed : int, optional
@@ -94,6 +97,7 @@ class LSTM(Gated):
         go_backwards: bool = False,
         stateful: bool = False,
         *,
+        zero_output_for_mask: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
@@ -106,7 +110,7 @@ class LSTM(Gated):
         penalties = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
         chance = (dropout, recurrent_dropout, seed)
         initial = (kernel_initializer, recurrent_initializer, bias_initializer)
-        flags = (return_sequences, return_state, go_backwards, stateful)
+        flags = (return_sequences, return_state, go_backwards, stateful, zero_output_for_mask)
         own = (units, activation, use_bias, initial, flags, penalties, chance, input_shape, name)
         super().__init__(recurrent_activation, *own)
         self.unit_forget_bias = flag("unit_forget_bias", unit_forget_bias)
@@ -128,21 +132,25 @@ class LSTM(Gated):
         a = self.buffer(p, "a", *gates) if p.options.tape else None
         weights = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
         drawn = self.state_mask(p, h)
-        p.call("lstm_forward", x=x, **weights, **drawn, initial=int(given), h=h, c=c, g=g, s=s, a=a, **self.codes())
+        weights |= drawn | at_work(p)
+        p.call("lstm_forward", x=x, **weights, initial=int(given), h=h, c=c, g=g, s=s, a=a, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             dh0 = self.first_gradient(p, given, samples)
-            last = p.from_last.get(c.name)  # becomes dL/dc_0 in place
-            dc = last or self.buffer(p, "dc", samples, self.units)
-            p.aliases[f"{self.name}/dc0"] = dc
+            last, packing = p.from_last.get(c.name), p.packing
+            dc = self.buffer(p, "dc", samples, self.units) if packing or not last else last
+            p.aliases[f"{self.name}/dc0 in rows" if packing else f"{self.name}/dc0"] = dc  # in the end
+            if packing:
+                packing.to_rows(p, last, dc)
             PT = packed_transposed(p, Wh) if steps > 1 or dh0 else None
             da = self.buffer(p, "da", self.steps_at_once(p, x), *gates[1:])
             masks, seen = self.mask_back(p, drawn), drawn.get("kept", h)
 
             def step(now: Part) -> Buffer:
                 part, tape = da[: now.count], {"c": c[now.states], "g": g[now.steps], "s": s[now.steps]}
-                flags = {"final": int(now.reached or bool(last and not now.later)), "add": int(now.add)}
-                own = {"dh": now.dh, "dc": dc, "dh0": now.below} | flags | self.codes()
+                begun = now.reached or bool((last or packing) and not now.later)
+                flags = {"final": int(begun), "add": int(now.add)} | self.codes()
+                own = {"dh": now.dh, "dc": dc, "dh0": now.below} | flags | at_work(p, now.steps)
                 p.call("lstm_backward", Wh=Wh, PT=PT, da=part, **tape, **own, **masks)
                 self.gradients(p, x[now.steps], part, seen[now.states], given or now.start > 0, now.later)
                 return part
@@ -177,6 +185,8 @@ class GRU(Gated):
         As for SimpleRNN.
     reset_after : bool, default True
         Whether the reset gate acts after the product with Wh (Keras' default, cuDNN, PyTorch) or before it (Cho).
+    zero_output_for_mask : bool, default False
+        As for SimpleRNN.
     dropout, recurrent_dropout : float, default 0.0
         Variational dropout of the inputs and of h_(t-1): one mask a sequence, the same for all steps and gates.
     seed : int, optional
@@ -214,6 +224,7 @@ class GRU(Gated):
         stateful: bool = False,
         reset_after: bool = True,
         *,
+        zero_output_for_mask: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
@@ -226,7 +237,7 @@ class GRU(Gated):
         penalties = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
         chance = (dropout, recurrent_dropout, seed)
         initial = (kernel_initializer, recurrent_initializer, bias_initializer)
-        flags = (return_sequences, return_state, go_backwards, stateful)
+        flags = (return_sequences, return_state, go_backwards, stateful, zero_output_for_mask)
         own = (units, activation, use_bias, initial, flags, penalties, chance, input_shape, name)
         super().__init__(recurrent_activation, *own)
         self.reset_after = flag("reset_after", reset_after)
@@ -250,7 +261,7 @@ class GRU(Gated):
         a = self.buffer(p, "a", *gates) if p.options.tape else None
         both = self.panels(p, x) | ({"b": b[0], "c": b[1]} if b else {})
         drawn = self.state_mask(p, h)
-        both |= drawn
+        both |= drawn | at_work(p)
         p.call("gru_after_forward", x=x, Wx=Wx, Wh=Wh, h=h, g=g, q=q, a=a, **both, **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
@@ -261,13 +272,16 @@ class GRU(Gated):
 
             def step(now: Part) -> Buffer:
                 own = {"through": through, "dh": now.dh, "dh0": now.below, "add": int(now.add)} | self.codes()
+                own |= at_work(p, now.steps)
                 both = {"da": da[: now.count], "dq": dq[: now.count]}
                 tape = {"h": h[now.states], "g": g[now.steps], "q": q[now.steps]}
                 p.call("gru_after_backward", Wh=Wh, PT=PT, **tape, **both, **own, **masks)
+                some = rows_at_work(p, f"{self.name}/h_rows", seen[now.steps], x[now.steps], *both.values())
                 products = ((x, "da", "kernel"), (seen, "dq", "recurrent_kernel"))
                 for k, (left, right, name) in enumerate(products):
                     bias = db[k] if db else None
-                    weight_gradient(p, left[now.steps], both[right], f"{self.name}/{name}", bias, now.later)
+                    own_rows = left[now.steps], both[right], f"{self.name}/{name}", bias
+                    weight_gradient(p, *own_rows, now.later, **some[k])
                 return both["da"]
 
             return self.back(p, x, dh, self.first_gradient(p, given, samples), wanted, step)
@@ -295,7 +309,7 @@ class GRU(Gated):
         own = {"each": H, "beside": max(Wx.size, Wh.size)}
         weights |= {name: packed(p, W, steps * samples, first, gates=n, **own) for name, W, first, n in panels}
         drawn = self.state_mask(p, h)
-        p.call("gru_before_forward", x=x, h=h, g=g, m=m, a=a, **weights, **drawn, **self.codes())
+        p.call("gru_before_forward", x=x, h=h, g=g, m=m, a=a, **weights, **drawn, **at_work(p), **self.codes())
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da, dg, dn = self.buffer(p, "da", *gates), self.buffer(p, "dzr", *two), self.buffer(p, "dn", *shape)
@@ -308,18 +322,26 @@ class GRU(Gated):
             for first, end in segments(p, steps, every):
                 now, seen = slice(first, end), slice(first, end + 1)
                 tape = {"h": h[seen], "g": g[now]} | ({"kept": drawn["kept"][seen]} if drawn else {})
-                down = {"dh": dh[now] if every else dh, "dh0": None if first else dh0}
+                down = {"dh": dh[now] if every else dh, "dh0": None if first else dh0} | at_work(p, now)
                 p.call("gru_before_backward", **both, **own, **tape, **down, da=da[now], dg=dg[now], dn=dn[now])
             if first:
                 untouched(p, da[:first], dg[:first], dn[:first], dh0)
-            weight_gradient(p, x, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
+            states = drawn.get("kept", h)[:steps]
+            plain, copied = rows_at_work(p, f"{self.name}/h_rows", states, x, da, dg, dn, m)
+            bias = f"{self.name}/bias" if self.use_bias else None
+            weight_gradient(p, x, da, f"{self.name}/kernel", bias, False, **plain)
             dWh = p[gradient(f"{self.name}/recurrent_kernel")]
-            for first, before, d in ((0, drawn.get("kept", h)[:steps], dg), (2 * H, m, dn)):
+            for first, left, d, some in ((0, states, dg, copied), (2 * H, m, dn, plain)):
                 part = self.buffer(p, f"dWh_{first}", H, d.shape[-1])
                 if p.adding:
                     p.call("take_columns", W=dWh, first=first, part=part)
-                weight_gradient(p, before, d, part, None, p.adding)
+                weight_gradient(p, left, d, part, None, p.adding, **some)
                 p.call("put_columns", part=part, first=first, W=dWh)
-            return input_gradient(p, da, Wx, self.buffer(p, "dx", *x.shape)) if wanted else None
+            dx = self.buffer(p, "dx", *x.shape) if wanted else None
+            if dx and p.packing:
+                p.packing.input_gradient(p, da, Wx, dx)
+            elif dx:
+                input_gradient(p, da, Wx, dx)
+            return dx
 
         return backward

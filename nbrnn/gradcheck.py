@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrays import arrays_of, one_or_several
+from .arrays import arrays_of, plain_arrays
 from .cases import Case, plain_copy, run_backward, run_loss
 from .checks import flag, one_of, real_number
 from .losses import Loss
@@ -97,6 +97,8 @@ def check_gradients(
     initial_state: Any = None,
     training: bool = True,
     sample_weight: Any = None,
+    mask: Any = None,
+    lengths: Any = None,
     method: str = "complex",
     tolerance: float | None = None,
     seed: int = 0,
@@ -119,6 +121,8 @@ def check_gradients(
         Whether dropout drops; its masks stand still during the check.
     sample_weight : array (samples,) or (samples, time steps), optional
         Weights of the loss; they need targets.
+    mask, lengths : arrays, optional
+        Which time steps count, as for `fit`; a mask is no number and is not checked.
     method : {"complex", "central"}
         The complex step, or central differences.
     tolerance : float, optional
@@ -141,6 +145,7 @@ def check_gradients(
     one_of("method", method, TOLERANCES)
     limit = TOLERANCES[method] if tolerance is None else real_number("tolerance", tolerance, open_low=True)
     real = plain_copy(model, "float64")
+    x = real._inputs(x, mask, lengths)
     case = _case(real, x, y, initial_state, sample_weight, seed)
     case = replace(case, training=flag("training", training))
     loss, backward = run_backward(real, case)
@@ -158,7 +163,6 @@ def check_gradients(
 def _case(model: Model, x: Any, y: Any, initial_state: Any, sample_weight: Any, seed: int) -> Case:
     """Return the arrays of a check; without targets for a loss, random directions for all outputs and last states."""
     rng = np.random.default_rng(seed)
-    x = model._samples(x)
     units = model._units()
     projected = y is None
     if projected:
@@ -167,7 +171,7 @@ def _case(model: Model, x: Any, y: Any, initial_state: Any, sample_weight: Any, 
         model.loss = PROJECTION
         drawn_y = [rng.normal(size=(len(x), *end)) for end in model._ends(x)]
         y = drawn_y[0] if len(drawn_y) == 1 else drawn_y
-    x, y = (one_or_several([np.array(a) for a in arrays_of(side)]) for side in model._pair(_given(model, x), y))
+    x, y = (plain_arrays(side) for side in model._pair(x, y))
 
     def drawn() -> np.ndarray:
         return model._given({name: rng.normal(size=(len(x), n)) for name, n in units.items()}, len(x))
@@ -180,13 +184,8 @@ def _case(model: Model, x: Any, y: Any, initial_state: Any, sample_weight: Any, 
         if not projected:
             states[:] = 0
     weights = model._weighted(y, sample_weight)
-    weights = None if weights is None else one_or_several([np.array(a) for a in arrays_of(weights)])
+    weights = None if weights is None else plain_arrays(weights)
     return Case(x, y, states, drawn() if projected and units else None, weights)
-
-
-def _given(model: Model, x: Any) -> Any:
-    """Return checked inputs as `fit` takes them."""
-    return x if len(model.graph.inputs) == 1 else list(x.arrays)
 
 
 def _complex_step(model: Model, case: Case, loss: float) -> dict[str, np.ndarray]:
@@ -194,7 +193,7 @@ def _complex_step(model: Model, case: Case, loss: float) -> dict[str, np.ndarray
     twin.loss, twin.loss_weights = model.loss, model.loss_weights
     executor = case.executor(twin, EVALUATE)
     here = run_loss(executor, twin)
-    outputs = model.predict(_given(model, real_case.x))
+    outputs = model.predict(real_case.x)
     listed = list(outputs.values()) if isinstance(outputs, dict) else outputs
     largest = max(float(np.abs(a).max()) for a in (listed if isinstance(listed, list) else [listed]))
     scale = max(1.0, abs(loss), largest)  # a projection may cancel

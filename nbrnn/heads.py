@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import real_number
+from .checks import flag, real_number
 from .graph import by_name
 from .losses import Figure, Loss, Rows, get_loss
 from .metrics import get_metric
@@ -80,9 +80,12 @@ def all_figures(heads: Sequence[Head]) -> list[Asked]:
     return [replace(one, name=f"{one.name} {n + 1}") if n else one for one, n in zip(found, again, strict=True)]
 
 
-def places_of(asked: Sequence[Asked], outputs: Sequence[int]) -> list[slice]:
-    """Return the place of each figure's statistics, for so many numbers of each output."""
-    words = [one.figure.words(1 if one.head < 0 else outputs[one.head]) for one in asked]
+def places_of(asked: Sequence[Asked], outputs: Sequence[int], masked: Sequence[bool] = ()) -> list[slice]:
+    """Return the place of each figure's statistics, for so many numbers of each output; `masked`: of which outputs."""
+    under = masked or [False] * len(outputs)
+    words = [
+        one.figure.words(1) if one.head < 0 else one.figure.words(outputs[one.head], under[one.head]) for one in asked
+    ]
     ends = np.cumsum([0, *words]).tolist()
     return [slice(start, stop) for start, stop in pairwise(ends)]
 
@@ -95,13 +98,20 @@ def lower_figures(
     targets: Mapping[int, Buffer],
     weights: Mapping[int, Buffer],
     train: bool,
+    masks: Mapping[int, tuple[Buffer, Buffer]],
 ) -> list[Buffer | None]:
-    """Add the calls of all losses and metrics; return what the total loss gives back to each output, if it is asked."""
+    """Add the calls of all losses and metrics; return what the total loss gives back to each output, if it is asked.
+
+    `masks` are those of masked outputs, a number a row, with the number of rows of the batch that they leave.
+    """
     several = len(heads) > 1
-    seen = {k: Rows.pair(p, Rows(ends[k], targets[k], p.samples, weights.get(k))) for k in targets}
+    seen = {
+        k: Rows.pair(p, Rows(ends[k], targets[k], p.samples, weights.get(k), *masks.get(k, (None, None))))
+        for k in targets
+    }
     slopes: list[Buffer | None] = [None] * len(heads)
     first = 1
-    for one, place in zip(asked, places_of(asked, [end.shape[-1] for end in ends]), strict=True):
+    for one, place in zip(asked, places_of(asked, [end.shape[-1] for end in ends], p.masked), strict=True):
         if one.head < 0:
             continue
         head, dy = heads[one.head], None
@@ -110,8 +120,10 @@ def lower_figures(
         one.figure.lower(p, seen[one.head][0 if one.loss else 1], place.start, dy)
         if not (several and one.loss):
             continue
-        for slot in range(place.start, place.stop):
-            p.call("weigh", weight=head.weight, slot=slot, first=first, stats=p["stats"])
+        valid = masks[one.head][1] if one.head in masks else None
+        for slot in range(place.start, place.stop - (valid is not None)):
+            own = {"valid": valid, "control": p["control"], "weight": head.weight, "slot": slot}
+            p.call("weigh", **own, first=first, stats=p["stats"])
             first = 0
         if dy is not None and head.weight != 1:
             flat = dy.reshape(1, -1)
@@ -149,6 +161,8 @@ def metrics_by_output(metrics: Any, names: Sequence[str]) -> Any:
     def several(some: Any) -> list[Figure]:
         if some is None:
             return []
+        if not isinstance(some, (str, Figure, list, tuple, set)):
+            raise ValueError(f'metrics must be a list such as ["mae", "rmse"], not {some!r:.80}.')
         return [get_metric(m) for m in ([some] if isinstance(some, (str, Figure)) else some)]
 
     if len(names) == 1 and not isinstance(metrics, Mapping):
@@ -159,3 +173,10 @@ def metrics_by_output(metrics: Any, names: Sequence[str]) -> Any:
         return {}
     found = {name: several(some) for name, some in by_name("metrics", metrics, names, "output").items()}
     return found.get(names[0], []) if len(names) == 1 else found
+
+
+def shown(figures: dict[str, float], named: bool) -> float | list[float] | dict[str, float]:
+    """Return figures by name, or as a list, or the only one."""
+    if flag("return_dict", named):
+        return figures
+    return list(figures.values()) if len(figures) > 1 else figures["loss"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from .graph import Shape
 from .layers import Backwards, Layer, known
+from .masking import Mask, in_time, joined
 from .program import Buffer, Program
 
 
@@ -36,6 +37,9 @@ class Join(Layer):
         return ValueError(
             f"layer {self.title} needs inputs with the same {what}; they have the shapes {', '.join(map(str, inputs))}."
         )
+
+    def out_masks(self, p: Program, inputs: list[Buffer], results: list[Buffer]) -> list[Mask | None]:
+        return [joined(p, str(self.name), p.masks)]
 
     def out(self, p: Program, *shape: int) -> tuple[Buffer, Buffer]:
         """Return the output's buffer, and the same as rows."""
@@ -87,6 +91,11 @@ class Concatenate(Join):
 
     def _in_time(self, axes: int) -> bool:
         return axes == 2 and self.axis in (1, -2)
+
+    def out_masks(self, p: Program, inputs: list[Buffer], results: list[Buffer]) -> list[Mask | None]:
+        if not self._in_time(len(inputs[0].shape) - 1):
+            return super().out_masks(p, inputs, results)
+        return [in_time(p, str(self.name), p.masks, inputs)]
 
     def lower_all(self, p: Program, inputs: list[Buffer]) -> tuple[list[Buffer], Backwards]:
         return (self._steps if self._in_time(len(inputs[0].shape) - 1) else self._columns)(p, inputs)

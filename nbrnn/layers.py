@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from . import initializers, regularizers
 from .checks import flag, one_of, whole_number
+from .elsewhere import finder
 from .graph import Shape, call, checked_shape
 from .kernels.activations import ACTIVATIONS, LINEAR
 from .products import input_gradient, packed, weight_gradient
@@ -25,6 +27,7 @@ from .series import real_array
 
 # Takes dL/dy and whether dL/dx is wanted; adds the calls of the backward pass and returns dL/dx.
 Backward = Callable[[Buffer, bool], Buffer | None]
+ENDS = "what follows sees masked steps as it sees all others."
 # The same for all outputs and all inputs of a call. Who gets a gradient may write over it, and hands on none that
 # somebody else may write over.
 Backwards = Callable[[list[Buffer], list[bool]], list[Buffer | None]]
@@ -41,6 +44,7 @@ class Weight:
     regularizer: Regularizer | None = None
 
 
+SOFTMAX = "softmax"  # an activation over all units, not of each
 LAYERS: dict[str, type[Layer]] = {}  # by class name; a subclass is entered when it is defined
 
 
@@ -78,6 +82,16 @@ class Layer:
         self.views: dict[str, np.ndarray] | None = None  # into the model's block of parameters
         self.owned = False  # by a model
         self.regularizers: dict[str, Regularizer] = {}  # by the argument's name
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights: always."""
+        return True
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if value is not True:
+            raise ValueError(f"trainable of layer {self.title} cannot be {value!r}: every layer is trained.")
 
     @property
     def title(self) -> str:
@@ -127,6 +141,10 @@ class Layer:
         """Do what `lower` does, for a layer of any number of inputs and outputs."""
         y, backward = self.lower(p, inputs[0])
         return [y], lambda dys, wanted: [backward(dys[0], wanted[0])]
+
+    def out_masks(self, p: Program, inputs: list[Buffer], results: list[Buffer]) -> list[Any]:
+        """Return the masks of what the layer gives, None where there is none: that of its input, for sequences."""
+        return [p.masks[0] if len(y.shape) == 3 else None for y in results]
 
     def leaves(self) -> list[Layer]:
         """Return the layer, or those that it wraps."""
@@ -211,7 +229,7 @@ class Dense(Layer):
     units : int
         Number of outputs.
     activation : str, optional
-        As for SimpleRNN; linear where it is not given.
+        As for SimpleRNN, or "softmax" over the units; linear where it is not given.
     use_bias : bool, default True
         Whether b is there.
     kernel_initializer, bias_initializer : str
@@ -249,7 +267,7 @@ class Dense(Layer):
         super().__init__(input_shape=input_shape, name=name)
         self.regularize(kernel_regularizer=kernel_regularizer, bias_regularizer=bias_regularizer)
         self.units = whole_number("units", units)
-        self.activation = one_of("activation", "linear" if activation is None else activation, ACTIVATIONS)
+        self.activation = one_of("activation", "linear" if activation is None else activation, (*ACTIVATIONS, SOFTMAX))
         self.use_bias = flag("use_bias", use_bias)
         self.kernel_initializer = initializers.check("kernel_initializer", kernel_initializer)
         self.bias_initializer = initializers.check("bias_initializer", bias_initializer)
@@ -266,18 +284,25 @@ class Dense(Layer):
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
         W = self._buffer(p, "kernel")
         b = self._buffer(p, "bias") if self.use_bias else None
-        code = ACTIVATIONS.index(self.activation)
+        softmax = self.activation == SOFTMAX
+        code = LINEAR if softmax else ACTIVATIONS.index(self.activation)
         flat = x.reshape(-1, x.shape[-1])
         rows = flat.shape[0]
         y = p.buffer(f"{self.name}/y", rows, self.units)
         a = p.buffer(f"{self.name}/a", rows, self.units) if p.options.tape else None
-        p.call("dense_forward", x=flat, W=W, P=packed(p, W, rows), b=b, activation=code, y=y, a=a)
+        z = p.buffer(f"{self.name}/z", rows, self.units) if softmax else y
+        p.call("dense_forward", x=flat, W=W, P=packed(p, W, rows), b=b, activation=code, y=z, a=a)
+        if softmax:
+            p.call("softmax", x=z, y=y)
 
         def backward(dy: Buffer, wanted: bool) -> Buffer | None:
-            da = dy.reshape(rows, self.units)
-            if code != LINEAR:
+            da = dy = dy.reshape(rows, self.units)
+            if softmax or code != LINEAR:
                 da = p.buffer(f"{self.name}/da", rows, self.units)
-                p.call("activation_backward", y=y, dy=dy.reshape(rows, self.units), activation=code, da=da)
+            if softmax:
+                p.call("softmax_backward", y=y, dy=dy, dx=da)
+            elif code != LINEAR:
+                p.call("activation_backward", y=y, dy=dy, activation=code, da=da)
             weight_gradient(p, flat, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
             return input_gradient(p, da, W, p.buffer(f"{self.name}/dx", *x.shape)) if wanted else None
 
@@ -310,6 +335,8 @@ class Flatten(Layer):
         return (math.prod(known(n) for n in shape),)
 
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
+        if p.masks and p.masks[0] is not None:
+            warnings.warn(f"layer {self.title} ends the mask of its input, as in Keras: {ENDS}", stacklevel=2)
         if len(x.shape) == 2:
             return x, lambda dy, wanted: dy if wanted else None
         steps, samples, features = x.shape
@@ -379,3 +406,6 @@ def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -
     for (_, view), array in zip(named, arrays, strict=True):
         view[...] = array
     Weights.changes += 1
+
+
+__getattr__ = finder(__name__, Layer, "Input")

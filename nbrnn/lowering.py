@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrays import arrays_of
+from .arrays import arrays_of, masks_of
 from .checks import whole_number
 from .graph import Graph, Node, Shape
 from .heads import lower_figures
 from .kernels.abi import CONTROL_WORDS
 from .kernels.optimizers import LANES
 from .losses import Loss, Rows
+from .masking import count, given_mask
 from .optimizers import Optimizer
 from .plan import Plan, sample_counts, shard_size
 from .products import gradient
@@ -39,6 +40,7 @@ class Feed:
     features: int
     strides: tuple[int, int, int]
     vector: bool
+    mask: Feed | None = None  # of its time steps, where the user gave one
 
     @classmethod
     def of(cls, array: np.ndarray) -> Feed:
@@ -66,6 +68,7 @@ class Feed:
         """Add the call that fetches a shard's samples; sequences come out time-major."""
         source = p.buffer(f"{name} of all samples", self.extent, block=block)
         x = p.buffer(name, self.steps, p.samples, self.features)
+        p.feeds[name] = self
         p.call(
             "gather",
             source=source,
@@ -83,8 +86,11 @@ Feeds = Feed | tuple[Feed, ...]  # one, or several as a tuple
 
 
 def feeds_of(x: Any) -> Feeds:
-    """Describe an array, or several."""
-    return Feed.of(x) if isinstance(x, np.ndarray) else tuple(map(Feed.of, arrays_of(x)))
+    """Describe an array, or several, with their masks."""
+    if isinstance(x, np.ndarray):
+        return Feed.of(x)
+    pairs = zip(arrays_of(x), masks_of(x), strict=True)
+    return tuple(replace(Feed.of(one), mask=None if mask is None else Feed.of(mask)) for one, mask in pairs)
 
 
 def listed(feeds: Feeds | None) -> tuple[Feed, ...]:
@@ -164,10 +170,11 @@ def shard_program(
     order = p.buffer("order", feeds[0].samples, block="order")
     calls = [(node, node.called()) for node in graph.nodes]
     projections = sum(len(layer.state_names()) for _, layer in calls) if options.projected else 0
-    words = model.places[-1].stop if model.asked else 0
-    p.buffer("stats", max(1, words + projections), block="stats")
     names = input_buffers(graph)
     values = {k: feed.lower(p, numbered("x", k), names[k]) for k, feed in enumerate(feeds)}
+    for k, feed in enumerate(feeds):
+        if feed.mask is not None:
+            p.mask_of[k] = given_mask(p, feed.mask, k, names[k])
     fed = [] if y is None else [k for k, head in enumerate(model.heads) if head.figures]
     names_of = graph.output_names
     places = {k: (numbered("y", j), feed) for j, (k, feed) in enumerate(zip(fed, listed(y), strict=False))}
@@ -184,6 +191,10 @@ def shard_program(
     backwards = [lower_call(p, node, layer, values, taught.get(node.results[0])) for node, layer in calls]
     p.layer = ""
     ends = [values[v] for v in graph.outputs]
+    masks = {k: p.mask_of[v] for k, v in enumerate(graph.outputs) if p.mask_of.get(v)}
+    p.masked = tuple(k in masks for k in range(len(ends))) if masks else ()
+    words = model.places_under(p.masked)[-1].stop if model.asked else 0
+    p.buffer("stats", max(1, words + projections), block="stats")
     if mode == PREDICT:
         for k, value in enumerate(ends):
             steps = value.shape[0] if len(value.shape) == 3 else 1
@@ -198,7 +209,8 @@ def shard_program(
         ).reshape(-1)
         for j, (k, feed) in enumerate(zip(fed, listed(weights), strict=False))
     }
-    slopes = lower_figures(p, model.heads, model.asked, ends, targets, own, mode == TRAIN)
+    rows = {k: (mask.valid.reshape(-1), count(p, mask)) for k, mask in masks.items() if k in targets}
+    slopes = lower_figures(p, model.heads, model.asked, ends, targets, own, mode == TRAIN, rows)
     if options.projected:
         project_states(p, words, mode == TRAIN)
     if mode == TRAIN:
@@ -211,13 +223,14 @@ def shard_program(
     return p
 
 
-def penalise(model: Stack, p: Program, train: bool) -> None:
+def penalise(model: Model, p: Program, train: bool) -> None:
     """Add the calls that add the weights' penalties to the loss and, in a training, to the gradients."""
+    counted = model.places_under(p.masked)[0].stop - 1 if p.masked and len(model.heads) == 1 else -1
     for layer, shape in model.graph.owners:
         for weight in layer.weights(shape):
             if weight.regularizer is not None:
                 name = f"{layer.name}/{weight.name}"
-                weight.regularizer.lower(p, p[name], p[gradient(name)] if train else None)
+                weight.regularizer.lower(p, p[name], p[gradient(name)] if train else None, counted)
 
 
 def input_buffers(graph: Graph) -> list[str]:
@@ -237,8 +250,9 @@ def lower_call(
                 p.aliases[gradient(twin)] = p[gradient(name)]
     inputs = [values[v] for v in node.sources]
     p.aliases[f"into {layer.name}"], p.layer = inputs[0], str(layer.name)
-    p.target = target
+    p.target, p.masks = target, [p.mask_of.get(v) for v in node.sources]
     results, backward = layer.lower_all(p, inputs)
+    p.mask_of.update(zip(node.results, layer.out_masks(p, inputs, results), strict=True))
     p.aliases[f"out of {layer.name}"] = results[0]
     values.update(zip(node.results, results, strict=True))
     return backward
@@ -336,7 +350,7 @@ def make_plan(
         prepare = programs[n].prepare
     if mode == TRAIN and model.optimizer is not None:
         update = update_program(model, model.optimizer, -(-batch // shard))
-    plan = Plan(programs, update, prepare, samples, batch, shard)
+    plan = Plan(programs, update, prepare, samples, batch, shard, programs[sizes[0]].masked)
     for program in programs.values():
         program.memory, program.every_batch = plan.memory, update is not None
     return plan

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from . import optimizers
+from .arrays import named_arrays
 from .callbacks import Callback, Callbacks
 from .checkpoint import Keeper
-from .checks import whole_number
+from .checks import count_or, flag, verbosity, whole_number
 from .graph import name_graph, read_graph
-from .heads import losses_by_output, metrics_by_output, weights_by_output
+from .heads import losses_by_output, metrics_by_output, shown, weights_by_output
 from .lowering import EVALUATE, TRAIN
 from .memory import require
 from .optimizers import Optimizer
@@ -24,6 +25,8 @@ from .supervision import held_out
 from .targets import compiling
 from .training import Fit, History, run_once
 from .truncation import steps_back
+
+BATCH = 32  # samples of a batch of a fit
 
 
 class Model(Runnable):
@@ -134,22 +137,13 @@ class Model(Runnable):
         """Names of what evaluate() returns: the loss, then the metrics; one that comes again has a number."""
         return [one.name for one in self.asked] or ["loss"]
 
-    def histories_of(self, sums: np.ndarray, samples: int) -> dict[str, list[float]]:
-        """Return the figures of epochs of so many samples, from the sums of each epoch's log, a row an epoch."""
-        asked = zip(self.asked, self.places, strict=True)
-        return {one.name: [one.figure.finish(row, samples) for row in sums[:, place]] for one, place in asked}
-
-    def figures_of(self, sums: np.ndarray, samples: int) -> dict[str, float]:
-        """Return the figures of so many samples from the sums of a log."""
-        return {name: values[0] for name, values in self.histories_of(sums[None], samples).items()}
-
     def fit(
         self,
         x: Any,
         y: Any,
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         epochs: int = 1,
-        verbose: int = 1,
+        verbose: int | str = 1,
         validation_split: float = 0.0,
         validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
@@ -160,6 +154,9 @@ class Model(Runnable):
         resume: bool | str | Path = False,
         truncate: int | None = None,
         initial_state: Any = None,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
     ) -> History:
         """Train the model.
 
@@ -171,12 +168,13 @@ class Model(Runnable):
         y : array (samples, outputs), (samples,) for one output, or (samples, time steps, outputs)
             Of sparse_categorical_crossentropy the classes' numbers, (samples,) or (samples, time steps).
         batch_size : int, default 32
+            None means the default, here and elsewhere.
         epochs : int, default 1
-        verbose : {1, 0, 2}
-            1 a live line, 0 nothing, 2 a line an epoch.
+        verbose : {1, 0, 2, "auto"}
+            1 or "auto" a live line, 0 nothing, 2 a line an epoch.
         validation_split : float, default 0
             Share of the samples, taken from the end before shuffling, that is only evaluated.
-        validation_data : (x, y) or (x, y, sample_weight), optional
+        validation_data : (x, y), (x, y, sample_weight) or (x, y, sample_weight, mask), optional
             Evaluated after each epoch; wins over `validation_split`.
         shuffle : bool, default True
             Whether each epoch takes the samples in another order, which depends on the seed and the epoch alone.
@@ -197,6 +195,8 @@ class Model(Runnable):
             Truncated BPTT: how many steps the gradients of states go back at most, see nbrnn/truncation.py.
         initial_state : dict or list of arrays (samples, units), optional
             The samples' first states, as for `predict`; the validation begins at zeros.
+        mask, lengths : array (samples, time steps) of bool, or array (samples,) of int, optional
+            Which steps count, or how many: see docs/masking.md. Of several inputs a dict or a list.
 
         Returns
         -------
@@ -214,18 +214,14 @@ class Model(Runnable):
         KeyboardInterrupt
             On Ctrl-C, between two batches; the weights are kept and `model.history` holds the finished epochs.
         """
-        batch_size, epochs = whole_number("batch_size", batch_size), whole_number("epochs", epochs)
+        batch_size, epochs = count_or("batch_size", batch_size, BATCH), whole_number("epochs", epochs)
         if whole_number("initial_epoch", initial_epoch, 0) >= epochs:
             raise ValueError(f"initial_epoch={initial_epoch} leaves nothing to do of epochs={epochs}.")
-        if verbose not in (0, 1, 2):
-            raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}.")
-        x, y = self._pair(x, y)
+        verbose, shuffle = verbosity(verbose), flag("shuffle", shuffle)
+        x, y = self._pair(x, y, mask, lengths)
         weights, held_weights = self._weighted(y, sample_weight), None
         if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise ValueError("validation_data must be (x, y) or (x, y, sample_weight).")
-            held = self._pair(*validation_data[:2])
-            held_weights = self._weighted(held[1], *validation_data[2:]) if validation_data[2:] else None
+            held, held_weights = self._held(validation_data)
         elif validation_split:
             if initial_state is not None:
                 raise ValueError("initial_state cannot be split: give validation_data in place of validation_split.")
@@ -247,9 +243,10 @@ class Model(Runnable):
                 self._one_size(" of the validation data", len(held_x), batch_size, rows)
             validate = lambda: self._validate(held_x, held_y, batch_size, held_weights)  # noqa: E731
         hooks = Callbacks(callbacks, self)
-        data = {"x": x, "y": y, "the weights": weights, "the validation's weights": held_weights}
-        data |= {"initial_state": given} | ({} if held is None else {"validation x": held[0], "validation y": held[1]})
-        settings = {"batch_size": batch_size, "shuffle": bool(shuffle), "initial_epoch": initial_epoch}
+        sides = {"x": x, "y": y, "the weights": weights, "the validation's weights": held_weights}
+        sides |= {"initial_state": given}
+        data = named_arrays(sides | ({} if held is None else {"validation x": held[0], "validation y": held[1]}))
+        settings = {"batch_size": batch_size, "shuffle": shuffle, "initial_epoch": initial_epoch}
         settings |= {"truncate": options.truncate}
         keeper = Keeper(self, hooks, resume, data, **settings) if hooks or resume is not False else None
         before, self.stop_training = compiling.announce, False
@@ -258,23 +255,33 @@ class Model(Runnable):
             executor = self._executor(TRAIN, x, y, batch_size, options, given, weights=weights)
             if held is not None:  # what the validation needs is refused now, not after an epoch
                 size = batch_size if self.stateful else PREDICT_BATCH
-                other = self._executor(EVALUATE, *held, size, weights=held_weights)
+                other = self._executor(EVALUATE, held[0], held[1], size, weights=held_weights)
                 require(*(each.plan for each in (executor, other) if each.fresh))
             executor.order[:] = np.arange(len(x))
-            fit = Fit(self, executor, epochs, bool(shuffle), verbose, validate, hooks, initial_epoch, keeper)
+            fit = Fit(self, executor, epochs, shuffle, verbose, validate, hooks, initial_epoch, keeper)
             return fit.run()
         finally:
             compiling.announce = before
 
     def train_on_batch(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: dict[int, float] | None = None
-    ) -> float | list[float]:
-        """Take one optimizer step on these samples as one batch; return the loss, or [loss, metrics...].
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
+    ) -> float | list[float] | dict[str, float]:
+        """Take one optimizer step on these samples as one batch; return what `evaluate` returns, from before it.
 
         Parameters
         ----------
-        x, y, sample_weight, class_weight
+        x, y, sample_weight, class_weight, mask, lengths
             As for `fit`.
+        return_dict : bool
+            As for `evaluate`.
 
         Raises
         ------
@@ -283,7 +290,7 @@ class Model(Runnable):
         DivergedError
             If the loss, a gradient or the step is not finite; the weights stay as they were.
         """
-        x, y = self._pair(x, y)
+        x, y = self._pair(x, y, mask, lengths)
         executor = self._executor(TRAIN, x, y, len(x), weights=self._weighted(y, sample_weight, class_weight))
         executor.order[:] = np.arange(len(x))
         history, epochs = self.history, self.epochs
@@ -291,33 +298,48 @@ class Model(Runnable):
             figures = Fit(self, executor, 1, shuffle=False).run().history
         finally:
             self.history, self.epochs = history, epochs
-        values = [figures[name][0] for name in self.metrics_names]
-        return values if len(values) > 1 else values[0]
+        return shown({name: figures[name][0] for name in self.metrics_names}, return_dict)
 
-    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> float | list[float] | dict[str, float]:
+    def test_on_batch(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
+    ) -> float | list[float] | dict[str, float]:
         """Return what `evaluate` returns, for these samples as one batch.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, mask, lengths
             As for `fit`.
+        return_dict : bool
+            As for `evaluate`.
 
         Raises
         ------
         ValueError
             If an array does not fit.
         """
-        return self.evaluate(x, y, ALL, sample_weight=sample_weight)
+        return self.evaluate(
+            x, y, ALL, return_dict=return_dict, sample_weight=sample_weight, mask=mask, lengths=lengths
+        )
 
     def evaluate(
         self,
         x: Any,
         y: Any,
-        batch_size: int = PREDICT_BATCH,
-        verbose: int = 0,
+        batch_size: int | None = PREDICT_BATCH,
+        verbose: int | str = 0,
         return_dict: bool = False,
         sample_weight: Any = None,
         initial_state: Any = None,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
     ) -> float | list[float] | dict[str, float]:
         """Return the loss, or [loss, metrics...], or, with return_dict, them by name, as means over all samples.
 
@@ -327,22 +349,21 @@ class Model(Runnable):
             As for `fit`.
         batch_size : int
             How many samples are worked on at a time; it changes the memory used, not the figures.
-        verbose : {0, 1, 2}
+        verbose : {0, 1, 2, "auto"}
             Whether the figures are printed too.
         return_dict : bool
-        sample_weight : array (samples,) or (samples, time steps), optional
+        sample_weight, mask, lengths : arrays, optional
             As for `fit`; metrics know no weights.
         initial_state : dict or list of arrays (samples, units), optional
             The samples' first states, as for `predict`.
         """
-        x, y = self._pair(x, y)
-        batch, weights = whole_number("batch_size", batch_size), self._weighted(y, sample_weight)
+        x, y = self._pair(x, y, mask, lengths)
+        batch, loud = count_or("batch_size", batch_size, PREDICT_BATCH), verbosity(verbose)
+        weights = self._weighted(y, sample_weight)
         figures = self._evaluate(x, y, batch, weights, initial_state)
-        if verbose:
+        if loud:
             print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-        if return_dict:
-            return figures
-        return list(figures.values()) if len(figures) > 1 else figures["loss"]
+        return shown(figures, return_dict)
 
     def _validate(self, x: Any, y: Any, batch: int, weights: Any) -> dict[str, float]:
         """Evaluate within a fit; a stateful layer goes on from the training's last states, which are kept."""
@@ -356,8 +377,8 @@ class Model(Runnable):
 
     def _evaluate(self, x: Any, y: Any, batch: int, weights: Any, initial_state: Any = None) -> dict[str, float]:
         given = self._begin_at(initial_state, len(x), Options())
-        log = run_once(self._executor(EVALUATE, x, y, batch, *given, weights=weights))
-        return self.figures_of(log.sum(axis=0), len(x))
+        executor = self._executor(EVALUATE, x, y, batch, *given, weights=weights)
+        return self.figures_of(run_once(executor).sum(axis=0), len(x), executor.plan.masked)
 
     # ------------------------------------------------------------------ programs
 

@@ -24,6 +24,7 @@ class Plan:
     samples: int
     batch: int
     shard: int
+    masked: tuple[bool, ...] = ()  # for each output, whether its figures see a mask; empty where none does
 
     @cached_property
     def flops(self) -> int:

@@ -171,7 +171,7 @@ def _restore_states(model: Model, executor: cpu.Executor, batch: int) -> None:
     start = 0
     for s, program in shards(executor, batch) if model.stateful else []:
         for name, view in model._carried_views().items():
-            first = executor.view(program[name], s)[0]
+            first = executor.view(program[f"{name} first"], s)
             view[start : start + len(first)] = first
         start += program.samples
 

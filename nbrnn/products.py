@@ -66,9 +66,19 @@ def padded(p: Program, columns: int) -> int:
 
 
 def weight_gradient(
-    p: Program, x: Buffer, da: Buffer, kernel: str | Buffer, bias: str | Buffer | None, add: bool = False
+    p: Program,
+    x: Buffer,
+    da: Buffer,
+    kernel: str | Buffer,
+    bias: str | Buffer | None,
+    add: bool = False,
+    alive: Buffer | None = None,
+    rows: Buffer | None = None,
 ) -> None:
-    """Add the call that gives dW = x^T da, and db, or adds to them; weights are named, or their gradients given."""
+    """Add the call that gives dW = x^T da, and db, or adds to them; weights are named, or their gradients given.
+
+    With `alive` only so many rows count as it sums to, and `rows` holds those of x where they have gaps.
+    """
     flat = x.reshape(-1, x.shape[-1]) if x.size else x.reshape(0, x.shape[-1])
     N, (dW, db) = flat.shape[0], (p[gradient(w)] if isinstance(w, str) else w for w in (kernel, bias))
     assert dW is not None
@@ -78,13 +88,15 @@ def weight_gradient(
         L = columns_of_a_panel(p)
         room["room"] = p.scratch(f"room for {dW.name}", DEPTH * min(PANELS, -(-O // L)), L)
         room["tall"] = p.scratch(f"tall room for {dW.name}", DEPTH * max(1, min(TALL, F) // ROWS), ROWS)
-    p.call("weight_gradient", x=flat, da=da.reshape(N, da.shape[-1]), dW=dW, add=int(add), db=db, **room)
+    some = {} if alive is None else {"alive": alive, "packed": None if rows is None else rows.reshape(N, -1)}
+    p.call("weight_gradient", x=flat, da=da.reshape(N, da.shape[-1]), dW=dW, add=int(add), db=db, **room, **some)
 
 
-def input_gradient(p: Program, da: Buffer, W: Buffer, dx: Buffer) -> Buffer:
-    """Add the call that gives dx = da W^T."""
+def input_gradient(p: Program, da: Buffer, W: Buffer, dx: Buffer, alive: Buffer | None = None) -> Buffer:
+    """Add the call that gives dx = da W^T; with `alive` of so many rows as it sums to."""
     flat = dx.reshape(-1, dx.shape[-1])
-    p.call("input_gradient", da=da.reshape(flat.shape[0], da.shape[-1]), W=W, PT=packed_transposed(p, W), dx=flat)
+    own = {"W": W, "PT": packed_transposed(p, W), "alive": alive}
+    p.call("input_gradient", da=da.reshape(flat.shape[0], da.shape[-1]), **own, dx=flat)
     return dx
 
 

@@ -52,9 +52,10 @@ BLOCKS = _Blocks({
     "y": ("model", FOREIGN),
     "output": ("model", FOREIGN),
     "sample_weights": ("model", FOREIGN),
+    "mask": ("model", FOREIGN),
 })  # fmt: skip
-AS_THEY_STAND = ("order", "x", "y", "sample_weights")  # arrays of one buffer, which end where they end
-LAST = ("x", "y", "sample_weights", "output")  # of which there may be several
+AS_THEY_STAND = ("order", "x", "y", "sample_weights", "mask")  # arrays of one buffer, which end where they end
+LAST = ("x", "y", "sample_weights", "output", "mask")  # of which there may be several
 BLOCK_NUMBERS = _Blocks({name: number for number, name in enumerate(BLOCKS)})
 
 
@@ -237,6 +238,12 @@ class Program:
         self.aliases: dict[str, Buffer] = {}  # second names
         self.last: dict[str, Buffer] = {}  # the recurrent layers' last states, by name
         self.from_last: dict[str, Buffer] = {}  # and what reaches their gradients from the loss itself
+        self.masks: list[Any] = []  # of the inputs of the layer that is being lowered
+        self.mask_of: dict[int, Any] = {}  # by value
+        self.feeds: dict[str, Any] = {}  # how the users' arrays lie, by the buffer that holds the shard's part
+        self.packings: dict[Any, Any] = {}  # of masks, by mask and direction
+        self.packing: Any = None  # of the recurrent layer whose calls are added
+        self.masked: tuple[bool, ...] = ()  # for each output, whether its loss sees a mask
         self.layout = Layout(self.dtype.itemsize, dict(layout.buffers), dict(layout.sizes))
         self.calls: list[Call] = []
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import initializers
-from .checks import flag, one_of, whole_number
-from .dropout import mask, masked, share
+from .checks import flag, one_of, share, whole_number
+from .dropout import mask, masked
 from .kernels.activations import ACTIVATIONS
 from .kernels.gemm import DEPTH
 from .layers import Backward, Layer, Shape, Weight, known
+from .masking import Packing, at_work, rows_at_work
 from .products import LARGE, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
 from .truncation import segment, segments, untouched
@@ -57,7 +58,7 @@ class Recurrent(Layer):
         activation: str | None,
         use_bias: bool,
         initial: tuple[str, str, str],
-        flags: tuple[bool, bool, bool, bool],
+        flags: tuple[bool, bool, bool, bool, bool],
         penalties: tuple[Any, Any, Any],
         chance: tuple[Any, Any, Any],
         input_shape: Shape | None,
@@ -67,7 +68,8 @@ class Recurrent(Layer):
         self.units = whole_number("units", units)
         self.activation = one_of("activation", "linear" if activation is None else activation, ACTIVATIONS)
         self.use_bias = flag("use_bias", use_bias)
-        every, last, backwards, stateful = flags
+        every, last, backwards, stateful, zero = flags
+        self.zero_output_for_mask = flag("zero_output_for_mask", zero)
         self.return_sequences = flag("return_sequences", every)
         self.return_state, self.go_backwards = flag("return_state", last), flag("go_backwards", backwards)
         self.stateful = flag("stateful", stateful)
@@ -93,7 +95,10 @@ class Recurrent(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
-            raise ValueError(f"layer {self.title} needs sequences (time steps, features), but its input is {shape}.")
+            raise ValueError(
+                f"layer {self.title} needs sequences (time steps, features), but its input is {shape}; a recurrent "
+                "layer below it needs return_sequences=True."
+            )
         return (shape[0], self.units) if self.return_sequences else (self.units,)
 
     def config(self) -> dict[str, Any]:
@@ -101,6 +106,7 @@ class Recurrent(Layer):
             "dropout": self.dropout or None,
             "recurrent_dropout": self.recurrent_dropout or None,
             "seed": self.seed,
+            "zero_output_for_mask": self.zero_output_for_mask or None,
         }
         return (
             super().config()
@@ -125,41 +131,70 @@ class Recurrent(Layer):
 
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
         steps, samples, _ = x.shape
-        inner = self.turned(p, x, "x_reversed") if self.go_backwards else x
+        packing = Packing.of(p, p.masks[0], self.go_backwards) if p.masks and p.masks[0] else None
+        if packing and p.options.truncate:
+            raise ValueError(
+                f"truncate={p.options.truncate} counts steps, and layer {self.name} leaves out those that are masked: "
+                "give truncate without a mask."
+            )
+        p.packing, backwards = packing, self.go_backwards and packing is None
+        inner = self.turned(p, x, "x_reversed") if backwards else x
         every = [p.taped or (self.return_sequences and name == "h") for name in self.states]
         states = [
             p.buffer(name, steps + 1 if kept else 2, samples, self.units)
             for name, kept in zip(self.state_names(), every, strict=True)
         ]
         given = self.stateful or p.options.given
-        if given:
-            for s in states:
-                self.move(p, "load_state", "carried" if self.stateful else "initial", s.name, state=s[0])
+        for s in states:
+            own = packing is not None and given
+            first = p.aliases[f"{s.name} first"] = p.buffer(f"{s.name} first", *s.shape[1:]) if own else s[0]
+            if given:
+                self.move(p, "load_state", "carried" if self.stateful else "initial", s.name, state=first)
+            if packing:
+                packing.to_rows(p, first if given else None, s[0])
         x_mask = None
         if p.training and self.dropout:
             x_mask = mask(p, f"{self.name}/x_mask", self.dropout, self.seed, 1, samples, x.shape[-1])
             inner = masked(p, inner, x_mask, f"{self.name}/x_kept")
-        cell_backward = self.cell(p, inner, given, *states)
+        if packing:
+            inner = packing.squeezed(p, inner, f"{self.name}/x_rows")
+        cell_backward = self.cell(p, inner, given or packing is not None, *states)
         for s in states:
-            last = p.last[s.name] = s[steps % s.shape[0]]
+            last = p.last[s.name] = packing.last(p, s) if packing else s[steps % s.shape[0]]
             if self.stateful:
                 self.move(p, "store_state", "carried", s.name, state=last)
             if p.options.kept:
                 self.move(p, "store_state", "final", s.name, state=last)
+        y = states[0][1:] if self.return_sequences else p.last[states[0].name]
+        zero = self.zero_output_for_mask
+        if packing:
+            y = packing.outputs(p, states[0], steps if self.return_sequences else 1, zero, f"{self.name}/y")
+            y = y if self.return_sequences else y[0]
 
         def backward(dy: Buffer, wanted: bool) -> Buffer | None:
-            dh = dy.reshape(-1, samples, self.units)
-            if p.options.tape:  # the kernel adds what comes from the future in place
+            p.packing, dh = packing, dy.reshape(-1, samples, self.units)
+            from_last = p.from_last.get(f"{self.name}/h")
+            if packing:
+                packing.steps = slice(0, steps)
+                rows = self.buffer(p, "dh", steps if p.options.tape else dh.shape[0], *dh.shape[1:])
+                dh = packing.back(p, dh, from_last, zero, rows)
+            elif p.options.tape:  # the kernel adds what comes from the future in place
                 dh, dy = self.buffer(p, "dh", steps, samples, self.units), dh
                 p.call("spread", dy=dy, dh=dh)
-            if f"{self.name}/h" in p.from_last:
-                p.call("accumulate", v=p.from_last[f"{self.name}/h"], into=dh[-1])
+            if from_last and not packing:
+                p.call("accumulate", v=from_last, into=dh[-1])
             dx = cell_backward(dh, wanted)
+            if packing and given and p.options.input_gradient:
+                for s in self.states:
+                    rows = p[f"{self.name}/d{s}0 in rows"]
+                    packing.from_rows(p, rows, p.from_last.get(f"{self.name}/{s}"), f"{self.name}/d{s}0")
+            p.packing = None
             if dx is not None and x_mask is not None:
                 dx = masked(p, dx, x_mask, f"{self.name}/dx_kept")
-            return self.turned(p, dx, "dx_reversed") if dx is not None and self.go_backwards else dx
+            return self.turned(p, dx, "dx_reversed") if dx is not None and backwards else dx
 
-        return (states[0][1:] if self.return_sequences else p.last[states[0].name]), backward
+        p.packing = None
+        return y, backward
 
     def move(self, p: Program, kernel: str, block: str, name: str, **state: Buffer) -> None:
         """Add the call that fetches a state from a block or stores it there."""
@@ -172,7 +207,8 @@ class Recurrent(Layer):
 
     def first_gradient(self, p: Program, given: bool, samples: int) -> Buffer | None:
         """Return the buffer of dL/dh_0, where it is wanted."""
-        return self.buffer(p, "dh0", samples, self.units) if given and p.options.input_gradient else None
+        name = "dh0 in rows" if p.packing else "dh0"
+        return self.buffer(p, name, samples, self.units) if given and p.options.input_gradient else None
 
     def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
         """Add the calls of the forward pass into the states; return what adds those of the backward pass."""
@@ -247,8 +283,12 @@ class Recurrent(Layer):
         """
         dx = self.buffer(p, "dx", *x.shape) if wanted else None
         for now in self.parts(p, x, dh, dh0):
+            if p.packing:
+                p.packing.steps = now.steps
             da = step(now)
-            if dx:
+            if dx and p.packing:
+                p.packing.input_gradient(p, da, self._buffer(p, "kernel"), dx)
+            elif dx:
                 input_gradient(p, da, self._buffer(p, "kernel"), dx[now.steps])
         if now.start:
             untouched(p, None if dx is None else dx[: now.start], dh0, *others)
@@ -256,9 +296,11 @@ class Recurrent(Layer):
 
     def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool, add: bool = False) -> None:
         """Add the calls of the weight gradients, from the inputs, the states and dL/da."""
-        weight_gradient(p, x, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None, add)
+        inputs, states = rows_at_work(p, f"{self.name}/h_rows", h[: da.shape[0]], x, da)
+        bias = f"{self.name}/bias" if self.use_bias else None
+        weight_gradient(p, x, da, f"{self.name}/kernel", bias, add, **inputs)
         first = 0 if given else 1  # h[0] is zero then, and adds nothing
-        weight_gradient(p, h[first : da.shape[0]], da[first:], f"{self.name}/recurrent_kernel", None, add)
+        weight_gradient(p, h[first : da.shape[0]], da[first:], f"{self.name}/recurrent_kernel", None, add, **states)
 
 
 class SimpleRNN(Recurrent):
@@ -282,6 +324,8 @@ class SimpleRNN(Recurrent):
         Whether the sequence is read from its end; states come in the order in which they are computed.
     stateful : bool, default False
         Whether sample i of a batch goes on from sample i of the batch before; see `Sequential.reset_states`.
+    zero_output_for_mask : bool, default False
+        Whether the outputs of masked steps are 0, and not the last output again.
     dropout, recurrent_dropout : float, default 0.0
         Variational dropout of the inputs and of h_(t-1): one mask a sequence, the same for all steps and gates.
     seed : int, optional
@@ -316,6 +360,7 @@ class SimpleRNN(Recurrent):
         go_backwards: bool = False,
         stateful: bool = False,
         *,
+        zero_output_for_mask: bool = False,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
@@ -328,7 +373,7 @@ class SimpleRNN(Recurrent):
         penalties = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
         chance = (dropout, recurrent_dropout, seed)
         initial = (kernel_initializer, recurrent_initializer, bias_initializer)
-        flags = (return_sequences, return_state, go_backwards, stateful)
+        flags = (return_sequences, return_state, go_backwards, stateful, zero_output_for_mask)
         super().__init__(units, activation, use_bias, initial, flags, penalties, chance, input_shape, name)
 
     def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
@@ -339,15 +384,16 @@ class SimpleRNN(Recurrent):
         a = self.buffer(p, "a", steps, samples, self.units) if p.options.tape else None
         own = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
         drawn = self.state_mask(p, h)
-        p.call("simple_rnn_forward", x=x, **own, **drawn, activation=code, initial=int(given), h=h, a=a)
+        own |= drawn | at_work(p)
+        p.call("simple_rnn_forward", x=x, **own, activation=code, initial=int(given), h=h, a=a)
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
             da = self.buffer(p, "da", self.steps_at_once(p, x), samples, padded(p, self.units))
             masks, seen = self.mask_back(p, drawn), drawn.get("kept", h)
 
             def step(now: Part) -> Buffer:
-                part, states = da[: now.count], h[now.states]
-                self.through_time(p, Wh, states, now.dh, part, now.below, now.add, masks)
+                part, states, own = da[: now.count], h[now.states], masks | at_work(p, now.steps)
+                self.through_time(p, Wh, states, now.dh, part, now.below, now.add, own)
                 self.gradients(p, x[now.steps], part, seen[now.states], given or now.start > 0, now.later)
                 return part
 

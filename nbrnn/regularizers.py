@@ -17,10 +17,14 @@ class Regularizer:
         """Return the class and the arguments, as JSON can hold them."""
         return {"class": type(self).__name__, "config": dict(vars(self))}
 
-    def lower(self, p: Program, weight: Buffer, gradient: Buffer | None) -> None:
-        """Add the call that adds a shard's share of the penalty to its loss and, where there is one, its gradient."""
+    def lower(self, p: Program, weight: Buffer, gradient: Buffer | None, count: int = -1) -> None:
+        """Add the call that adds a shard's share of the penalty to its loss and, where there is one, its gradient.
+
+        Of a loss that is a mean over the rows that a mask leaves, `count` is the place of their number.
+        """
         own = {"w": weight.reshape(-1), "dw": None if gradient is None else gradient.reshape(-1)}
-        p.call("penalty", control=p["control"], samples=p.samples, l1=self.l1, l2=self.l2, stats=p["stats"], **own)
+        own |= {"control": p["control"], "stats": p["stats"]}
+        p.call("penalty", samples=p.samples, count=count, l1=self.l1, l2=self.l2, **own)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)
@@ -85,6 +89,7 @@ class L1L2(Regularizer):
         self.l1, self.l2 = real_number("l1", l1), real_number("l2", l2)
 
 
+l1, l2, l1_l2 = L1, L2, L1L2  # Keras' names for the same
 KINDS = {kind.__name__: kind for kind in (L1, L2, L1L2)}
 NAMES = {"l1": L1(), "l2": L2(), "l1_l2": L1L2(0.01, 0.01)}
 

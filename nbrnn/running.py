@@ -6,12 +6,13 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from .arrays import foreign_arrays
-from .checks import whole_number
+from .checks import count_or, whole_number
 from .graph import Graph, Value
 from .kernels.optimizers import LANES
 from .losses import Figure
@@ -78,7 +79,16 @@ class Runnable(Stateful):
         """The loss and the metrics, in the order of the statistics."""
         return [one.figure for one in self.asked]
 
-    def predict(self, x: Any, batch_size: int = PREDICT_BATCH, verbose: int = 0, *, initial_state: Any = None) -> Any:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = PREDICT_BATCH,
+        verbose: int | str = 0,
+        *,
+        initial_state: Any = None,
+        mask: Any = None,
+        lengths: Any = None,
+    ) -> Any:
         """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).
 
         Of a model with several outputs it is a list of them, or a dict if the model was made with one. Where layers
@@ -91,20 +101,25 @@ class Runnable(Stateful):
             Of a model with several inputs a list of arrays, or a dict of them by the inputs' names.
         batch_size : int
             How many samples are worked on at a time; it changes the memory used, not the numbers.
-        verbose : int
+        verbose : int or str
             Taken for Keras' sake; nothing is shown.
         initial_state : dict of name to array (samples, units), or a list, optional
             The first states of the recurrent layers: {"lstm/h": h, "lstm/c": c}, zeros where a name is missing, or
             all of them in the layers' order. A stateful layer goes on from its own instead, see `set_states`.
+        mask : array (samples, time steps) of bool, optional
+            Which time steps count, as for `fit`.
+        lengths : array (samples,) of int, optional
+            How many steps of each sample count, as for `fit`.
         """
-        if type(x) is np.ndarray and type(batch_size) is int and initial_state is None and x.dtype is self.dtype:
+        plain = initial_state is None and mask is None and lengths is None
+        if type(x) is np.ndarray and type(batch_size) is int and plain and x.dtype is self.dtype:
             ready = self._ready.get((x.shape, batch_size))
             if ready is not None:
                 outputs = ready(x)
                 if outputs is not None:
                     return outputs
-        x = self._samples(x)
-        batch = whole_number("batch_size", batch_size)
+        x = self._inputs(x, mask, lengths)
+        batch = count_or("batch_size", batch_size, PREDICT_BATCH)
         options, given = self._begin_at(initial_state, len(x), Options(threads=cpu.get_num_threads()))
         returned = bool(self._units("return_state"))
         small = isinstance(x, np.ndarray) and x.size <= SMALL and len(self.graph.outputs) == 1
@@ -147,9 +162,43 @@ class Runnable(Stateful):
                 del self._ready[next(iter(self._ready))]
         return self._ready[key]
 
-    def predict_on_batch(self, x: Any) -> Any:
+    def predict_on_batch(self, x: Any, *, mask: Any = None, lengths: Any = None) -> Any:
         """Return what `predict` returns, for these samples as one batch."""
-        return self.predict(x, batch_size=ALL)
+        return self.predict(x, batch_size=ALL, mask=mask, lengths=lengths)
+
+    def save_weights(self, filepath: str | Path) -> None:
+        """Write the model without the optimizer's arrays, for `load_weights`.
+
+        Parameters
+        ----------
+        filepath : str or Path
+
+        Raises
+        ------
+        ValueError
+            If the model is not built, or complex.
+        OSError
+            If the file cannot be written.
+        """
+        from .saving import save_model
+
+        save_model(cast("Model", self), filepath, include_optimizer=False)
+
+    def load_weights(self, filepath: str | Path) -> None:
+        """Take over the weights of a model file, of `save`, `save_weights` or the callback `ModelCheckpoint`.
+
+        Parameters
+        ----------
+        filepath : str or Path
+
+        Raises
+        ------
+        ValueError
+            If there is no such file, it is none of these, or its weights have other shapes; nothing is changed then.
+        """
+        from .saving import load_model
+
+        self.set_weights(load_model(filepath).get_weights())
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Return the model as a stream: it takes a row at a time and keeps the recurrent layers' states.
@@ -167,11 +216,11 @@ class Runnable(Stateful):
         self._built()
         return Stream(cast("Model", self), whole_number("batch_size", batch_size))
 
-    def __call__(self, x: Any, *, initial_state: Any = None) -> Any:
+    def __call__(self, x: Any, *, initial_state: Any = None, mask: Any = None, lengths: Any = None) -> Any:
         """Return what `predict` returns."""
         if isinstance(x, Value):
             raise ValueError(f"model {self.name} is called on arrays, not on symbolic values; call its layers on them.")
-        return self.predict(x, initial_state=initial_state)
+        return self.predict(x, initial_state=initial_state, mask=mask, lengths=lengths)
 
     def _executor(
         self,

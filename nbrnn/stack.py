@@ -18,6 +18,7 @@ from .lowering import TRAIN, parameter_layout
 from .memory import Memory
 from .optimizers import Optimizer
 from .program import Layout, aligned, aligned_copy
+from .ragged import is_ragged, one_mask, padded, with_masks
 from .recurrent import Recurrent
 from .summary import kernel_lines, plan_of, summary_lines
 from .supervision import checked_targets, checked_weights, own_weights
@@ -85,6 +86,28 @@ class Stack:
         """The place of each figure's statistics."""
         return self._asked()[2]
 
+    def places_under(self, masked: Sequence[bool]) -> list[slice]:
+        """Return the place of each figure's statistics where the figures of some outputs see a mask."""
+        if not any(masked):
+            return self.places
+        return places_of(self.asked, [known(self.graph.shapes[v][-1]) for v in self.graph.outputs], masked)
+
+    def histories_of(self, sums: np.ndarray, samples: int, masked: Sequence[bool] = ()) -> dict[str, list[float]]:
+        """Return the figures of epochs of so many samples, from the sums of each epoch's log, a row an epoch.
+
+        `masked` says which outputs have a mask, if any has.
+        """
+        under = masked or (False,) * len(self.heads)
+        asked = zip(self.asked, self.places_under(masked), strict=True)
+        return {
+            one.name: [one.figure.finish(row, samples, one.head >= 0 and under[one.head]) for row in sums[:, place]]
+            for one, place in asked
+        }
+
+    def figures_of(self, sums: np.ndarray, samples: int, masked: Sequence[bool] = ()) -> dict[str, float]:
+        """Return the figures of so many samples from the sums of a log."""
+        return {name: values[0] for name, values in self.histories_of(sums[None], samples, masked).items()}
+
     def _asked(self) -> tuple[list[Head], list[Asked], list[slice]]:
         """Return the heads and their named figures, made anew only after a change: a tiny model's epoch is short."""
         names = self.graph.output_names if self.built else ("",)
@@ -119,6 +142,30 @@ class Stack:
             raise ValueError("the model has no layers; add some first.")
         if not self.built:
             raise ValueError("the model does not know its input_shape yet: give it, or call fit or predict first.")
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Return a layer by its name or by its place.
+
+        Parameters
+        ----------
+        name : str, optional
+        index : int, optional
+            Counted from 0; one of the two.
+
+        Raises
+        ------
+        ValueError
+            If both or none are given, or there is no such layer.
+        """
+        if (name is None) == (index is None):
+            raise ValueError("get_layer takes a name or an index, one of the two.")
+        if name is not None:
+            names = [str(layer.name) for layer in self.layers]
+            return self.layers[names.index(one_of("layer", name, names))]
+        place = whole_number("index", index, 0)
+        if place >= len(self.layers):
+            raise ValueError(f"index must be below {len(self.layers)}, the number of layers, not {place}.")
+        return self.layers[place]
 
     def count_params(self) -> int:
         """Return the number of trainable numbers."""
@@ -202,6 +249,21 @@ class Stack:
         batch = whole_number("batch_size", batch_size)
         return plan_of(self, mode, batch, whole_number("samples", batch if samples is None else samples), steps).memory
 
+    def _inputs(self, x: Any, mask: Any = None, lengths: Any = None) -> Any:
+        """Return checked inputs, with their masks if there are any; sequences of different lengths are padded."""
+        shape = self.input_shape
+        if isinstance(x, Samples):
+            checked = x
+        elif is_ragged(x) and not (isinstance(shape, list) and len(shape) == len(x)):
+            x, own = padded(
+                "x", x, self.dtype, shape[0] if isinstance(shape, tuple) and len(shape) == 2 else None, False
+            )
+            checked = self._samples(x)
+            checked = with_masks(checked, self.graph, self.dtype, None, own)
+        else:
+            checked = self._samples(x)
+        return with_masks(checked, self.graph, self.dtype, mask, lengths)
+
     def _samples(self, x: Any, name: str = "x") -> Any:
         """Return the inputs as an array that the kernels can read, or as Samples where there are several."""
         graph = self.graph
@@ -248,29 +310,39 @@ class Stack:
         """Return the shapes of one sample's outputs for inputs."""
         if self.graph.is_chain:
             shape = self.output_shape
-            return [((x.shape[1],) if len(shape) == 2 else ()) + (known(shape[-1]),)]
+            return [(arrays_of(x)[0].shape[1:2] if len(shape) == 2 else ()) + (known(shape[-1]),)]
         shapes = self.graph.resolve([array.shape[1:] for array in arrays_of(x)])
         return [tuple(known(n) for n in shape) for shape in shapes]
 
-    def _pair(self, x: Any, y: Any) -> tuple[Any, Any]:
-        """Return inputs and targets, checked against the model and each other."""
+    def _pair(self, x: Any, y: Any, mask: Any = None, lengths: Any = None) -> tuple[Any, Any]:
+        """Return inputs, with their masks, and targets, checked against the model and each other."""
         if self.loss is None:
             raise ValueError("the model has no loss yet: call compile() first.")
-        x = self._samples(x)
+        x = self._inputs(x, mask, lengths)
         ends, heads = self._ends(x), self.heads
-        names = [head.name for head in heads]
+        names, kept = [head.name for head in heads], one_mask(x)
+
+        def targets_of(name: str, head: Head, y: Any, end: tuple[int, ...]) -> np.ndarray:
+            if is_ragged(y) and len(end) == 2:
+                y = padded(name, y, self.dtype, end[0], True)[0]
+            return checked_targets(head.loss, y, len(x), end, self.dtype, name, kept)
+
         if len(heads) == 1:
             if isinstance(y, Mapping):
                 y = _all_of("y", y, names, "output")[names[0]]
-            return x, checked_targets(heads[0].loss, y, len(x), ends[0], self.dtype)
+            return x, targets_of("y", heads[0], y, ends[0])
         fed = [head.name for head in heads if head.figures]
         given = _all_of("y", y, names, "output", fed)
         wanted = [(head, end) for head, end in zip(heads, ends, strict=True) if head.figures]
-        targets = [
-            checked_targets(head.loss, given[head.name], len(x), end, self.dtype, f"y of output {head.name!r}")
-            for head, end in wanted
-        ]
+        targets = [targets_of(f"y of output {head.name!r}", head, given[head.name], end) for head, end in wanted]
         return x, one_or_several(targets)
+
+    def _held(self, given: Any) -> tuple[Any, Any]:
+        """Return checked validation data, and their weights."""
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3, 4):
+            raise ValueError("validation_data must be (x, y), (x, y, sample_weight) or (x, y, sample_weight, mask).")
+        held = self._pair(*given[:2], *given[3:])
+        return held, self._weighted(held[1], *given[2:3]) if given[2:3] else None
 
     def _weighted(self, y: Any, sample_weight: Any, class_weight: Any = None) -> Any:
         """Return the weights of checked targets, of samples or of time steps; None where there are none."""

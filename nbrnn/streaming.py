@@ -14,6 +14,7 @@ from .feedback import Feedback
 from .joins import Concatenate, Join
 from .layers import Dense, Flatten, Layer, known
 from .lowering import PREDICT, Feed, make_plan
+from .masking import Masking
 from .pointwise import Pointwise
 from .program import Options, Weights, aligned
 from .recurrent import Recurrent
@@ -266,6 +267,8 @@ def _by_steps(layer: Layer, shape: Any) -> Layer:
         return twin
     if isinstance(layer, Feedback):
         return layer.carrying()
+    if isinstance(layer, Masking):
+        raise ValueError(f"{problem}: it masks steps, and a stream takes the rows that count alone; leave them out.")
     if isinstance(layer, Flatten) and len(shape) == 2:
         raise ValueError(f"{problem}: it puts its steps side by side.")
     if isinstance(layer, Concatenate) and layer.axis in (1, -2) and len(shape) == 2:

@@ -56,7 +56,13 @@ def _loss(figures: list[Figure]) -> Loss:
 
 
 def checked_targets(
-    loss: Loss | None, y: Any, samples: int, end: tuple[int, ...], dtype: np.dtype, name: str = "y"
+    loss: Loss | None,
+    y: Any,
+    samples: int,
+    end: tuple[int, ...],
+    dtype: np.dtype,
+    name: str = "y",
+    kept: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return targets as (samples, numbers) or (samples, time steps, numbers).
 
@@ -74,6 +80,8 @@ def checked_targets(
         The model's.
     name : str
         What the sentences call y.
+    kept : array (samples, time steps) of bool, optional
+        Where targets must be what the loss takes; elsewhere they are masked.
 
     Raises
     ------
@@ -107,14 +115,15 @@ def checked_targets(
         what = "" if loss is None or output == wanted else f", whose targets for {loss.name} have shape {wanted}"
         raise ValueError(f"{name} has shape {y.shape}, but the model's output has shape {output}{what}.")
     if loss is not None and targets != NUMBERS:
-        _check_numbers(loss, y.real, outputs, name)
+        _check_numbers(loss, y.real, outputs, name, kept if kept is not None and kept.shape == y.shape[:-1] else None)
     return y
 
 
-def _check_numbers(loss: Loss, y: np.ndarray, outputs: int, name: str) -> None:
+def _check_numbers(loss: Loss, y: np.ndarray, outputs: int, name: str, kept: np.ndarray | None) -> None:
     """Refuse targets that name no class, are no shares, or do not sum to 1."""
 
     def refuse(bad: np.ndarray, wanted: str) -> None:
+        bad = bad if kept is None else bad & kept[..., None]
         if bad.any():
             place = np.unravel_index(bad.argmax(), bad.shape)
             raise ValueError(f"{name} holds {y[place]:g} in sample {place[0]}, but {wanted}.")
@@ -126,7 +135,7 @@ def _check_numbers(loss: Loss, y: np.ndarray, outputs: int, name: str) -> None:
         refuse((y < 0) | (y > 1), f"{loss.name} takes targets from 0 to 1")
     if loss.targets == ONE_HOT:
         sums = y.sum(axis=-1, dtype=np.float64)
-        wrong = np.abs(sums - 1) > SUM
+        wrong = (np.abs(sums - 1) > SUM) & (True if kept is None else kept)
         if wrong.any():
             place = np.unravel_index(wrong.argmax(), wrong.shape)
             raise ValueError(

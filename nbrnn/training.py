@@ -111,6 +111,7 @@ class Fit:
         callbacks = Callbacks((), model) if callbacks is None else callbacks
         self.model, self.executor, self.validate = model, executor, validate
         self.callbacks, self.keeper, self.shuffle = callbacks, keeper, shuffle
+        self.masked = plan.masked
         self.samples, self.batch, self.batches = plan.samples, plan.batch, -(-plan.samples // plan.batch)
         self.first, self.epochs = initial_epoch, epochs
         self.done, self.total = 0, self.batches * (epochs - initial_epoch)
@@ -213,7 +214,7 @@ class Fit:
         """Return the means over the batches of the epoch that is not finished."""
         self.rows = [np.concatenate(self.rows)] if len(self.rows) > 1 else self.rows
         count = len(self.rows[0])
-        return self.model.figures_of(self.rows[0].sum(axis=0), min(count * self.batch, self.samples))
+        return self.model.figures_of(self.rows[0].sum(axis=0), min(count * self.batch, self.samples), self.masked)
 
     def _end_epochs(self, whole: int) -> None:
         """Take the epochs that are finished out of the log."""
@@ -224,9 +225,10 @@ class Fit:
         sums = log[:width].reshape(whole, self.batches, self.figures).sum(axis=1)
         if self.between:
             for row in sums:
-                self._end_epoch(self.model.figures_of(row, self.samples))
+                self._end_epoch(self.model.figures_of(row, self.samples, self.masked))
             return
-        self.history.extend(self.first + len(self.history.epoch), self.model.histories_of(sums, self.samples))
+        found = self.model.histories_of(sums, self.samples, self.masked)
+        self.history.extend(self.first + len(self.history.epoch), found)
         self.model.epochs = self.epoch0 + len(self.history.epoch)
 
     def _end_within(self) -> None:

@@ -129,9 +129,10 @@ class Bidirectional(Wrapper):
         self.bases = [one.title.rpartition("/")[2] for one in (layer, other)]
         self.own_backward = backward_layer is not None
         names = [f"{side}_{base}" for side, base in zip(("forward", "backward"), self.bases, strict=True)]
+        zeros = {"zero_output_for_mask": layer.return_sequences}  # as in Keras
         inner = {
-            names[0]: copied("layer", layer, names[0]),
-            names[1]: copied("backward_layer", other, names[1], go_backwards=not layer.go_backwards),
+            names[0]: copied("layer", layer, names[0], **zeros),
+            names[1]: copied("backward_layer", other, names[1], go_backwards=not layer.go_backwards, **zeros),
         }
         super().__init__(inner, layer.input_shape if input_shape is None else input_shape, name)
 

@@ -29,7 +29,10 @@ def scaled(draw):
 def weigh(draw):
     stats = draw.rng.normal(size=4).astype("complex128" if draw.dtype == "complex128" else "float64")
     first = draw(st.integers(0, 1), "first")
-    return dict(weight=factor(draw, "weight"), slot=draw(st.integers(1, 3), "slot"), first=first, stats=stats)
+    rows = np.full(1, draw(st.integers(0, 9), "rows"), draw.dtype)
+    valid = rows if draw(st.booleans(), "present valid") else None
+    own = dict(weight=factor(draw, "weight"), slot=draw(st.integers(1, 3), "slot"), first=first, stats=stats)
+    return own | dict(valid=valid, control=draw.control())
 
 
 def activation_forward(draw):

@@ -77,7 +77,7 @@ def penalty(draw):
     samples = draw(few, "samples")
     return dict(
         w=w, control=draw.control(batch=samples + draw(few)), samples=samples, l1=l1, l2=l2, dw=draw.maybe(len(w)),
-        stats=draw.rng.normal(size=2).astype(kind),
+        stats=draw.rng.normal(size=2).astype(kind), count=draw(st.sampled_from((-1, 1)), "count"),
     )  # fmt: skip
 
 

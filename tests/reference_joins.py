@@ -1,7 +1,7 @@
 """Slow, obvious twins of the kernels of joins.py; see reference.py."""
 
 import numpy as np
-from reference import act
+from reference import BATCH, act
 
 
 def blend(v, w, scale, y):
@@ -16,9 +16,10 @@ def scaled(x, factor, y):
     return {"y": factor * x}
 
 
-def weigh(weight, slot, first, stats):
+def weigh(valid, control, weight, slot, first, stats):
     stats = stats.copy()
-    stats[0] = (0 if first else stats[0]) + weight * stats[slot]
+    rows = 1 if valid is None else control[BATCH] / max(1, valid[0].real)
+    stats[0] = (0 if first else stats[0]) + weight * stats[slot] * rows
     return {"stats": stats}
 
 

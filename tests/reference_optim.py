@@ -37,9 +37,9 @@ def take_over(control, grads, params):
     return {"params": grads if good else params, "control": new}
 
 
-def penalty(w, control, samples, l1, l2, dw, stats):
+def penalty(w, control, samples, count, l1, l2, dw, stats):
     new = stats.copy()
-    new[0] += samples * sum(l1 * sign(v) * v + l2 * v * v for v in w)
+    new[0] += (samples if count < 0 else stats[count]) * sum(l1 * sign(v) * v + l2 * v * v for v in w)
     if dw is None:
         return {"stats": new}
     share = samples / control[BATCH]

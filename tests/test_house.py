@@ -14,12 +14,13 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the cellar to the roof; a module imports only what stands on its own rung or below.
 LADDER = [
-    {"kernels", "checks", "files"},
+    {"kernels", "checks", "files", "elsewhere"},
     {"program", "plan", "listing", "memory", "paths", "arrays", "initializers", "progress", "series", "graph"},
     {"targets", "losses", "metrics", "optimizers", "regularizers", "schedules", "products"},
     {
         "layers",
         "dropout",
+        "masking",
         "truncation",
         "recurrent",
         "gated",
@@ -33,9 +34,10 @@ LADDER = [
         "cells",
         "rehearsal",
     },
-    {"lowering", "summary", "stack", "chain", "states", "supervision"},
+    {"lowering", "summary", "stack", "chain", "states", "supervision", "ragged"},
     {
         "model",
+        "models",
         "sequential",
         "running",
         "streaming",

@@ -6,7 +6,7 @@ import cases_feedback
 import cases_gated
 import cases_joins
 import cases_losses
-import cases_optim
+import cases_masking
 import numpy as np
 import pytest
 import reference
@@ -14,6 +14,7 @@ import reference_feedback
 import reference_gated
 import reference_joins
 import reference_losses
+import reference_masking
 import reference_optim
 from drawing import CODES, STEP, TOLERANCES, Draw, assert_results, exactly
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ FORWARD = {  # what a complex model needs: it is never trained
     "put_columns", "accumulate", "blend", "multiply", "scaled", "weigh", "activation_forward", "softmax",
     "dense_forward", "flatten", "gather", "scatter", "load_state", "store_state", "penalty", "draw_mask", "apply_mask",
     "lag", "draw_coins", "choose",
-} | cases_losses.LOSSES  # fmt: skip
+} | cases_losses.LOSSES | set(cases_masking.CASES)  # fmt: skip
 permute, philox = from_python(chance.permute), from_python(chance.philox)
 
 
@@ -139,7 +140,8 @@ def scatter(draw):
     return dict(y=draw.array(T, B, D), order=draw.rng.permutation(N), control=control, output=draw.array(N, T, D))
 
 
-CASES = cases_feedback.CASES | cases_gated.CASES | cases_joins.CASES | cases_losses.CASES | cases_optim.CASES | {
+CASES = cases_feedback.CASES | cases_gated.CASES | cases_joins.CASES | cases_losses.CASES | cases_masking.CASES
+CASES |= cases_optim.CASES | {
     f.__name__: f
     for f in (
         simple_rnn_forward, simple_rnn_backward, dense_forward, activation_backward, weight_gradient, input_gradient,
@@ -151,7 +153,8 @@ CASES = cases_feedback.CASES | cases_gated.CASES | cases_joins.CASES | cases_los
 
 def twin(name):
     """Return a kernel's naive twin."""
-    modules = (reference, reference_feedback, reference_gated, reference_joins, reference_losses, reference_optim)
+    modules = (reference, reference_feedback, reference_gated, reference_joins, reference_losses, reference_masking)
+    modules += (reference_optim,)
     return next(f for m in modules if (f := getattr(m, name, None)))
 
 

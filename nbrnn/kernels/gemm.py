@@ -290,6 +290,24 @@ def _blocked_gradient(x, da, add, dW, db, tall, room):  # type: ignore[no-untype
 
 
 @inlined
+def rows_of(alive):
+    """Return how many rows are at work in all steps."""
+    count = 0
+    for t in range(alive.size):
+        count += alive[t]
+    return count
+
+
+@inlined
+def has_gaps(alive, B):
+    """Return whether rows at work stand after others that are not, B rows a step."""
+    gaps = 0
+    for t in range(1, alive.size):
+        gaps += 1 if alive[t - 1] < B and alive[t] > 0 else 0
+    return gaps > 0
+
+
+@inlined
 def few_gradients(x, da, add, dW, db):
     """`weight_gradient` of some numbers, each of its rows in a register."""
     w, O = width(da), dW.shape[1]
@@ -309,20 +327,30 @@ def few_gradients(x, da, add, dW, db):
 
 
 @kernel(
-    "x[N,F] da[N,G] add:int -> !dW[F,O] !db[O]? tall[S,R]? room[K,L]?",
+    "x[N,F] packed[N,F]? da[N,G] alive[A]?:i8 add:int -> !dW[F,O] !db[O]? tall[S,R]? room[K,L]?",
     flops=lambda d: (2 * d["F"] + 1) * d["N"] * d["O"],
 )
-def weight_gradient(x, da, add, dW, db, tall, room):
+def weight_gradient(x, packed, da, alive, add, dW, db, tall, room):
     """dW = x^T da and db = the sum of da, over many steps and samples at once: no part of it is sequential.
 
     With `add` they are added to what dW and db hold.
 
     Rows of da may be longer than those of dW: lines that are a power of two apart get in each other's way in a cache.
-    `tall` and `room`, for large products, are where blocks of x and of da are packed.
+    `tall` and `room`, for large products, are where blocks of x and of da are packed. With `alive` only so many rows
+    count as it sums to (masking.py); `packed`, where it is there, holds those of x if they have gaps.
     """
     if not add:
         for j in range(db.size):
             db[j] = db.dtype.type(0)
+    if alive.size:
+        count = rows_of(alive)
+        if packed.size and has_gaps(alive, x.shape[0] // alive.size):
+            x = packed
+        x, da = x[:count], da[:count]
+        if count == 0:
+            if not add:
+                clear(dW)
+            return
     if not room.size and dW.shape[0] < SMALL and dW.shape[1] < 2 * SMALL:
         few_gradients(x, da, add, dW, db)
         return
@@ -335,7 +363,8 @@ def weight_gradient(x, da, add, dW, db, tall, room):
     add_rows(da, da.shape[0], db.size, db, 0)
 
 
-@kernel("da[N,G] W[F,O] PT[Q,O,L]? -> dx[N,F]", flops=lambda d: 2 * d["N"] * d["F"] * d["O"])
-def input_gradient(da, W, PT, dx):
-    """dx = da W^T."""
-    back_product(dx, da, W, PT, False)
+@kernel("da[N,G] W[F,O] PT[Q,O,L]? alive[A]?:i8 -> dx[N,F]", flops=lambda d: 2 * d["N"] * d["F"] * d["O"])
+def input_gradient(da, W, PT, alive, dx):
+    """dx = da W^T, of all rows, or of so many as `alive` sums to."""
+    count = rows_of(alive) if alive.size else dx.shape[0]
+    back_product(dx[:count], da[:count], W, PT, False)

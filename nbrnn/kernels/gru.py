@@ -15,6 +15,7 @@ dWx = sum x^T da, and dWh = sum h^T dq; reset before, the candidate's third of i
 
 Letters: T steps, B samples, D features, H units; K is T where every step feeds the loss, 1 where the last one does.
 Rows of g, da and dq may be longer than 3H (see weight_gradient).
+Of the samples the first alive[t] have a step t, all of them where `alive` is not there (masking.py).
 With dropout h_(t-1) is multiplied by one mask for all steps before its products; `kept` holds what is left of it.
 h[0] is the initial state, h[t + 1] the state after step t; without `initial` it is zero.
 """
@@ -168,11 +169,11 @@ FLOPS = {"flops": lambda d: d["T"] * d["B"] * d["H"] * (6 * (d.get("D", 0) + d["
 
 
 @kernel(
-    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wh[H,3H] Ph[Q,H,L]? b[3H]? c[3H]? mask[B,H]? activation:int gate:int"
+    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wh[H,3H] Ph[Q,H,L]? b[3H]? c[3H]? mask[B,H]? alive[T]?:i8 activation:int gate:int"
     " -> !h[U,B,H] kept[U,B,H]? g[K,B,G] q[K,B,H] a[T,B,3H]?",
     **FLOPS,
 )
-def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, mask, activation, gate, h, kept, g, q, a):
+def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, mask, alive, activation, gate, h, kept, g, q, a):
     """Run the layer, reset after the product; g keeps z, r, n and q the candidate's product with the state.
 
     As in lstm_forward some units are taken at a time, and buffers may hold one step, or two states.
@@ -185,15 +186,16 @@ def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, mask, activation, gate, h, kept, 
     if masked:
         mask_states(kept[0], h[0], mask)
     for t in range(T):
-        at, new = t if g.shape[0] > 1 else 0, following(old, h)
+        at, new, n = t if g.shape[0] > 1 else 0, following(old, h), alive[t] if alive.size else B
+        gates, x_t, state = g[at][:n], x[t][:n], seen[old][:n]
         for first in range(0, H, L):
             count = min(L, H - first)
             for k in range(3):
                 to, p, states = k * H + first, k * each + first // L, H if k < 2 else 0
-                joint_strip(g[at], to, count, x[t], Wx, Px, to, p, seen[old], states, Wh, Ph, to, p, begins)
+                joint_strip(gates, to, count, x_t, Wx, Px, to, p, state, states, Wh, Ph, to, p, begins)
             to, p = 2 * H + first, 2 * each + first // L
-            joint_strip(q[at], first, count, seen[old], Wh, Ph, to, p, seen[old], 0, Wh, Ph, to, p, state_begins)
-            for k in range(B):
+            joint_strip(q[at][:n], first, count, state, Wh, Ph, to, p, state, 0, Wh, Ph, to, p, state_begins)
+            for k in range(n):
                 g_k, q_k, h_k, new_k, stop = g[at, k], q[at, k], h[old, k], h[new, k], first + count
                 a_k = a[t, k] if taped else g_k
                 if usual:
@@ -201,42 +203,44 @@ def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, mask, activation, gate, h, kept, 
                 else:
                     after_row(g_k, q_k, c, h_k, new_k, a_k, taped, first, stop, activation, gate, False)
         if masked:
-            mask_states(kept[new], h[new], mask)
+            mask_states(kept[new], h[new], mask[:n])
         old = new
 
 
 @kernel(
-    "Wh[H,3H] PT[Q,3H,L]? h[T+1,B,H] g[T,B,G] q[T,B,H] mask[B,H]? activation:int gate:int add:int"
+    "Wh[H,3H] PT[Q,3H,L]? h[T+1,B,H] g[T,B,G] q[T,B,H] mask[B,H]? alive[T]?:i8 activation:int gate:int add:int"
     " -> !dh[K,B,H] through[B,H] da[T,B,E] dq[T,B,E] !dh0[B,H]? room[B,H]?",
     **FLOPS,
 )
-def gru_after_backward(Wh, PT, h, g, q, mask, activation, gate, add, dh, through, da, dq, dh0, room):
+def gru_after_backward(Wh, PT, h, g, q, mask, alive, activation, gate, add, dh, through, da, dq, dh0, room):
     """Backpropagation through time, reset after the product; of a part of all steps as in lstm_backward."""
     T, B = g.shape[:2]
     every, usual = dh.shape[0] == T, gate == SIGMOID and activation == TANH
     masked = mask.size > 0
     for t in range(T - 1, -1, -1):
-        now = dh[t] if every else dh[0]
-        for k in range(B):
+        n = alive[t] if alive.size else B
+        now = dh[t][:n] if every else dh[0][:n]
+        for k in range(n):
             g_k, q_k, h_k, dh_k, da_k, dq_k = g[t, k], q[t, k], h[t, k], now[k], da[t, k], dq[t, k]
             if usual:
                 after_back_row(g_k, q_k, h_k, dh_k, da_k, dq_k, through[k], TANH, SIGMOID, True)
             else:
                 after_back_row(g_k, q_k, h_k, dh_k, da_k, dq_k, through[k], activation, gate, False)
         if t > 0 or dh0.size:
-            below, adds = (dh[t - 1] if every else now, every) if t > 0 else (dh0, add != 0)
-            back_product(room if masked else below, dq[t], Wh, PT, adds and not masked)
+            below, adds = (dh[t - 1][:n] if every else now, every) if t > 0 else (dh0[:n], add != 0)
+            back_product(room[:n] if masked else below, dq[t][:n], Wh, PT, adds and not masked)
             if masked:
-                unmask(below, room, mask, adds)
-            plus(below, through)
+                unmask(below, room, mask[:n], adds)
+            plus(below, through[:n])
 
 
 @kernel(
-    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wg[H,2H] Pg[R,H,L]? Wn[H,H] Pn[S,H,L]? b[3H]? mask[B,H]? activation:int gate:int"
+    "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wg[H,2H] Pg[R,H,L]? Wn[H,H] Pn[S,H,L]? b[3H]? mask[B,H]?"
+    " alive[T]?:i8 activation:int gate:int"
     " -> !h[U,B,H] kept[U,B,H]? g[K,B,3H] m[K,B,H] a[T,B,3H]?",
     **FLOPS,
 )
-def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, mask, activation, gate, h, kept, g, m, a):
+def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, mask, alive, activation, gate, h, kept, g, m, a):
     """Run the layer, reset before the product; g keeps z, r, n and m = r * h_(t-1)."""
     T, B, H, L = x.shape[0], x.shape[1], Wn.shape[0], panel_width(Wn)
     each, begins, taped = (H + L - 1) // L, b.reshape((1, b.size)), a.size > 0
@@ -245,18 +249,19 @@ def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, mask, activation, gate, h, 
     if masked:
         mask_states(kept[0], h[0], mask)
     for t in range(T):
-        at, new = t if g.shape[0] > 1 else 0, following(old, h)
+        at, new, n = t if g.shape[0] > 1 else 0, following(old, h), alive[t] if alive.size else B
+        gates, x_t, state = g[at][:n], x[t][:n], seen[old][:n]
         for half in range(2):  # the gates of all units, then the candidates, which need all of them
             for first in range(0, H, L):
                 count = min(L, H - first)
                 for gate_number in range(2 * half, 2 + half):
                     to, p = gate_number * H + first, gate_number * each + first // L
                     if half == 0:
-                        joint_strip(g[at], to, count, x[t], Wx, Px, to, p, seen[old], H, Wg, Pg, to, p, begins)
+                        joint_strip(gates, to, count, x_t, Wx, Px, to, p, state, H, Wg, Pg, to, p, begins)
                     else:
-                        n, q = first, first // L
-                        joint_strip(g[at], to, count, x[t], Wx, Px, to, p, m[at], H, Wn, Pn, n, q, begins)
-                for k in range(B):
+                        f, q = first, first // L
+                        joint_strip(gates, to, count, x_t, Wx, Px, to, p, m[at][:n], H, Wn, Pn, f, q, begins)
+                for k in range(n):
                     g_k, m_k, new_k = g[at, k], m[at, k], h[new, k]
                     h_k = h[old, k] if half else seen[old, k]
                     a_k = a[t, k] if taped else g_k
@@ -266,25 +271,29 @@ def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, mask, activation, gate, h, 
                     else:
                         before_row(half, g_k, h_k, m_k, new_k, a_k, taped, first, stop, activation, gate, False)
         if masked:
-            mask_states(kept[new], h[new], mask)
+            mask_states(kept[new], h[new], mask[:n])
         old = new
 
 
 @kernel(
-    "Wg[H,2H] PgT[Q,2H,L]? Wn[H,H] PnT[Q,H,L]? h[T+1,B,H] kept[T+1,B,H]? g[T,B,3H] mask[B,H]? activation:int gate:int"
+    "Wg[H,2H] PgT[Q,2H,L]? Wn[H,H] PnT[Q,H,L]? h[T+1,B,H] kept[T+1,B,H]? g[T,B,3H] mask[B,H]?"
+    " alive[T]?:i8 activation:int gate:int"
     " -> !dh[K,B,H] through[B,H] dm[B,H] da[T,B,3H] dg[T,B,2H] dn[T,B,H] dh0[B,H]? room[B,H]?",
     **FLOPS,
 )
-def gru_before_backward(Wg, PgT, Wn, PnT, h, kept, g, mask, activation, gate, dh, through, dm, da, dg, dn, dh0, room):
+def gru_before_backward(
+    Wg, PgT, Wn, PnT, h, kept, g, mask, alive, activation, gate, dh, through, dm, da, dg, dn, dh0, room
+):
     """Backpropagation through time, reset before the product; dg and dn are da's parts, as matrices of their own."""
     T, B = g.shape[:2]
     every, usual = dh.shape[0] == T, gate == SIGMOID and activation == TANH
     masked = mask.size > 0
     seen = kept if masked else h
     for t in range(T - 1, -1, -1):
-        now = dh[t] if every else dh[0]
+        n = alive[t] if alive.size else B
+        now = dh[t][:n] if every else dh[0][:n]
         for half in range(2):
-            for k in range(B):
+            for k in range(n):
                 state = seen[t, k] if half else h[t, k]
                 rows = half, g[t, k], state, now[k], dm[k], da[t, k], dg[t, k], dn[t, k], through[k]
                 if usual:
@@ -292,15 +301,15 @@ def gru_before_backward(Wg, PgT, Wn, PnT, h, kept, g, mask, activation, gate, dh
                 else:
                     before_back_row(*rows, activation, gate, False)
             if half == 0:
-                back_product(dm, dn[t], Wn, PnT, False)
+                back_product(dm[:n], dn[t][:n], Wn, PnT, False)
         if masked:  # what the reset gate lets through has met the mask
-            mend_reset(through, dm, g[t], mask)
+            mend_reset(through, dm, g[t], mask[:n])
         if t > 0 or dh0.size:
-            below, adds = (dh[t - 1] if every else now, every) if t > 0 else (dh0, False)
-            back_product(room if masked else below, dg[t], Wg, PgT, adds and not masked)
+            below, adds = (dh[t - 1][:n] if every else now, every) if t > 0 else (dh0[:n], False)
+            back_product(room[:n] if masked else below, dg[t][:n], Wg, PgT, adds and not masked)
             if masked:
-                unmask(below, room, mask, adds)
-            plus(below, through)
+                unmask(below, room, mask[:n], adds)
+            plus(below, through[:n])
 
 
 @kernel("initial:int -> !h[S,B,H]")

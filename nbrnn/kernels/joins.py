@@ -5,7 +5,7 @@ softmax: y_j = exp(x_j - m) / sum_k exp(x_k - m), m the row's maximum: no expone
 backward: dx_j = y_j (dy_j - sum_k dy_k y_k)
 """
 
-from .abi import inlined, kernel
+from .abi import BATCH, inlined, kernel
 from .activations import activate
 from .elementary import exp
 from .lanes import load, store, width
@@ -44,10 +44,15 @@ def scaled(x, factor, y):
             store(c, j, n, load(a, j, n) * factor)
 
 
-@kernel("weight:float slot:int first:int -> !stats[S]:f8")
-def weigh(weight, slot, first, stats):
-    """Add an output's loss times its weight to the loss of all outputs, the statistics' first number."""
+@kernel("valid[A]? control[C]:i8 weight:float slot:int first:int -> !stats[S]:f8")
+def weigh(valid, control, weight, slot, first, stats):
+    """Add an output's loss times its weight to the loss of all outputs, the statistics' first number.
+
+    Where a mask leaves `valid` rows of the batch, the sum over rows becomes one over samples.
+    """
     share = weight * stats[slot]
+    if valid.size:
+        share = share * (control[BATCH] / max(1.0, valid[0].real))
     stats[0] = share if first else stats[0] + share
 
 

@@ -11,6 +11,7 @@ Source: Hochreiter & Schmidhuber, Neural Computation 9 (1997), with the forget g
 
 Letters: T steps, B samples, D features, H units; K is T where every step feeds the loss, 1 where the last one does.
 Rows of g and da may be longer than 4H (see weight_gradient).
+Of the samples the first alive[t] have a step t, all of them where `alive` is not there (masking.py).
 With dropout h_(t-1) is multiplied by one mask for all steps before its product; `kept` holds what is left of it.
 h[0], c[0] are the initial states, h[t + 1], c[t + 1] those after step t; without `initial` they are zero.
 """
@@ -58,11 +59,12 @@ def advance_row(g, before, now, squashed, out, a, taped, first, stop, activation
 
 
 @kernel(
-    "x[T,B,D] Wx[D,4H] Px[Q,D,L]? Wh[H,4H] Ph[Q,H,L]? b[4H]? mask[B,H]? activation:int gate:int initial:int"
+    "x[T,B,D] Wx[D,4H] Px[Q,D,L]? Wh[H,4H] Ph[Q,H,L]? b[4H]? mask[B,H]?"
+    " alive[T]?:i8 activation:int gate:int initial:int"
     " -> !h[U,B,H] kept[U,B,H]? !c[V,B,H] g[K,B,G] s[K,B,H] a[T,B,4H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * (d["D"] + d["H"]) + 4),
 )
-def lstm_forward(x, Wx, Px, Wh, Ph, b, mask, activation, gate, initial, h, kept, c, g, s, a):
+def lstm_forward(x, Wx, Px, Wh, Ph, b, mask, alive, activation, gate, initial, h, kept, c, g, s, a):
     """Run the layer over T steps; g keeps the gates, s = act(c), and `a`, where asked for, the pre-activations.
 
     Where no backward pass follows, g and s hold one step, and h and c may hold two states that take turns. Some units
@@ -80,12 +82,14 @@ def lstm_forward(x, Wx, Px, Wh, Ph, b, mask, activation, gate, initial, h, kept,
     for t in range(T):
         at, states = t if g.shape[0] > 1 else 0, H if t > 0 or initial else 0
         new, now_at = following(old, h), following(before_at, c)
+        n = alive[t] if alive.size else x.shape[1]
+        gates, x_t, state = g[at][:n], x[t][:n], states_seen[old][:n]
         for first in range(0, H, L):
             count = min(L, H - first)
             for k in range(4):
                 to, p = k * H + first, k * each + first // L
-                joint_strip(g[at], to, count, x[t], Wx, Px, to, p, states_seen[old], states, Wh, Ph, to, p, begins)
-            for k in range(x.shape[1]):
+                joint_strip(gates, to, count, x_t, Wx, Px, to, p, state, states, Wh, Ph, to, p, begins)
+            for k in range(n):
                 g_k, c_k, now_k, s_k, h_k = g[at, k], c[before_at, k], c[now_at, k], s[at, k], h[new, k]
                 a_k, stop = a[t, k] if taped else g_k, first + count
                 if usual:
@@ -93,7 +97,7 @@ def lstm_forward(x, Wx, Px, Wh, Ph, b, mask, activation, gate, initial, h, kept,
                 else:
                     advance_row(g_k, c_k, now_k, s_k, h_k, a_k, taped, first, stop, activation, gate, False)
         if masked:
-            mask_states(kept[new], h[new], mask)
+            mask_states(kept[new], h[new], mask[:n])
         old, before_at = new, now_at
 
 
@@ -120,11 +124,12 @@ def go_back_row(g, before, squashed, dh, dc, da, activation, gate, known):
 
 
 @kernel(
-    "Wh[H,4H] PT[Q,4H,L]? c[T+1,B,H] g[T,B,G] s[T,B,H] mask[B,H]? activation:int gate:int final:int add:int"
+    "Wh[H,4H] PT[Q,4H,L]? c[T+1,B,H] g[T,B,G] s[T,B,H] mask[B,H]?"
+    " alive[T]?:i8 activation:int gate:int final:int add:int"
     " -> !dh[K,B,H] !dc[B,H] da[T,B,E] !dh0[B,H]? room[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * d["H"] + 20),
 )
-def lstm_backward(Wh, PT, c, g, s, mask, activation, gate, final, add, dh, dc, da, dh0, room):
+def lstm_backward(Wh, PT, c, g, s, mask, alive, activation, gate, final, add, dh, dc, da, dh0, room):
     """Backpropagation through time; dc goes from dL/dc_T (zero unless `final`) to dL/dc_0.
 
     The steps may be a part of all: dh0, to which is added with `add`, is then the gradient of the state before them.
@@ -135,14 +140,15 @@ def lstm_backward(Wh, PT, c, g, s, mask, activation, gate, final, add, dh, dc, d
     if not final:
         clear(dc)
     for t in range(T - 1, -1, -1):
-        now = dh[t] if every else dh[0]
-        for k in range(B):
+        n = alive[t] if alive.size else B
+        now = dh[t][:n] if every else dh[0][:n]
+        for k in range(n):
             if usual:
                 go_back_row(g[t, k], c[t, k], s[t, k], now[k], dc[k], da[t, k], TANH, SIGMOID, True)
             else:
                 go_back_row(g[t, k], c[t, k], s[t, k], now[k], dc[k], da[t, k], activation, gate, False)
         if t > 0 or dh0.size:
-            below, adds = (dh[t - 1] if every else now, every) if t > 0 else (dh0, add != 0)
-            back_product(room if masked else below, da[t], Wh, PT, adds and not masked)
+            below, adds = (dh[t - 1][:n] if every else now, every) if t > 0 else (dh0[:n], add != 0)
+            back_product(room[:n] if masked else below, da[t][:n], Wh, PT, adds and not masked)
             if masked:
-                unmask(below, room, mask, adds)
+                unmask(below, room, mask[:n], adds)

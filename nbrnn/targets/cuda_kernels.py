@@ -283,5 +283,7 @@ _launched = {k.__name__: partial(launch, k) for k in (neurons, descend, back_pro
 _made_of_them = ("simple_rnn_forward", "simple_rnn_backward", "dense_forward", "activation_backward", "input_gradient")
 for _name in _made_of_them:
     FORMS[_name] = rebound(KERNELS[_name].function, **_launched)
-FORMS["weight_gradient"] = lambda x, da, add, dW, db, tall, room: launch(products_of_columns, x, da, add, dW, db)
+FORMS["weight_gradient"] = lambda x, packed, da, alive, add, dW, db, tall, room: launch(
+    products_of_columns, x, da, add, dW, db
+)
 FORMS["pack"], FORMS["pack_transposed"] = partial(launch, pack), partial(launch, pack_transposed)

@@ -21,8 +21,9 @@ from ..cases import Case, plain_copy, read_gradients, run_loss
 from ..cells import Cell
 from ..files import write_whole
 from ..gradcheck import GradientReport, check_gradients
-from ..layers import known
+from ..layers import SOFTMAX, Dense, known
 from ..lowering import PREDICT, TRAIN
+from ..masking import Masking
 from ..postmortem import first_not_finite
 from ..recurrent import Recurrent
 from ..series import real_array
@@ -317,8 +318,17 @@ def _check_chain(model: Model) -> None:
     if not model.graph.is_chain:
         raise ValueError(f"a trace follows a chain of layers, but {model.graph.why_no_chain()}.")
     for layer in model.layers:
+        if isinstance(layer, Masking):
+            raise ValueError(
+                f"a trace follows every step, and layer {layer.name} leaves some out: trace the same layers without it "
+                "on the steps that count, whose numbers are the same."
+            )
         if layer.leaves() != [layer]:
             raise ValueError(f"a trace cannot look into layer {layer.name}, a {type(layer).__name__}.")
+        if isinstance(layer, Dense) and layer.activation == SOFTMAX:
+            raise ValueError(
+                f"a trace cannot look into layer {layer.name} with its softmax: write Dense({layer.units}), Softmax()."
+            )
 
 
 def _turned(layer: Any, x: np.ndarray) -> np.ndarray:
