@@ -10,14 +10,14 @@ from typing import Any
 from .checks import flag, one_of, whole_number
 from .graph import Shape, unique_name
 from .joins import rows
-from .layers import Backward, Dense, Layer, Weight, described, known, made
+from .layers import Backward, Dense, Layer, Weight, known
 from .pointwise import Pointwise
 from .program import Buffer, Program
 from .recurrent import Recurrent
 from .sampling import ScheduledSampling
 from .truncation import segments
 from .unrolled import Steps, keep_state
-from .wrappers import Wrapper, copied
+from .wrappers import Wrapper, copied, described, made
 
 TEACHER, FREE = "teacher_forcing", "free_running"
 OUTPUTS = "outputs"  # the name of the state's holder among the layers

@@ -22,15 +22,15 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from . import dropout as _dropout  # noqa: F401 (enters its layer into LAYERS)
-from . import feedback as _feedback  # noqa: F401 (and those of wrappers, which it imports)
-from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
+from . import feedback as _feedback  # noqa: F401 (enters its layers and those that it imports into LAYERS)
+from . import gated as _gated  # noqa: F401
 from . import optimizers
 from .blueprint import join_layers, layers_of, model_config
 from .checks import flag, one_of, whole_number
+from .described import UnknownLayerError
 from .files import write_whole
 from .graph import Shape, checked_shape, read_graph
-from .layers import LAYERS, Layer, UnknownLayerError, assign
+from .layers import LAYERS, Layer, assign
 from .metrics import from_parameters
 from .slots import optimizer_arrays, restore_optimizer
 
