@@ -123,7 +123,12 @@ class Case:
     @property
     def label(self) -> str:
         """What people call it."""
-        return self.name if self.group == "fit" else f"{TITLES[self.name]} {self.size}, {self.mode}, {self.dtype}"
+        return self.name if self.group == "fit" else f"{self.title} {self.size}, {self.mode}, {self.dtype}"
+
+    @property
+    def title(self) -> str:
+        """What people call the cell; one of --module by its kind."""
+        return TITLES.get(self.name, self.name)
 
     @property
     def sizes(self) -> LayerSize:
@@ -156,6 +161,8 @@ class Case:
         """Return whether a contestant has this work to offer."""
         if contestant == "nbrnn":
             return True
+        if self.group == "layer" and self.name not in CELLS:
+            return False
         if self.group == "fit":
             return contestant != "onnxruntime"
         if contestant == "onnxruntime":

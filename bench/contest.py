@@ -45,11 +45,12 @@ def missing(python: str, peers: list[str]) -> list[str]:
     return done.stdout.split()
 
 
-def environment(name: str, threads: int, root: Path) -> dict[str, str]:
+def environment(name: str, threads: int, root: Path, module: str | None = None) -> dict[str, str]:
     """Return the variables of a contestant's process: as many threads as it may use, and no GPU."""
     own = dict(os.environ) | CPU_ONLY | {variable: str(threads) for variable in POOLS}
     own["XLA_FLAGS"] = f"{own.get('XLA_FLAGS', '')} {XLA}{str(threads > 1).lower()}".strip()
     if name == "nbrnn":  # the one that is running; peers keep their own path
+        own["NBRNN_BENCH_MODULE"] = module or ""
         own["PYTHONPATH"] = os.pathsep.join(p for p in (str(root), own.get("PYTHONPATH")) if p)
     return own
 
@@ -57,7 +58,7 @@ def environment(name: str, threads: int, root: Path) -> dict[str, str]:
 class Contestant:
     """A process that answers orders."""
 
-    def __init__(self, name: str, threads: int, python: str, root: Path) -> None:
+    def __init__(self, name: str, threads: int, python: str, root: Path, module: str | None = None) -> None:
         self.name, self.errors = name, tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             [python, str(HERE / "contestant.py"), name, str(threads)],
@@ -65,7 +66,7 @@ class Contestant:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env=environment(name, threads, root),
+            env=environment(name, threads, root, module),
         )
         try:
             self.versions: dict[str, str] = self.ask("start")
@@ -119,6 +120,7 @@ class Settings:
     seconds: float  # that a round lasts at least
     memory: bool  # whether the copy from memory to memory is measured too
     root: Path  # of the nbrnn that takes part
+    module: str | None = None  # a file of Python that defines custom cells
 
 
 class Contest:
@@ -177,7 +179,7 @@ class Contest:
         """Return a contestant, started if it is not there."""
         if name not in self.players:
             python = sys.executable if name == "nbrnn" else self.settings.peer_python
-            self.players[name] = Contestant(name, threads, python, self.settings.root)
+            self.players[name] = Contestant(name, threads, python, self.settings.root, self.settings.module)
             self.report["versions"] |= self.players[name].versions
         return self.players[name]
 

@@ -19,16 +19,16 @@ Forms = dict[str, Callable[[], Form]]  # by a name for people; each is made and 
 
 
 def layer_arrays(case: Case) -> dict[str, np.ndarray]:
-    """Return inputs, targets and weights in Keras' layouts."""
+    """Return inputs, targets and, of nbrnn's own cells, weights in Keras' layouts."""
     H, B, T, F = case.sizes
-    G, rng = CELLS[case.name], np.random.default_rng(0)
+    G, rng = CELLS.get(case.name, 0), np.random.default_rng(0)
 
     def normal(*shape: int, scale: float = 1.0) -> np.ndarray:
         return (rng.standard_normal(shape) * scale).astype(case.dtype)
 
     bias = (2, G * H) if case.name == "gru" else (G * H,)
     weights = {"Wx": normal(F, G * H, scale=F**-0.5), "Wh": normal(H, G * H, scale=H**-0.5), "b": normal(*bias)}
-    return weights | {"x": normal(B, T, F), "y": normal(B, T, H)}
+    return (weights if G else {}) | {"x": normal(B, T, F), "y": normal(B, T, H)}
 
 
 def fit_arrays(fit: Fit) -> tuple[np.ndarray, np.ndarray]:

@@ -77,7 +77,8 @@ class Table:
     def layer_line(self, result: Result) -> str:
         found = result["contestants"]
         ours = found.get("nbrnn", {})
-        line = f"{TITLES[result['name']]:<9}{result['size']:>5}{or_dash(ours.get('median_s'), seconds_text):>8}"
+        title = TITLES.get(result["name"], result["name"])
+        line = f"{title:<9}{result['size']:>5}{or_dash(ours.get('median_s'), seconds_text):>8}"
         line += f"{or_dash(result.get('gflops'), three):>8}{or_dash(result.get('share'), percent):>6}"
         peers = self.peers(result)
         if peers:

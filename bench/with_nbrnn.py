@@ -1,5 +1,6 @@
 """nbrnn as a contestant: through what a user calls, `fit`, `predict` and `stream`; gradients alone by the executor."""
 
+import os
 from importlib.metadata import version
 from typing import Any
 
@@ -10,11 +11,13 @@ from inputs import Form, Forms
 
 import nbrnn
 from nbrnn.cases import Case as Bound
+from nbrnn.cli.common import cells_of
 from nbrnn.plan import Plan
 from nbrnn.program import Call, Program
 from nbrnn.targets import cpu
 
 LAYERS: dict[str, Any] = {"simple_rnn": nbrnn.SimpleRNN, "lstm": nbrnn.LSTM, "gru": nbrnn.GRU}
+MODULE = "NBRNN_BENCH_MODULE"  # the file of --module
 ROWS = 256  # of a call of the compiled loop
 
 
@@ -22,6 +25,8 @@ def start(threads: int) -> dict[str, str]:
     """Return the versions that matter; the number of threads comes from the environment."""
     if not cpu.JIT:
         raise RuntimeError("the kernels would run as plain Python; unset NUMBA_DISABLE_JIT")
+    if os.environ.get(MODULE):
+        LAYERS.update(cells_of(os.environ[MODULE]))
     return {"nbrnn": nbrnn.__version__, "numba": version("numba"), "numpy": np.__version__}
 
 
@@ -68,7 +73,8 @@ def layer_model(case: Case, a: dict[str, np.ndarray]) -> Any:
     """Return a model of one layer that returns every state."""
     layer = LAYERS[case.name](case.size, return_sequences=True)
     model = nbrnn.Sequential([layer], input_shape=a["x"].shape[1:], seed=0, dtype=case.dtype)
-    model.set_weights([a["Wx"], a["Wh"], a["b"]])
+    if "Wx" in a:
+        model.set_weights([a["Wx"], a["Wh"], a["b"]])
     return model
 
 

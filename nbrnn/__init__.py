@@ -15,6 +15,7 @@ _HOMES = {
         "LearningRateScheduler",
         "ReduceLROnPlateau",
     ),
+    "cells": ("Cell",),
     "checkpoint": ("Checkpoint",),
     "confusion": (
         "ConfusionMatrix",
@@ -33,6 +34,10 @@ _HOMES = {
     ),
     "datasets": ("load_dataset",),
     "dropout": ("Dropout",),
+    "feedback": (
+        "Feedback",
+        "Jordan",
+    ),
     "masking": ("Masking",),
     "gated": (
         "GRU",
@@ -55,6 +60,8 @@ _HOMES = {
         "BinaryCrossentropy",
         "CategoricalCrossentropy",
         "Huber",
+        "MeanAbsoluteError",
+        "MeanSquaredError",
         "Quantile",
         "SparseCategoricalCrossentropy",
     ),
@@ -99,6 +106,7 @@ _HOMES = {
         "L1L2",
         "L2",
     ),
+    "sampling": ("ScheduledSampling",),
     "saving": ("load_model",),
     "schedules": (
         "CosineDecay",
@@ -123,7 +131,7 @@ _HOMES = {
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("testing",)  # that are used by their own name
+_MODULES = ("callbacks", "layers", "losses", "models", "optimizers", "regularizers", "testing")  # used by their names
 
 __all__ = [
     "Activation",
@@ -136,6 +144,7 @@ __all__ = [
     "CSVLogger",
     "Callback",
     "CategoricalCrossentropy",
+    "Cell",
     "Checkpoint",
     "Concatenate",
     "ConfusionMatrix",
@@ -146,6 +155,7 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "ExponentialDecay",
+    "Feedback",
     "Flatten",
     "GRU",
     "GradientReport",
@@ -153,12 +163,15 @@ __all__ = [
     "Huber",
     "Input",
     "InverseTimeDecay",
+    "Jordan",
     "L1",
     "L1L2",
     "L2",
     "LSTM",
     "LearningRateScheduler",
     "MaxScaler",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
     "MinMaxScaler",
     "Masking",
     "Model",
@@ -171,6 +184,7 @@ __all__ = [
     "Recall",
     "ReduceLROnPlateau",
     "SGD",
+    "ScheduledSampling",
     "Sequential",
     "SimpleRNN",
     "Softmax",
@@ -201,20 +215,36 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from . import callbacks as callbacks
+    from . import layers as layers
+    from . import losses as losses
+    from . import models as models
+    from . import optimizers as optimizers
+    from . import regularizers as regularizers
     from . import testing as testing
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
+    from .cells import Cell
     from .checkpoint import Checkpoint
     from .confusion import ConfusionMatrix, confusion_matrix
     from .csvfile import Table, read_csv
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
     from .dropout import Dropout
+    from .feedback import Feedback, Jordan
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
     from .joins import Add, Concatenate
     from .layers import Dense, Flatten
-    from .losses import BinaryCrossentropy, CategoricalCrossentropy, Huber, Quantile, SparseCategoricalCrossentropy
+    from .losses import (
+        BinaryCrossentropy,
+        CategoricalCrossentropy,
+        Huber,
+        MeanAbsoluteError,
+        MeanSquaredError,
+        Quantile,
+        SparseCategoricalCrossentropy,
+    )
     from .masking import Masking
     from .metrics import BinaryAccuracy, Precision, Recall
     from .model import Model
@@ -230,6 +260,7 @@ if TYPE_CHECKING:
     from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
     from .regularizers import L1, L1L2, L2
+    from .sampling import ScheduledSampling
     from .saving import load_model
     from .schedules import (
         CosineDecay,

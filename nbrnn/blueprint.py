@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .chain import Chain
 from .checks import whole_number
 from .graph import Input, Value, checked_shape
-from .layers import LAYERS, Layer
+from .layers import Layer, described, made
 
 if TYPE_CHECKING:
     from .model import Model
@@ -19,7 +19,7 @@ def model_config(model: Model) -> dict[str, Any]:
     A node is a layer's place in the list and the values that it reads, which are numbered: the inputs first, then what
     each node gives.
     """
-    layers = [{"class": type(layer).__name__, "config": layer.config()} for layer in model.layers]
+    layers = [described(layer) for layer in model.layers]
     config = {"name": model.name, "dtype": model.dtype.name, "seed": model.seed, "layers": layers}
     if isinstance(model, Chain):
         return config | {"input_shape": list(model.input_shape)}
@@ -34,7 +34,7 @@ def model_config(model: Model) -> dict[str, Any]:
 
 def layers_of(config: dict[str, Any]) -> list[Layer]:
     """Return the layers of a configuration."""
-    return [LAYERS[entry["class"]].from_config(entry["config"]) for entry in config["layers"]]
+    return [made(entry) for entry in config["layers"]]
 
 
 def join_layers(config: dict[str, Any], layers: list[Layer]) -> tuple[Any, Any]:

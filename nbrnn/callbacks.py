@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .checks import flag, one_of, real_number, whole_number
+from .elsewhere import finder
 
 if TYPE_CHECKING:
     from .model import Model
@@ -371,3 +372,6 @@ def own_rate(callback: Callback) -> float:
             "optimizer a number, or leave the callback out."
         )
     return rate
+
+
+__getattr__ = finder(__name__, Callback)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .arrays import native
-from .graph import Graph, Shape, checked_shape, unique_name
+from .graph import Graph, Shape, Value, checked_shape, unique_name
 from .layers import Flatten, Layer
 from .recurrent import Recurrent
 from .stack import Stack
@@ -15,12 +15,13 @@ from .stack import Stack
 class Chain(Stack):
     """What `Sequential` knows beside other models: its layers are added, and the first array may give its shape."""
 
-    def add(self, layer: Layer) -> None:
+    def add(self, layer: Layer | Value) -> None:
         """Put a layer on top.
 
         Parameters
         ----------
         layer : Layer
+            Or, before all layers, what `nbrnn.Input` gives for the shape of one sample.
 
         Raises
         ------
@@ -29,8 +30,10 @@ class Chain(Stack):
         """
         self._add([layer])
 
-    def _add(self, layers: Sequence[Layer]) -> None:
+    def _add(self, layers: Sequence[Any]) -> None:
         """Put layers on top, all or none, and build the model once if its input's shape is known."""
+        if layers and isinstance(layers[0], Value) and layers[0].step is None and not self.layers:
+            self.input_shape, layers = layers[0].shape, layers[1:]
         before, names = self.layers, [getattr(layer, "name", None) for layer in layers]
         try:
             for layer in layers:

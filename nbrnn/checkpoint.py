@@ -18,7 +18,7 @@ import numpy as np
 
 from .callbacks import Callback, Callbacks, Logs
 from .checks import real_number, whole_number
-from .files import clear_partial
+from .files import clear_partial, path_of
 from .layers import assign
 from .saving import contents, loss_config, model_config, optimizer_config, read_contents, write_model
 from .slots import restore_optimizer
@@ -56,7 +56,7 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | Path, every: str | int = "epoch", seconds: float | None = None) -> None:
-        self.path = Path(path)
+        self.path = path_of("path", path)
         if not self.path.name or self.path.is_dir():
             raise ValueError(f"path must name a file, not {str(path)!r}.")
         if isinstance(every, str) and every != "epoch":

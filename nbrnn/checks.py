@@ -20,6 +20,17 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def count_or(name: str, value: Any, default: int) -> int:
+    """Return a whole number of at least 1, or the default for None.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    return default if value is None else whole_number(name, value)
+
+
 def real_number(name: str, value: Any, low: float = 0.0, high: float = np.inf, *, open_low: bool = False) -> float:
     """Return a finite number from `low` (above it, if `open_low`) to `high`.
 
@@ -34,6 +45,35 @@ def real_number(name: str, value: Any, low: float = 0.0, high: float = np.inf, *
         wanted += f" and at most {high:g}" if np.isfinite(high) else ""
         raise ValueError(f"{name} must be a number {wanted}, not {value!r}.")
     return float(value)
+
+
+def share(name: str, value: Any) -> float:
+    """Return a number of at least 0 and below 1.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    usable = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not usable or not 0 <= value < 1:
+        raise ValueError(f"{name} must be a number of at least 0 and below 1, not {value!r}.")
+    return float(value)
+
+
+def verbosity(value: Any) -> int:
+    """Return what `verbose` says: 0, 1 or 2; "auto" is 1.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if value == "auto":
+        return 1
+    if value not in (0, 1, 2):
+        raise ValueError(f'verbose must be 0, 1, 2 or "auto", not {value!r}.')
+    return int(value)
 
 
 def flag(name: str, value: Any) -> bool:
@@ -60,6 +100,9 @@ def one_of(name: str, value: Any, options: Iterable[str]) -> str:
     known = list(options)
     if value in known:
         return str(value)
+    if callable(value) and hasattr(value, "__name__"):
+        own = f", or what {value.__name__}(...) returns" if value.__name__[0].isupper() else ""
+        raise ValueError(f"{name} must be a name{own}, not {value.__name__} itself; known are {', '.join(known)}.")
     raise ValueError(f"{name} {value!r} is unknown{nearest(value, known)}; known are {', '.join(known)}.")
 
 

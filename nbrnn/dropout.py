@@ -5,26 +5,10 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-import numpy as np
-
-from .checks import whole_number
+from .checks import share, whole_number
 from .kernels.dropout import BLOCK
 from .layers import Backward, Layer, Shape
 from .program import Buffer, Program
-
-
-def share(name: str, value: Any) -> float:
-    """Return a rate of dropout: a number of at least 0 and below 1.
-
-    Raises
-    ------
-    ValueError
-        If it is anything else.
-    """
-    usable = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not usable or not 0 <= value < 1:
-        raise ValueError(f"{name} must be a number of at least 0 and below 1, not {value!r}.")
-    return float(value)
 
 
 def mask(p: Program, name: str, rate: float, seed: int | None, *shape: int) -> Buffer:

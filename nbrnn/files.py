@@ -6,8 +6,16 @@ import contextlib
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 PARTIAL, NAMED = ".partial", 50  # how a file that is being written ends, and how much of its name it bears
+
+
+def path_of(name: str, value: Any) -> Path:
+    """Return a path; ValueError, with the argument's name, if it is none."""
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise ValueError(f"{name} must be a path, not {value!r}.")
+    return Path(value)
 
 
 def write_whole(path: str | Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ from .masking import at_work, rows_at_work
 from .products import gradient, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
 from .recurrent import Part, Recurrent
+from .truncation import segments, untouched
 
 
 class Gated(Recurrent):
@@ -147,13 +148,14 @@ class LSTM(Gated):
 
             def step(now: Part) -> Buffer:
                 part, tape = da[: now.count], {"c": c[now.states], "g": g[now.steps], "s": s[now.steps]}
-                flags = {"final": int(now.later or bool(last or packing)), "add": int(now.add)}
-                own = {"dh": now.dh, "dc": dc, "dh0": now.below} | flags | self.codes() | at_work(p, now.steps)
+                begun = now.reached or bool((last or packing) and not now.later)
+                flags = {"final": int(begun), "add": int(now.add)} | self.codes()
+                own = {"dh": now.dh, "dc": dc, "dh0": now.below} | flags | at_work(p, now.steps)
                 p.call("lstm_backward", Wh=Wh, PT=PT, da=part, **tape, **own, **masks)
                 self.gradients(p, x[now.steps], part, seen[now.states], given or now.start > 0, now.later)
                 return part
 
-            return self.back(p, x, dh, dh0, wanted, step)
+            return self.back(p, x, dh, dh0, wanted, step, dc)
 
         return backward
 
@@ -313,11 +315,17 @@ class GRU(Gated):
             da, dg, dn = self.buffer(p, "da", *gates), self.buffer(p, "dzr", *two), self.buffer(p, "dn", *shape)
             through, dm = (self.buffer(p, name, samples, H) for name in ("dh_through", "drh"))
             dh0 = self.first_gradient(p, given, samples)
-            own = {"through": through, "dm": dm, "da": da, "dg": dg, "dn": dn, "dh0": dh0} | self.codes()
+            own = {"through": through, "dm": dm} | self.codes() | self.mask_back(p, drawn)
             turned = (packed_transposed(p, Wh, 0, 2 * H), packed_transposed(p, Wh, 2 * H, H))
             both = {"Wg": Wg, "PgT": turned[0], "Wn": Wn, "PnT": turned[1]}
-            own |= self.mask_back(p, drawn) | ({"kept": drawn["kept"]} if drawn else {})
-            p.call("gru_before_backward", h=h, g=g, dh=dh, **both, **own, **at_work(p))
+            every = dh.shape[0] == steps
+            for first, end in segments(p, steps, every):
+                now, seen = slice(first, end), slice(first, end + 1)
+                tape = {"h": h[seen], "g": g[now]} | ({"kept": drawn["kept"][seen]} if drawn else {})
+                down = {"dh": dh[now] if every else dh, "dh0": None if first else dh0} | at_work(p, now)
+                p.call("gru_before_backward", **both, **own, **tape, **down, da=da[now], dg=dg[now], dn=dn[now])
+            if first:
+                untouched(p, da[:first], dg[:first], dn[:first], dh0)
             states = drawn.get("kept", h)[:steps]
             plain, copied = rows_at_work(p, f"{self.name}/h_rows", states, x, da, dg, dn, m)
             bias = f"{self.name}/bias" if self.use_bias else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import real_number
+from .checks import flag, real_number
 from .graph import by_name
 from .losses import Figure, Loss, Rows, get_loss
 from .metrics import get_metric
@@ -161,6 +161,8 @@ def metrics_by_output(metrics: Any, names: Sequence[str]) -> Any:
     def several(some: Any) -> list[Figure]:
         if some is None:
             return []
+        if not isinstance(some, (str, Figure, list, tuple, set)):
+            raise ValueError(f'metrics must be a list such as ["mae", "rmse"], not {some!r:.80}.')
         return [get_metric(m) for m in ([some] if isinstance(some, (str, Figure)) else some)]
 
     if len(names) == 1 and not isinstance(metrics, Mapping):
@@ -171,3 +173,10 @@ def metrics_by_output(metrics: Any, names: Sequence[str]) -> Any:
         return {}
     found = {name: several(some) for name, some in by_name("metrics", metrics, names, "output").items()}
     return found.get(names[0], []) if len(names) == 1 else found
+
+
+def shown(figures: dict[str, float], named: bool) -> float | list[float] | dict[str, float]:
+    """Return figures by name, or as a list, or the only one."""
+    if flag("return_dict", named):
+        return figures
+    return list(figures.values()) if len(figures) > 1 else figures["loss"]

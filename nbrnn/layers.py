@@ -17,6 +17,7 @@ import numpy as np
 
 from . import initializers, regularizers
 from .checks import flag, one_of, whole_number
+from .elsewhere import finder
 from .graph import Shape, call, checked_shape
 from .kernels.activations import ACTIVATIONS, LINEAR
 from .products import input_gradient, packed, weight_gradient
@@ -43,7 +44,18 @@ class Weight:
     regularizer: Regularizer | None = None
 
 
+SOFTMAX = "softmax"  # an activation over all units, not of each
 LAYERS: dict[str, type[Layer]] = {}  # by class name; a subclass is entered when it is defined
+
+
+def check_free(cls: type[Layer]) -> None:
+    """Raise ValueError if a layer of another place has a class' name; the same one may be defined again."""
+    other = LAYERS.get(cls.__name__)
+    if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ValueError(
+            f"there is a layer {cls.__name__} already, in {other.__module__}: files name layers by their class, so "
+            f"give the one in {cls.__module__} another name."
+        )
 
 
 class Layer:
@@ -61,6 +73,7 @@ class Layer:
     joins = False  # whether it takes several inputs
 
     def __init_subclass__(cls) -> None:
+        check_free(cls)
         LAYERS[cls.__name__] = cls
 
     def __init__(self, *, input_shape: Shape | None = None, name: str | None = None) -> None:
@@ -69,6 +82,16 @@ class Layer:
         self.views: dict[str, np.ndarray] | None = None  # into the model's block of parameters
         self.owned = False  # by a model
         self.regularizers: dict[str, Regularizer] = {}  # by the argument's name
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights: always."""
+        return True
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if value is not True:
+            raise ValueError(f"trainable of layer {self.title} cannot be {value!r}: every layer is trained.")
 
     @property
     def title(self) -> str:
@@ -206,7 +229,7 @@ class Dense(Layer):
     units : int
         Number of outputs.
     activation : str, optional
-        As for SimpleRNN; linear where it is not given.
+        As for SimpleRNN, or "softmax" over the units; linear where it is not given.
     use_bias : bool, default True
         Whether b is there.
     kernel_initializer, bias_initializer : str
@@ -244,7 +267,7 @@ class Dense(Layer):
         super().__init__(input_shape=input_shape, name=name)
         self.regularize(kernel_regularizer=kernel_regularizer, bias_regularizer=bias_regularizer)
         self.units = whole_number("units", units)
-        self.activation = one_of("activation", "linear" if activation is None else activation, ACTIVATIONS)
+        self.activation = one_of("activation", "linear" if activation is None else activation, (*ACTIVATIONS, SOFTMAX))
         self.use_bias = flag("use_bias", use_bias)
         self.kernel_initializer = initializers.check("kernel_initializer", kernel_initializer)
         self.bias_initializer = initializers.check("bias_initializer", bias_initializer)
@@ -261,18 +284,25 @@ class Dense(Layer):
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
         W = self._buffer(p, "kernel")
         b = self._buffer(p, "bias") if self.use_bias else None
-        code = ACTIVATIONS.index(self.activation)
+        softmax = self.activation == SOFTMAX
+        code = LINEAR if softmax else ACTIVATIONS.index(self.activation)
         flat = x.reshape(-1, x.shape[-1])
         rows = flat.shape[0]
         y = p.buffer(f"{self.name}/y", rows, self.units)
         a = p.buffer(f"{self.name}/a", rows, self.units) if p.options.tape else None
-        p.call("dense_forward", x=flat, W=W, P=packed(p, W, rows), b=b, activation=code, y=y, a=a)
+        z = p.buffer(f"{self.name}/z", rows, self.units) if softmax else y
+        p.call("dense_forward", x=flat, W=W, P=packed(p, W, rows), b=b, activation=code, y=z, a=a)
+        if softmax:
+            p.call("softmax", x=z, y=y)
 
         def backward(dy: Buffer, wanted: bool) -> Buffer | None:
-            da = dy.reshape(rows, self.units)
-            if code != LINEAR:
+            da = dy = dy.reshape(rows, self.units)
+            if softmax or code != LINEAR:
                 da = p.buffer(f"{self.name}/da", rows, self.units)
-                p.call("activation_backward", y=y, dy=dy.reshape(rows, self.units), activation=code, da=da)
+            if softmax:
+                p.call("softmax_backward", y=y, dy=dy, dx=da)
+            elif code != LINEAR:
+                p.call("activation_backward", y=y, dy=dy, activation=code, da=da)
             weight_gradient(p, flat, da, f"{self.name}/kernel", f"{self.name}/bias" if self.use_bias else None)
             return input_gradient(p, da, W, p.buffer(f"{self.name}/dx", *x.shape)) if wanted else None
 
@@ -323,6 +353,33 @@ class Flatten(Layer):
         return y, backward
 
 
+class UnknownLayerError(ValueError):
+    """A file has a layer that is not defined here."""
+
+
+def described(layer: Layer, **changes: Any) -> dict[str, Any]:
+    """Return what makes a layer again: its class, its arguments and, where it is not this package's, its module."""
+    kind = type(layer)
+    own = {} if kind.__module__.startswith("nbrnn.") else {"module": kind.__module__}
+    return {"class": kind.__name__, **own, "config": layer.config() | changes}
+
+
+def made(entry: dict[str, Any]) -> Layer:
+    """Return the layer that `described` describes.
+
+    Raises
+    ------
+    UnknownLayerError
+        If its class is not defined: a file executes nothing, so its module has to be imported before.
+    """
+    name, module = entry["class"], entry.get("module")
+    if isinstance(name, str) and isinstance(module, str) and name not in LAYERS:
+        raise UnknownLayerError(
+            f"its layer {name} is none of nbrnn's; it was defined in the module {module!r}: import that first."
+        )
+    return LAYERS[name].from_config(entry["config"])
+
+
 def known(size: int | None) -> int:
     """Return a size that must be known by now."""
     if size is None:
@@ -349,3 +406,6 @@ def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -
     for (_, view), array in zip(named, arrays, strict=True):
         view[...] = array
     Weights.changes += 1
+
+
+__getattr__ = finder(__name__, Layer, "Input")

@@ -191,6 +191,16 @@ class _Quantiles(Loss):
         return (outputs // count,)
 
 
+def MeanSquaredError() -> Loss:
+    """Return the mean squared error, (y - target)^2, as the name "mse" does."""
+    return Loss("mse", "mse")
+
+
+def MeanAbsoluteError() -> Loss:
+    """Return the mean absolute error, |y - target|, as the name "mae" does."""
+    return Loss("mae", "mae")
+
+
 def Huber(delta: float = 1.0) -> Loss:
     """Return Huber's loss: e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2).
 
@@ -302,10 +312,10 @@ def _crossentropy(name: str, targets: str, from_logits: bool, label_smoothing: f
 
 
 LOSSES = {
-    "mse": Loss("mse", "mse"),
-    "mean_squared_error": Loss("mse", "mse"),
-    "mae": Loss("mae", "mae"),
-    "mean_absolute_error": Loss("mae", "mae"),
+    "mse": MeanSquaredError(),
+    "mean_squared_error": MeanSquaredError(),
+    "mae": MeanAbsoluteError(),
+    "mean_absolute_error": MeanAbsoluteError(),
     "huber": Huber(),
     "binary_crossentropy": BinaryCrossentropy(),
     "categorical_crossentropy": CategoricalCrossentropy(),
@@ -322,4 +332,9 @@ MAKERS: dict[str, Callable[..., Figure]] = {  # by the name of what they make, o
 
 def get_loss(loss: str | Figure) -> Loss:
     """Return a loss from its name, or as it came; ValueError, with the nearest name, if it is unknown."""
-    return loss if isinstance(loss, Loss) else LOSSES[one_of("loss", loss, LOSSES)]
+    return loss if isinstance(loss, Loss) else LOSSES[one_of("loss", small(loss), LOSSES)]
+
+
+def small(name: Any) -> Any:
+    """Return a figure's name, "mse" for Keras' "MSE"."""
+    return name.lower() if name in ("MSE", "MAE") else name

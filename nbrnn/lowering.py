@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,7 +175,20 @@ def shard_program(
     for k, feed in enumerate(feeds):
         if feed.mask is not None:
             p.mask_of[k] = given_mask(p, feed.mask, k, names[k])
-    backwards = [lower_call(p, node, layer, values) for node, layer in calls]
+    fed = [] if y is None else [k for k, head in enumerate(model.heads) if head.figures]
+    names_of = graph.output_names
+    places = {k: (numbered("y", j), feed) for j, (k, feed) in enumerate(zip(fed, listed(y), strict=False))}
+    targets: dict[int, Buffer] = {}
+
+    def target(k: int) -> Buffer:
+        """Return the targets of an output, which a layer may ask for before its loss does."""
+        if k not in targets:
+            block, feed = places[k]
+            targets[k] = feed.lower(p, block, "target" if len(graph.outputs) == 1 else f"target {names_of[k]}")
+        return targets[k]
+
+    taught = {graph.outputs[k]: partial(target, k) for k in places}
+    backwards = [lower_call(p, node, layer, values, taught.get(node.results[0])) for node, layer in calls]
     p.layer = ""
     ends = [values[v] for v in graph.outputs]
     masks = {k: p.mask_of[v] for k, v in enumerate(graph.outputs) if p.mask_of.get(v)}
@@ -187,11 +202,7 @@ def shard_program(
             output = p.buffer(block, order.shape[0], steps, value.shape[-1], block=block)
             p.call("scatter", y=value.reshape(steps, samples, -1), order=order, control=control, output=output)
         return p
-    fed, names_of = [k for k, head in enumerate(model.heads) if head.figures], graph.output_names
-    targets = {
-        k: feed.lower(p, numbered("y", j), "target" if len(ends) == 1 else f"target {names_of[k]}")
-        for j, (k, feed) in enumerate(zip(fed, listed(y), strict=True))
-    }
+    targets = {k: target(k) for k in places}
     own = {
         k: feed.lower(
             p, numbered("sample_weights", j), "weight" if len(ends) == 1 else f"weight {names_of[k]}"
@@ -227,7 +238,9 @@ def input_buffers(graph: Graph) -> list[str]:
     return ["x"] if len(graph.inputs) == 1 else [f"x {name}" for name in graph.inputs]
 
 
-def lower_call(p: Program, node: Node, layer: Layer, values: dict[int, Buffer]) -> Backwards:
+def lower_call(
+    p: Program, node: Node, layer: Layer, values: dict[int, Buffer], target: Callable[[], Buffer] | None = None
+) -> Backwards:
     """Add the calls of a node's forward pass and enter what it gives; return what adds those of its backward pass."""
     if node.number:  # the weights are those of the first call
         for name, _ in node.layer._named():
@@ -237,7 +250,7 @@ def lower_call(p: Program, node: Node, layer: Layer, values: dict[int, Buffer]) 
                 p.aliases[gradient(twin)] = p[gradient(name)]
     inputs = [values[v] for v in node.sources]
     p.aliases[f"into {layer.name}"], p.layer = inputs[0], str(layer.name)
-    p.masks = [p.mask_of.get(v) for v in node.sources]
+    p.target, p.masks = target, [p.mask_of.get(v) for v in node.sources]
     results, backward = layer.lower_all(p, inputs)
     p.mask_of.update(zip(node.results, layer.out_masks(p, inputs, results), strict=True))
     p.aliases[f"out of {layer.name}"] = results[0]

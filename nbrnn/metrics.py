@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .checks import one_of, real_number, whole_number
-from .losses import LOSSES, Figure, Loss, Rows
+from .losses import LOSSES, Figure, Loss, Rows, small
 from .losses import MAKERS as LOSS_MAKERS
 from .program import Buffer, Program
 
@@ -178,7 +178,7 @@ MAKERS: dict[str, Callable[..., Figure]] = LOSS_MAKERS | {
 
 def get_metric(metric: str | Figure) -> Figure:
     """Return a metric from its name, or as it came; ValueError, with the nearest name, if it is unknown."""
-    return metric if isinstance(metric, Figure) else METRICS[one_of("metric", metric, METRICS)]
+    return metric if isinstance(metric, Figure) else METRICS[one_of("metric", small(metric), METRICS)]
 
 
 def from_parameters(name: str, parameters: dict[str, Any]) -> Figure:

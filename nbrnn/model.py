@@ -12,17 +12,21 @@ from . import optimizers
 from .arrays import named_arrays
 from .callbacks import Callback, Callbacks
 from .checkpoint import Keeper
-from .checks import real_number, whole_number
+from .checks import count_or, flag, verbosity, whole_number
 from .graph import name_graph, read_graph
-from .heads import losses_by_output, metrics_by_output, weights_by_output
+from .heads import losses_by_output, metrics_by_output, shown, weights_by_output
 from .lowering import EVALUATE, TRAIN
 from .memory import require
 from .optimizers import Optimizer
-from .program import Program
+from .program import Options, Program
 from .running import ALL, PREDICT_BATCH, Runnable
 from .summary import plan_of
+from .supervision import held_out
 from .targets import compiling
 from .training import Fit, History, run_once
+from .truncation import steps_back
+
+BATCH = 32  # samples of a batch of a fit
 
 
 class Model(Runnable):
@@ -137,9 +141,9 @@ class Model(Runnable):
         self,
         x: Any,
         y: Any,
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         epochs: int = 1,
-        verbose: int = 1,
+        verbose: int | str = 1,
         validation_split: float = 0.0,
         validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
@@ -148,6 +152,8 @@ class Model(Runnable):
         callbacks: Sequence[Callback] | Callback | None = None,
         initial_epoch: int = 0,
         resume: bool | str | Path = False,
+        truncate: int | None = None,
+        initial_state: Any = None,
         *,
         mask: Any = None,
         lengths: Any = None,
@@ -162,9 +168,10 @@ class Model(Runnable):
         y : array (samples, outputs), (samples,) for one output, or (samples, time steps, outputs)
             Of sparse_categorical_crossentropy the classes' numbers, (samples,) or (samples, time steps).
         batch_size : int, default 32
+            None means the default, here and elsewhere.
         epochs : int, default 1
-        verbose : {1, 0, 2}
-            1 a live line, 0 nothing, 2 a line an epoch.
+        verbose : {1, 0, 2, "auto"}
+            1 or "auto" a live line, 0 nothing, 2 a line an epoch.
         validation_split : float, default 0
             Share of the samples, taken from the end before shuffling, that is only evaluated.
         validation_data : (x, y), (x, y, sample_weight) or (x, y, sample_weight, mask), optional
@@ -184,6 +191,10 @@ class Model(Runnable):
             The checkpoint of a fit that was stopped, to go on from: then give the same model, data and arguments as
             before. True means the file of the callback `Checkpoint`, if it is there yet, so that a script can be
             started again as it is.
+        truncate : int, optional
+            Truncated BPTT: how many steps the gradients of states go back at most, see nbrnn/truncation.py.
+        initial_state : dict or list of arrays (samples, units), optional
+            The samples' first states, as for `predict`; the validation begins at zeros.
         mask, lengths : array (samples, time steps) of bool, or array (samples,) of int, optional
             Which steps count, or how many: see docs/masking.md. Of several inputs a dict or a list.
 
@@ -203,30 +214,26 @@ class Model(Runnable):
         KeyboardInterrupt
             On Ctrl-C, between two batches; the weights are kept and `model.history` holds the finished epochs.
         """
-        batch_size, epochs = whole_number("batch_size", batch_size), whole_number("epochs", epochs)
+        batch_size, epochs = count_or("batch_size", batch_size, BATCH), whole_number("epochs", epochs)
         if whole_number("initial_epoch", initial_epoch, 0) >= epochs:
             raise ValueError(f"initial_epoch={initial_epoch} leaves nothing to do of epochs={epochs}.")
-        if verbose not in (0, 1, 2):
-            raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}.")
+        verbose, shuffle = verbosity(verbose), flag("shuffle", shuffle)
         x, y = self._pair(x, y, mask, lengths)
         weights, held_weights = self._weighted(y, sample_weight), None
         if validation_data is not None:
             held, held_weights = self._held(validation_data)
         elif validation_split:
-            at = int(len(x) * (1.0 - real_number("validation_split", validation_split, 0.0, 1.0)))
-            if not 0 < at < len(x):
-                raise ValueError(
-                    f"validation_split={validation_split:g} of {len(x)} samples leaves a part empty; change it."
-                )
-            x, y, held = x[:at], y[:at], (x[at:], y[at:])
-            if weights is not None:
-                weights, held_weights = weights[:at], weights[at:]
+            if initial_state is not None:
+                raise ValueError("initial_state cannot be split: give validation_data in place of validation_split.")
+            (x, y, weights), (*rest, held_weights) = held_out(validation_split, x, y, weights)
+            held = rest[0], rest[1]
         else:
             held = None
         if class_weight is not None:
             classes = self._weighted(y, None, class_weight)
             weights = classes if weights is None else weights * classes
         validate = None
+        options, given = self._begin_at(initial_state, len(x), Options(truncate=steps_back(truncate, self._recurs)))
         if self.stateful and shuffle:
             raise ValueError("a stateful layer goes on from batch to batch, so fit needs shuffle=False.")
         if held is not None:
@@ -237,19 +244,21 @@ class Model(Runnable):
             validate = lambda: self._validate(held_x, held_y, batch_size, held_weights)  # noqa: E731
         hooks = Callbacks(callbacks, self)
         sides = {"x": x, "y": y, "the weights": weights, "the validation's weights": held_weights}
+        sides |= {"initial_state": given}
         data = named_arrays(sides | ({} if held is None else {"validation x": held[0], "validation y": held[1]}))
-        settings = {"batch_size": batch_size, "shuffle": bool(shuffle), "initial_epoch": initial_epoch}
+        settings = {"batch_size": batch_size, "shuffle": shuffle, "initial_epoch": initial_epoch}
+        settings |= {"truncate": options.truncate}
         keeper = Keeper(self, hooks, resume, data, **settings) if hooks or resume is not False else None
         before, self.stop_training = compiling.announce, False
         compiling.announce = before or (print if verbose else None)
         try:
-            executor = self._executor(TRAIN, x, y, batch_size, weights=weights)
+            executor = self._executor(TRAIN, x, y, batch_size, options, given, weights=weights)
             if held is not None:  # what the validation needs is refused now, not after an epoch
                 size = batch_size if self.stateful else PREDICT_BATCH
                 other = self._executor(EVALUATE, held[0], held[1], size, weights=held_weights)
                 require(*(each.plan for each in (executor, other) if each.fresh))
             executor.order[:] = np.arange(len(x))
-            fit = Fit(self, executor, epochs, bool(shuffle), verbose, validate, hooks, initial_epoch, keeper)
+            fit = Fit(self, executor, epochs, shuffle, verbose, validate, hooks, initial_epoch, keeper)
             return fit.run()
         finally:
             compiling.announce = before
@@ -260,16 +269,19 @@ class Model(Runnable):
         y: Any,
         sample_weight: Any = None,
         class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
         *,
         mask: Any = None,
         lengths: Any = None,
-    ) -> float | list[float]:
-        """Take one optimizer step on these samples as one batch; return the loss, or [loss, metrics...].
+    ) -> float | list[float] | dict[str, float]:
+        """Take one optimizer step on these samples as one batch; return what `evaluate` returns, from before it.
 
         Parameters
         ----------
         x, y, sample_weight, class_weight, mask, lengths
             As for `fit`.
+        return_dict : bool
+            As for `evaluate`.
 
         Raises
         ------
@@ -286,11 +298,17 @@ class Model(Runnable):
             figures = Fit(self, executor, 1, shuffle=False).run().history
         finally:
             self.history, self.epochs = history, epochs
-        values = [figures[name][0] for name in self.metrics_names]
-        return values if len(values) > 1 else values[0]
+        return shown({name: figures[name][0] for name in self.metrics_names}, return_dict)
 
     def test_on_batch(
-        self, x: Any, y: Any, sample_weight: Any = None, *, mask: Any = None, lengths: Any = None
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
     ) -> float | list[float] | dict[str, float]:
         """Return what `evaluate` returns, for these samples as one batch.
 
@@ -298,22 +316,27 @@ class Model(Runnable):
         ----------
         x, y, sample_weight, mask, lengths
             As for `fit`.
+        return_dict : bool
+            As for `evaluate`.
 
         Raises
         ------
         ValueError
             If an array does not fit.
         """
-        return self.evaluate(x, y, ALL, sample_weight=sample_weight, mask=mask, lengths=lengths)
+        return self.evaluate(
+            x, y, ALL, return_dict=return_dict, sample_weight=sample_weight, mask=mask, lengths=lengths
+        )
 
     def evaluate(
         self,
         x: Any,
         y: Any,
-        batch_size: int = PREDICT_BATCH,
-        verbose: int = 0,
+        batch_size: int | None = PREDICT_BATCH,
+        verbose: int | str = 0,
         return_dict: bool = False,
         sample_weight: Any = None,
+        initial_state: Any = None,
         *,
         mask: Any = None,
         lengths: Any = None,
@@ -326,20 +349,21 @@ class Model(Runnable):
             As for `fit`.
         batch_size : int
             How many samples are worked on at a time; it changes the memory used, not the figures.
-        verbose : {0, 1, 2}
+        verbose : {0, 1, 2, "auto"}
             Whether the figures are printed too.
         return_dict : bool
         sample_weight, mask, lengths : arrays, optional
             As for `fit`; metrics know no weights.
+        initial_state : dict or list of arrays (samples, units), optional
+            The samples' first states, as for `predict`.
         """
         x, y = self._pair(x, y, mask, lengths)
-        batch, weights = whole_number("batch_size", batch_size), self._weighted(y, sample_weight)
-        figures = self._evaluate(x, y, batch, weights)
-        if verbose:
+        batch, loud = count_or("batch_size", batch_size, PREDICT_BATCH), verbosity(verbose)
+        weights = self._weighted(y, sample_weight)
+        figures = self._evaluate(x, y, batch, weights, initial_state)
+        if loud:
             print("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-        if return_dict:
-            return figures
-        return list(figures.values()) if len(figures) > 1 else figures["loss"]
+        return shown(figures, return_dict)
 
     def _validate(self, x: Any, y: Any, batch: int, weights: Any) -> dict[str, float]:
         """Evaluate within a fit; a stateful layer goes on from the training's last states, which are kept."""
@@ -351,8 +375,9 @@ class Model(Runnable):
         finally:
             self.set_states(kept)
 
-    def _evaluate(self, x: Any, y: Any, batch: int, weights: Any) -> dict[str, float]:
-        executor = self._executor(EVALUATE, x, y, batch, weights=weights)
+    def _evaluate(self, x: Any, y: Any, batch: int, weights: Any, initial_state: Any = None) -> dict[str, float]:
+        given = self._begin_at(initial_state, len(x), Options())
+        executor = self._executor(EVALUATE, x, y, batch, *given, weights=weights)
         return self.figures_of(run_once(executor).sum(axis=0), len(x), executor.plan.masked)
 
     # ------------------------------------------------------------------ programs

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from . import schedules
-from .checks import flag, one_of, real_number
+from .checks import flag, one_of, real_number, share
 from .program import Buffer, Program
 from .schedules import LearningRateSchedule
 
@@ -99,6 +99,15 @@ class Optimizer:
                 "number instead."
             )
         self._learning_rate = real_number("learning_rate", value, open_low=True)
+
+    @property
+    def lr(self) -> float | LearningRateSchedule:
+        """The learning rate, by Keras' old name."""
+        return self.learning_rate
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.learning_rate = value
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0 since the optimizer began."""
@@ -201,7 +210,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, decay_except)
         self.momentum = real_number("momentum", momentum, 0.0, 1.0)
-        self.nesterov = bool(nesterov)
+        self.nesterov = flag("nesterov", nesterov)
 
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -306,8 +315,8 @@ class Adam(Optimizer):
         decay_except: Sequence[str] = (),
     ) -> None:
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, decay_except)
-        self.beta_1 = real_number("beta_1", beta_1, 0.0, 1 - 1e-12)
-        self.beta_2 = real_number("beta_2", beta_2, 0.0, 1 - 1e-12)
+        self.beta_1 = share("beta_1", beta_1)
+        self.beta_2 = share("beta_2", beta_2)
         self.epsilon = real_number("epsilon", epsilon, open_low=True)
         self.amsgrad = flag("amsgrad", amsgrad)
 

@@ -8,7 +8,7 @@ from .checks import one_of
 from .graph import Shape
 from .joins import rows
 from .kernels.activations import ACTIVATIONS
-from .layers import Backward, Layer
+from .layers import SOFTMAX, Backward, Layer
 from .program import Buffer, Program
 
 
@@ -55,10 +55,10 @@ class Activation(Pointwise):
 
     def __init__(self, activation: str, *, input_shape: Shape | None = None, name: str | None = None) -> None:
         super().__init__(input_shape=input_shape, name=name)
-        self.activation = one_of("activation", activation, (*ACTIVATIONS, "softmax"))
+        self.activation = one_of("activation", activation, (*ACTIVATIONS, SOFTMAX))
 
     def kernels(self) -> tuple[str, str, dict[str, int]]:
-        if self.activation == "softmax":
+        if self.activation == SOFTMAX:
             return "softmax", "softmax_backward", {}
         return "activation_forward", "activation_backward", {"activation": ACTIVATIONS.index(self.activation)}
 

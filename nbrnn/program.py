@@ -7,7 +7,7 @@ once, when a call is added, so that kernels need not check anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -191,6 +191,7 @@ class Options:
     streamed: bool = False  # one step, run many times between two changes of the weights
     threads: int = 0  # that run the shards, where no sum goes over them and so no bit depends on their cut
     training: bool | None = None  # whether dropout drops; None: in a training only
+    truncate: int = 0  # steps over which the gradient of a state goes back; 0: all
 
 
 class Program:
@@ -231,6 +232,7 @@ class Program:
         self.taped = True  # whether what a backward pass needs is kept
         self.training = False  # whether dropout drops
         self.layer = ""  # that is adding calls
+        self.target: Callable[[], Buffer] | None = None  # gives the target of that layer's output, if it has one
         self.memory: Memory | None = None  # what a whole batch needs, where a plan knows it
         self.every_batch = False  # whether `prepare` runs before each batch
         self.aliases: dict[str, Buffer] = {}  # second names

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .callbacks import Callback, Logs, Monitor
 from .checks import flag
-from .files import clear_partial
+from .files import clear_partial, path_of
 from .saving import save_model
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode, 0.0, initial_value_threshold)
-        self.filepath, self.verbose = os.fspath(filepath), verbose
+        self.filepath, self.verbose = os.fspath(path_of("filepath", filepath)), verbose
         try:
             self.fields = {field for _, field, _, _ in string.Formatter().parse(self.filepath) if field is not None}
         except ValueError as error:
@@ -134,7 +134,9 @@ class CSVLogger(Callback):
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"separator must be one character, not {separator!r}.")
-        self.filename, self.separator = Path(filename), separator
+        self.filename, self.separator = path_of("filename", filename), separator
+        if self.filename.is_dir():
+            raise ValueError(f"filename must be that of a file, but {filename} is a folder.")
         self.append = flag("append", append)
         self.size = 0  # bytes of the rows that count
         self.keys: list[str] | None = None

@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from . import initializers
-from .checks import flag, one_of, whole_number
-from .dropout import mask, masked, share
+from .checks import flag, one_of, share, whole_number
+from .dropout import mask, masked
 from .kernels.activations import ACTIVATIONS
 from .kernels.gemm import DEPTH
 from .layers import Backward, Layer, Shape, Weight, known
 from .masking import Packing, at_work, rows_at_work
 from .products import LARGE, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some steps of a sequence that go back together."""
-
-    start: int
-    stop: int
-    dh: Buffer  # of these steps, or of the last one of all
-    below: Buffer | None  # where the gradient of the state before them goes
-    add: bool  # whether it is added to what stands there
-    later: bool  # whether steps after them have gone before
-
-    @property
-    def count(self) -> int:
-        """Number of steps."""
-        return self.stop - self.start
-
-    @property
-    def steps(self) -> slice:
-        """Which steps."""
-        return slice(self.start, self.stop)
-
-    @property
-    def states(self) -> slice:
-        """Which states: those before and after the steps."""
-        return slice(self.start, self.stop + 1)
+from .truncation import Part, segment, segments, untouched
 
 
 class Recurrent(Layer):
@@ -93,7 +66,10 @@ class Recurrent(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
-            raise ValueError(f"layer {self.title} needs sequences (time steps, features), but its input is {shape}.")
+            raise ValueError(
+                f"layer {self.title} needs sequences (time steps, features), but its input is {shape}; a recurrent "
+                "layer below it needs return_sequences=True."
+            )
         return (shape[0], self.units) if self.return_sequences else (self.units,)
 
     def config(self) -> dict[str, Any]:
@@ -127,6 +103,11 @@ class Recurrent(Layer):
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
         steps, samples, _ = x.shape
         packing = Packing.of(p, p.masks[0], self.go_backwards) if p.masks and p.masks[0] else None
+        if packing and p.options.truncate:
+            raise ValueError(
+                f"truncate={p.options.truncate} counts steps, and layer {self.name} leaves out those that are masked: "
+                "give truncate without a mask."
+            )
         p.packing, backwards = packing, self.go_backwards and packing is None
         inner = self.turned(p, x, "x_reversed") if backwards else x
         every = [p.taped or (self.return_sequences and name == "h") for name in self.states]
@@ -244,15 +225,19 @@ class Recurrent(Layer):
         steps, samples, _ = x.shape
         large = self._buffer(p, "recurrent_kernel").size >= LARGE and not p.options.tape
         rows = DEPTH if p.packing is None else 4 * DEPTH  # of which the mask leaves some
-        return min(steps, max(1, rows // samples)) if large else steps
+        return min(segment(p, steps), max(1, rows // samples)) if large else segment(p, steps)
 
     def parts(self, p: Program, x: Buffer, dh: Buffer, dh0: Buffer | None) -> Iterator[Part]:
-        """Yield the parts of the sequence in which the backward pass goes, the last one first."""
+        """Yield the parts of the sequence in which the backward pass goes, the last one first.
+
+        What no gradient reaches, because it is truncated, is left out.
+        """
         steps, some, every = x.shape[0], self.steps_at_once(p, x), dh.shape[0] == x.shape[0]
-        for start in range((steps - 1) // some * some, -1, -some):
-            stop = min(start + some, steps)
-            below = dh0 if start == 0 else dh[start - 1] if every else dh[0]
-            yield Part(start, stop, dh[start:stop] if every else dh, below, every and start > 0, stop < steps)
+        for first, end in segments(p, steps, every):
+            for start in range(first + (end - first - 1) // some * some, first - 1, -some):
+                stop, adds = min(start + some, end), every and start > first
+                below = (dh[start - 1] if every else dh[0]) if start > first else dh0 if start == 0 else None
+                yield Part(start, stop, dh[start:stop] if every else dh, below, adds, stop < steps, stop < end)
 
     def back(
         self,
@@ -262,8 +247,12 @@ class Recurrent(Layer):
         dh0: Buffer | None,
         wanted: bool,
         step: Callable[[Part], Buffer],
+        *others: Buffer,
     ) -> Buffer | None:
-        """Add the calls of all parts: `step` adds those of one and returns its dL/da; return dL/dx, if it is wanted."""
+        """Add the calls of all parts: `step` adds those of one and returns its dL/da; return dL/dx, if it is wanted.
+
+        `others` are gradients of first states beside dL/dh_0.
+        """
         dx = self.buffer(p, "dx", *x.shape) if wanted else None
         for now in self.parts(p, x, dh, dh0):
             if p.packing:
@@ -273,6 +262,8 @@ class Recurrent(Layer):
                 p.packing.input_gradient(p, da, self._buffer(p, "kernel"), dx)
             elif dx:
                 input_gradient(p, da, self._buffer(p, "kernel"), dx[now.steps])
+        if now.start:
+            untouched(p, None if dx is None else dx[: now.start], dh0, *others)
         return dx
 
     def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool, add: bool = False) -> None:

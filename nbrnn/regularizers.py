@@ -89,6 +89,7 @@ class L1L2(Regularizer):
         self.l1, self.l2 = real_number("l1", l1), real_number("l2", l2)
 
 
+l1, l2, l1_l2 = L1, L2, L1L2  # Keras' names for the same
 KINDS = {kind.__name__: kind for kind in (L1, L2, L1L2)}
 NAMES = {"l1": L1(), "l2": L2(), "l1_l2": L1L2(0.01, 0.01)}
 

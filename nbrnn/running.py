@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from .arrays import foreign_arrays
-from .checks import whole_number
+from .checks import count_or, whole_number
 from .graph import Graph, Value
 from .kernels.optimizers import LANES
 from .losses import Figure
@@ -81,8 +82,8 @@ class Runnable(Stateful):
     def predict(
         self,
         x: Any,
-        batch_size: int = PREDICT_BATCH,
-        verbose: int = 0,
+        batch_size: int | None = PREDICT_BATCH,
+        verbose: int | str = 0,
         *,
         initial_state: Any = None,
         mask: Any = None,
@@ -100,7 +101,7 @@ class Runnable(Stateful):
             Of a model with several inputs a list of arrays, or a dict of them by the inputs' names.
         batch_size : int
             How many samples are worked on at a time; it changes the memory used, not the numbers.
-        verbose : int
+        verbose : int or str
             Taken for Keras' sake; nothing is shown.
         initial_state : dict of name to array (samples, units), or a list, optional
             The first states of the recurrent layers: {"lstm/h": h, "lstm/c": c}, zeros where a name is missing, or
@@ -118,19 +119,15 @@ class Runnable(Stateful):
                 if outputs is not None:
                     return outputs
         x = self._inputs(x, mask, lengths)
-        batch = whole_number("batch_size", batch_size)
-        given = None
-        if initial_state is not None:
-            if self.stateful:
-                raise ValueError("initial_state is for layers that are not stateful; here call set_states first.")
-            given = self._given(initial_state, len(x))
+        batch = count_or("batch_size", batch_size, PREDICT_BATCH)
+        options, given = self._begin_at(initial_state, len(x), Options(threads=cpu.get_num_threads()))
         returned = bool(self._units("return_state"))
         small = isinstance(x, np.ndarray) and x.size <= SMALL and len(self.graph.outputs) == 1
         if small and given is None and not returned and not self.stateful:
             ready = self._get_ready(x, batch)
             if ready is not None and (outputs := ready(x)) is not None:
                 return outputs
-        options = Options(given=given is not None, kept=returned, threads=cpu.get_num_threads())
+        options = replace(options, kept=returned)
         places = self._outputs(x)
         memory = {numbered("output", k): flat for k, (flat, _) in enumerate(places)}
         executor = self._executor(PREDICT, x, None, batch, options, given, memory)
@@ -168,6 +165,40 @@ class Runnable(Stateful):
     def predict_on_batch(self, x: Any, *, mask: Any = None, lengths: Any = None) -> Any:
         """Return what `predict` returns, for these samples as one batch."""
         return self.predict(x, batch_size=ALL, mask=mask, lengths=lengths)
+
+    def save_weights(self, filepath: str | Path) -> None:
+        """Write the model without the optimizer's arrays, for `load_weights`.
+
+        Parameters
+        ----------
+        filepath : str or Path
+
+        Raises
+        ------
+        ValueError
+            If the model is not built, or complex.
+        OSError
+            If the file cannot be written.
+        """
+        from .saving import save_model
+
+        save_model(cast("Model", self), filepath, include_optimizer=False)
+
+    def load_weights(self, filepath: str | Path) -> None:
+        """Take over the weights of a model file, of `save`, `save_weights` or the callback `ModelCheckpoint`.
+
+        Parameters
+        ----------
+        filepath : str or Path
+
+        Raises
+        ------
+        ValueError
+            If there is no such file, it is none of these, or its weights have other shapes; nothing is changed then.
+        """
+        from .saving import load_model
+
+        self.set_weights(load_model(filepath).get_weights())
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Return the model as a stream: it takes a row at a time and keeps the recurrent layers' states.

@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from . import dropout as _dropout  # noqa: F401 (enters its layer into LAYERS)
+from . import feedback as _feedback  # noqa: F401
 from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
 from . import optimizers
 from . import wrappers as _wrappers  # noqa: F401
@@ -30,7 +31,7 @@ from .blueprint import join_layers, layers_of, model_config
 from .checks import flag, one_of, whole_number
 from .files import write_whole
 from .graph import Shape, checked_shape, read_graph
-from .layers import LAYERS, Layer, assign
+from .layers import LAYERS, Layer, UnknownLayerError, assign
 from .metrics import from_parameters
 from .slots import optimizer_arrays, restore_optimizer
 
@@ -135,7 +136,8 @@ def load_model(path: str | Path) -> Model:
             model.began = whole_number("began", training.get("began", 0), 0)
             restore_optimizer(model, tensors)
     except ValueError as error:
-        raise ValueError(f"{path} is an nbrnn file, but contradicts itself: {error}") from error
+        wrong = "" if isinstance(error, UnknownLayerError) else ", but contradicts itself"
+        raise ValueError(f"{path} is an nbrnn file{wrong}: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is an nbrnn file, but its header cannot be understood ({error!r}).") from error
     except RecursionError:

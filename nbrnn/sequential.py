@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .chain import Chain
-from .graph import Shape, checked_shape
+from .graph import Shape, Value, checked_shape
 from .layers import Layer
 from .model import Model
 from .running import Runnable
@@ -17,7 +17,7 @@ class Sequential(Chain, Model):
     Parameters
     ----------
     layers : sequence of Layer, optional
-        The layers from the input to the output; more can be added.
+        The layers from the input to the output; more can be added. `nbrnn.Input(shape)` may stand before them.
     input_shape : tuple, optional
         The shape of one sample: (time steps, features), where the time steps may be None, or (features,). Where it is
         given neither here nor on the first layer, the first array that the model sees decides.
@@ -42,7 +42,7 @@ class Sequential(Chain, Model):
 
     def __init__(
         self,
-        layers: Sequence[Layer] | None = None,
+        layers: Sequence[Layer | Value] | None = None,
         input_shape: Shape | None = None,
         seed: int | None = None,
         dtype: str = "float32",
@@ -51,4 +51,6 @@ class Sequential(Chain, Model):
         Runnable.__init__(self, seed, dtype, name)
         self._begin()
         self.input_shape = None if input_shape is None else checked_shape(input_shape)
+        if layers is not None and not isinstance(layers, (list, tuple)):
+            raise ValueError(f"layers must be a list such as [nbrnn.LSTM(8), nbrnn.Dense(1)], not {layers!r:.80}.")
         self._add(list(layers or []))

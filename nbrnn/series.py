@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 def real_array(name: str, value: ArrayLike, kinds: str = "biuf") -> NDArray[Any]:
     """Return an array of bool, int or float numbers, or of other kinds; ValueError if it holds anything else."""
+    if value is None:
+        raise ValueError(f"{name} must be an array, not None.")
     try:
         array = np.asarray(value)
     except ValueError:

@@ -143,6 +143,30 @@ class Stack:
         if not self.built:
             raise ValueError("the model does not know its input_shape yet: give it, or call fit or predict first.")
 
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Return a layer by its name or by its place.
+
+        Parameters
+        ----------
+        name : str, optional
+        index : int, optional
+            Counted from 0; one of the two.
+
+        Raises
+        ------
+        ValueError
+            If both or none are given, or there is no such layer.
+        """
+        if (name is None) == (index is None):
+            raise ValueError("get_layer takes a name or an index, one of the two.")
+        if name is not None:
+            names = [str(layer.name) for layer in self.layers]
+            return self.layers[names.index(one_of("layer", name, names))]
+        place = whole_number("index", index, 0)
+        if place >= len(self.layers):
+            raise ValueError(f"index must be below {len(self.layers)}, the number of layers, not {place}.")
+        return self.layers[place]
+
     def count_params(self) -> int:
         """Return the number of trainable numbers."""
         self._built()

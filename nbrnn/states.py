@@ -6,13 +6,14 @@ A state is named by its layer, "lstm/h" and "lstm/c", and has the shape (samples
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .arrays import contiguous_dtype
 from .graph import Graph
-from .program import Layout, aligned
+from .program import Layout, Options, aligned
 from .stack import Stack
 
 
@@ -99,6 +100,11 @@ class Stateful(Stack):
         layers = [layer for layer in self.recurrent() if not flag or getattr(layer, flag)]
         return {name: layer.units for layer in layers for name in layer.state_names()}
 
+    @property
+    def _recurs(self) -> bool:
+        """Whether any layer has states."""
+        return bool(self._units())
+
     def _carried_views(self) -> dict[str, np.ndarray]:
         if self._carried is None:
             return {}
@@ -144,6 +150,14 @@ class Stateful(Stack):
         for name, view in state_views(units, samples, block).items():
             view[...] = arrays[name]
         return block
+
+    def _begin_at(self, initial_state: Any, samples: int, options: Options) -> tuple[Options, np.ndarray | None]:
+        """Return the options of a run that begins at given states, if any are, and their block."""
+        if initial_state is None:
+            return options, None
+        if self.stateful:
+            raise ValueError("initial_state is for layers that are not stateful; here call set_states first.")
+        return replace(options, given=True), self._given(initial_state, samples)
 
     def _last(self, block: np.ndarray, samples: int, flag: str = "") -> dict[str, np.ndarray]:
         """Return copies of the last states that a run left in the block "final"."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .arrays import contiguous_dtype
+from .feedback import Feedback
 from .joins import Concatenate, Join
 from .layers import Dense, Flatten, Layer, known
 from .lowering import PREDICT, Feed, make_plan
@@ -39,7 +40,7 @@ class Stream:
     ----------
     model : Sequential or Model
         Of one input and one output. Layers that can go step by step: recurrent ones that read forward, Dense,
-        Activation, Softmax, TimeDistributed, Add, Concatenate of features, Flatten of vectors.
+        Feedback, Jordan, Activation, Softmax, TimeDistributed, Add, Concatenate of features, Flatten of vectors.
     batch_size : int
         How many sequences go side by side.
 
@@ -62,7 +63,9 @@ class Stream:
             raise ValueError(f"{graph.why_no_chain()}, so the model cannot be streamed.")
         layers = [node.layer for node in nodes]
         self._model, self._params, self._dtype = model, model.params, model.dtype
-        self._units = {s: layer.units for layer in layers if isinstance(layer, Recurrent) for s in layer.state_names()}
+        leaves = [leaf for layer in layers for leaf in layer.leaves() if isinstance(leaf, Recurrent)]
+        self._fed = [layer for layer in layers if isinstance(layer, Feedback)]
+        self._units = {name: leaf.units for leaf in leaves for name in leaf.state_names()}
         self.batch_size = batch_size
         features, outputs = known(model.input_shape[-1]), known(model.output_shape[-1])
         most = max(1, min(ROWS, NUMBERS // (batch_size * max(features, outputs))))
@@ -181,6 +184,28 @@ class Stream:
         for name, view in self._views().items():
             view[...] = arrays[name]
 
+    def teach(self, y: Any) -> None:
+        """Say what the last row's output truly was: the next row sees it in place of the model's own output.
+
+        Parameters
+        ----------
+        y : array (outputs,), or (batch_size, outputs) where several sequences go side by side
+            Of the layer that feeds its outputs back.
+
+        Raises
+        ------
+        ValueError
+            If `y` does not fit or is not finite, or not just one layer of the model feeds its outputs back.
+        """
+        if len(self._fed) != 1:
+            raise ValueError(f"teach is for a model with one Feedback or Jordan layer; this one has {len(self._fed)}.")
+        (layer,), array = self._fed, contiguous_dtype(y, self._dtype, "y")
+        wanted = (*self._shape[:-1], layer.outputs)
+        if array.shape != wanted or not np.isfinite(array).all():
+            problem = f"its shape is {array.shape}" if array.shape != wanted else "it holds one that is not finite"
+            raise ValueError(f"y must hold the numbers of layer {layer.name}'s output, {wanted}, but {problem}.")
+        self._views()[layer.memory.state_names()[0]][:, : layer.outputs] = array
+
     def reset(self) -> None:
         """Set all states to zero: the next row is the first of a sequence."""
         self._carried[:] = 0
@@ -240,6 +265,8 @@ def _by_steps(layer: Layer, shape: Any) -> Layer:
         twin = copy.copy(layer)
         twin.stateful = True
         return twin
+    if isinstance(layer, Feedback):
+        return layer.carrying()
     if isinstance(layer, Masking):
         raise ValueError(f"{problem}: it masks steps, and a stream takes the rows that count alone; leave them out.")
     if isinstance(layer, Flatten) and len(shape) == 2:

@@ -88,6 +88,8 @@ def checked_targets(
     ValueError
         If the shape is another one, or a number is none that the loss takes.
     """
+    if y is None:
+        raise ValueError(f"{name} is None, but targets are needed: (samples, outputs), or a row a time step.")
     y = native(name, y, dtype)
     if len(y) != samples:
         raise ValueError(f"x has {samples} samples, but {name} has {len(y)}; they must be as many.")
@@ -193,6 +195,22 @@ def own_weights(y: np.ndarray, sample_weight: Any, dtype: np.dtype, output: str)
         return _of_samples(y, sample_weight, dtype)
     except ValueError as error:
         raise ValueError(f"of output {output!r}: {error}") from error
+
+
+def held_out(share: float, x: Any, y: Any, weights: Any) -> tuple[list[Any], list[Any]]:
+    """Return the inputs, targets and weights to train on, and those of a share of the samples, taken from the end.
+
+    Raises
+    ------
+    ValueError
+        If the share is not between 0 and 1, or leaves a part empty.
+    """
+    at = int(len(x) * (1.0 - real_number("validation_split", share, 0.0, 1.0)))
+    if not 0 < at < len(x):
+        raise ValueError(f"validation_split={share:g} of {len(x)} samples leaves a part empty; change it.")
+    some = (slice(0, at), slice(at, None))
+    train, held = ([None if each is None else each[part] for each in (x, y, weights)] for part in some)
+    return train, held
 
 
 def _of_samples(y: np.ndarray, given: Any, dtype: np.dtype) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from .checks import one_of
 from .graph import Shape
 from .joins import rows
-from .layers import LAYERS, Backward, Backwards, Layer, Weight, known
+from .layers import Backward, Backwards, Layer, Weight, described, known, made
 from .program import Buffer, Program
 from .recurrent import Recurrent
 
@@ -66,17 +66,12 @@ class Wrapper(Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
-        made = {
-            key: LAYERS[entry["class"]].from_config(entry["config"])
+        inner = {
+            key: made(entry)
             for key, entry in config.items()
             if key in ("layer", "backward_layer") and isinstance(entry, dict)
         }
-        return super().from_config(config | made)
-
-
-def described(layer: Layer, name: str) -> dict[str, Any]:
-    """Return what makes a layer within a wrapper again."""
-    return {"class": type(layer).__name__, "config": layer.config() | {"name": name}}
+        return super().from_config(config | inner)
 
 
 def copied(argument: str, layer: Any, name: str, **changes: Any) -> Any:
@@ -159,7 +154,7 @@ class Bidirectional(Wrapper):
         return forward, backward
 
     def config(self) -> dict[str, Any]:
-        first, second = (described(one, base) for one, base in zip(self.both, self.bases, strict=True))
+        first, second = (described(one, name=base) for one, base in zip(self.both, self.bases, strict=True))
         own = {"layer": first, "merge_mode": self.merge_mode, "backward_layer": second if self.own_backward else None}
         return super().config() | own
 
@@ -274,7 +269,7 @@ class TimeDistributed(Wrapper):
         return next(iter(self.inner.values()))
 
     def config(self) -> dict[str, Any]:
-        return super().config() | {"layer": described(self.layer, next(iter(self.inner)))}
+        return super().config() | {"layer": described(self.layer, name=next(iter(self.inner)))}
 
     def inner_shape(self, shape: Shape) -> Shape:
         return shape[1:]

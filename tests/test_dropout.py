@@ -2,50 +2,18 @@
 
 import numpy as np
 import pytest
+import reference_layers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import assert_close, random_data, random_model
+from table import CELLS
 
 import nbrnn
 from nbrnn import GRU, LSTM, Dense, Dropout, Flatten, SimpleRNN
 from nbrnn.cases import Case, run_backward
 from nbrnn.lowering import TRAIN
 
-CELLS = {
-    "simple_rnn": SimpleRNN,
-    "lstm": LSTM,
-    "gru": GRU,
-    "gru_before": lambda *a, **k: GRU(*a, reset_after=False, **k),
-}
 rates = st.sampled_from((0.0, 0.2, 0.5, 0.8))
-
-
-def sigmoid(a):
-    return 1 / (1 + np.exp(-a))
-
-
-def naive(layer, x, x_mask, h_mask):
-    """Return every state of a recurrent layer whose inputs and states are masked, gate by gate."""
-    Wx, Wh, b = layer.get_weights()
-    H, states, h, c = layer.units, [], np.zeros((len(x), layer.units)), np.zeros((len(x), layer.units))
-    for t in range(x.shape[1]):
-        seen, own = h * h_mask, x[:, t] * x_mask
-        if isinstance(layer, SimpleRNN):
-            h = np.tanh(own @ Wx + seen @ Wh + b)
-        elif isinstance(layer, LSTM):
-            i, f, n, o = np.split(own @ Wx + seen @ Wh + b, 4, axis=1)
-            c = sigmoid(f) * c + sigmoid(i) * np.tanh(n)
-            h = sigmoid(o) * np.tanh(c)
-        elif layer.reset_after:
-            (z, r, n), (uz, ur, un) = np.split(own @ Wx + b[0], 3, 1), np.split(seen @ Wh + b[1], 3, 1)
-            z, r = sigmoid(z + uz), sigmoid(r + ur)
-            h = z * h + (1 - z) * np.tanh(n + r * un)
-        else:
-            z, r, n = np.split(own @ Wx + b, 3, axis=1)
-            z, r = sigmoid(z + seen @ Wh[:, :H]), sigmoid(r + seen @ Wh[:, H : 2 * H])
-            h = z * h + (1 - z) * np.tanh(n + (r * seen) @ Wh[:, 2 * H :])
-        states.append(h)
-    return np.stack(states, axis=1)
 
 
 def run_of(model, x, y):
@@ -78,34 +46,18 @@ def test_a_layer_with_masks_is_its_equations(kind, every):
     executor = run_of(model, x, y)
     x_mask, h_mask = collected(executor, "cell/x_mask")[0], collected(executor, "cell/h_mask")[0]
     assert 0 < (x_mask == 0).mean() < 1 and set(np.unique(h_mask)) == {0.0, 1 / 0.6}
-    assert_close(collected(executor, "cell/h")[1:].swapaxes(0, 1), naive(layer, x, x_mask, h_mask), 1e-12)
+    expected, _ = reference_layers.recurrent(layer, x, None, x_mask, h_mask)
+    assert_close(collected(executor, "cell/h")[1:].swapaxes(0, 1), expected, 1e-12)
 
 
-STACKS = {
-    "between": lambda: [SimpleRNN(4, return_sequences=True), Dropout(0.4), LSTM(3), Dropout(0.3), Dense(2)],
-    "first": lambda: [Dropout(0.3), Flatten(), Dropout(0.5, seed=4), Dense(2, "tanh")],
-} | {
-    f"{name} {'sequences ' * every}{'backwards' * back}": (
-        lambda cell=cell, every=every, back=back: [
-            cell(5, dropout=0.3, recurrent_dropout=0.4, return_sequences=every, go_backwards=back),
-            Dense(2),
-        ]
-    )
-    for name, cell in CELLS.items()
-    for every, back in ((False, True), (True, False))
-}
-
-
-@pytest.mark.parametrize("projected", [False, True])
-@pytest.mark.parametrize("stack", STACKS)
-def test_gradients_are_exact_with_the_masks_frozen(stack, projected):
-    model = random_model(STACKS[stack](), (4, 3), seed=1, dtype="float64")
+def test_a_check_drops_as_training_does_unless_it_is_told_not_to():
+    layers = [SimpleRNN(4, return_sequences=True), Dropout(0.4), LSTM(3, recurrent_dropout=0.3), Dense(2)]
+    model = random_model(layers, (4, 3), seed=1, dtype="float64")
     model.compile("sgd", "mse")
     x, y = random_data(model, 3, 0)
-    report = nbrnn.check_gradients(model, x, None if projected else y)
-    assert report.passed, report
-    still = nbrnn.check_gradients(model, x, None if projected else y, training=False)
-    assert still.passed and still.loss != report.loss
+    dropped, still = (nbrnn.check_gradients(model, x, y, training=training) for training in (True, False))
+    assert dropped.passed and still.passed
+    assert still.loss == pytest.approx(model.evaluate(x, y), rel=1e-12) and still.loss != dropped.loss
 
 
 @pytest.mark.parametrize("kind", CELLS)
@@ -227,14 +179,6 @@ def test_a_rate_of_zero_makes_the_same_calls_as_no_dropout():
         model.compile("sgd", "mse")
         programs.append([(c.kernel, c.dims) for c in model.program(40).calls])
     assert programs[0] == programs[1]
-
-
-def test_dropout_is_saved(tmp_path):
-    model = random_model(
-        [GRU(2, dropout=0.1, recurrent_dropout=0.2, seed=0), Dropout(0.3, 7), Dense(1)], (4, 3), seed=1
-    )
-    model.save(tmp_path / "m")
-    assert [repr(layer) for layer in nbrnn.load_model(tmp_path / "m").layers] == [repr(layer) for layer in model.layers]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from support import random_data, random_weights, seeds
+from table import GRAPHS, data, one
 from test_bad_input import refused
 
 import nbrnn
@@ -17,22 +18,14 @@ from nbrnn import GRU, LSTM, Activation, Add, Concatenate, Dense, Flatten, Input
 from nbrnn.targets import cpu
 
 
-def drawn(model, samples=3, seed=0, steps=4):
-    """Return inputs and targets for a model, as lists."""
-    rng, graph = np.random.default_rng(seed), model.graph
-    shapes = [tuple(steps if n is None else n for n in s) for s in graph.shapes[: len(graph.inputs)]]
-    xs = [rng.normal(size=(samples, *s)).astype(model.dtype) for s in shapes]
-    return xs, [rng.normal(size=(samples, *s)).astype(model.dtype) for s in graph.resolve(shapes)]
-
-
-def one(arrays):
-    return arrays if len(arrays) > 1 else arrays[0]
+def made(name):
+    return Model(*GRAPHS[name](), dtype="float64")
 
 
 def exact(model, seed=0, samples=3):
     """Check a model's gradients with random weights, of its outputs and of a loss."""
     random_weights(model, seed, 0.4)
-    xs, ys = drawn(model, samples, seed)
+    xs, ys = data(model, samples, seed)
     report = nbrnn.check_gradients(model, one(xs), seed=seed)
     assert report.passed, f"\n{report}"
     model.compile("sgd", "mse", loss_weights=[0.3, 1.7][: len(ys)] if len(ys) < 3 else None)
@@ -62,7 +55,7 @@ def test_joining_features_and_joining_in_time_are_both_senses_of_catenate():
     features = Model(ports, Concatenate()(ports), seed=0)
     again = [Input((50, 1), name) for name in "abc"]
     time = Model(again, Concatenate(axis=1)(again), seed=0)
-    xs, _ = drawn(features)
+    xs, _ = data(features)
     assert features.output_shape == (50, 3) and time.output_shape == (150, 1)
     assert (features.predict(xs) == np.concatenate(xs, axis=-1)).all()
     assert (time.predict(dict(zip("abc", xs, strict=True))) == np.concatenate(xs, axis=1)).all()
@@ -71,7 +64,7 @@ def test_joining_features_and_joining_in_time_are_both_senses_of_catenate():
 def test_joins_give_numpys_numbers():
     a, b, c = Input((2, 3), "a"), Input((4, 3), "b"), Input((2, 3), "c")
     model = Model([a, b, c], [Concatenate(axis=-2)([a, b]), Add()([a, c, a]), Concatenate(2)([a, c])], dtype="float64")
-    (x, y, z), _ = drawn(model)
+    (x, y, z), _ = data(model)
     longer, total, wider = model.predict([x, y, z])
     assert (longer == np.concatenate([x, y], 1)).all() and (wider == np.concatenate([x, z], 2)).all()
     np.testing.assert_allclose(total, x + z + x, rtol=1e-15)
@@ -106,43 +99,9 @@ def test_softmax_of_large_numbers_is_finite(dtype):
 # ---------------------------------------------------------------- gradients
 
 
-def two_in():
-    a, b = Input((4, 2), "a"), Input((4, 1), "b")
-    return Model([a, b], Dense(2)(LSTM(3)(Concatenate()([a, b]))), dtype="float64")
-
-
-def two_out():
-    a = Input((4, 2))
-    h = GRU(3, return_sequences=True)(a)
-    return Model(a, {"steps": Softmax()(Dense(3)(h)), "last": Dense(1)(SimpleRNN(4)(h))}, dtype="float64")
-
-
-def skip():
-    a = Input((3, 4))
-    h = LSTM(4, return_sequences=True)(a)
-    return Model(a, Dense(1)(Add()([a, h, SimpleRNN(4, return_sequences=True)(h)])), dtype="float64")
-
-
-def in_time():
-    a, b = Input((3, 2), "a"), Input((None, 2), "b")
-    h = Concatenate(axis=1)([SimpleRNN(2, return_sequences=True)(a), b])
-    return Model([a, b], [GRU(3, go_backwards=True)(h), LSTM(2, return_sequences=True)(h)], dtype="float64")
-
-
-def mixed():
-    a, b = Input((3, 2)), Input((5,))
-    h = Concatenate()([LSTM(3)(a), Dense(2, "tanh")(b), Flatten()(a)])
-    return Model({"x1": a, "x2": b}, [Add()([Dense(2)(h), Dense(2)(h)]), h], dtype="float64")
-
-
-@pytest.mark.parametrize("make", [two_in, two_out, skip, in_time, mixed], ids=lambda make: make.__name__)
-def test_gradients_of_graphs_are_exact(make):
-    exact(make())
-
-
 @pytest.mark.skipif(not cpu.JIT, reason="takes minutes in plain Python")
 def test_gradients_of_a_graph_in_shards_are_exact():
-    exact(skip(), samples=33)
+    exact(made("skip"), samples=33)
 
 
 CELLS = {
@@ -165,7 +124,7 @@ def test_a_layer_that_is_called_thrice_shares_its_weights(cell):
     assert model.count_params() == once.count_params() and len(model.layers) == 1
     exact(model)
     once.set_weights(model.get_weights())
-    (x, z), _ = drawn(model)
+    (x, z), _ = data(model)
     twice, other = model.predict([x, z])
     np.testing.assert_allclose(twice, once.predict(once.predict(x)), rtol=1e-13)
     assert other.shape == (3, 2, 3)
@@ -240,7 +199,7 @@ def graphs(draw):
 @given(model=graphs(), seed=seeds)
 def test_gradients_of_random_graphs_are_exact(model, seed):
     random_weights(model, seed, 0.4)
-    xs, ys = drawn(model, 2, seed)
+    xs, ys = data(model, 2, seed)
     nbrnn.testing.assert_gradients(model, one(xs))
     model.compile("sgd", "mse")
     nbrnn.testing.assert_gradients(model, one(xs), one(ys))
@@ -250,8 +209,8 @@ def test_gradients_of_random_graphs_are_exact(model, seed):
 
 
 def test_losses_weights_and_metrics_by_output():
-    model = two_out()
-    x, (steps, last) = drawn(model, 40)
+    model = made("two_out")
+    x, (steps, last) = data(model, 40)
     model.compile("adam", {"steps": "mae", "last": "mse"}, {"last": ["mae", "rmse"]}, {"steps": 0.25})
     assert model.metrics_names == ["loss", "steps_loss", "last_loss", "last_mae", "last_rmse"]
     outputs = model.predict(x[0])
@@ -270,7 +229,7 @@ def test_an_output_without_a_loss_is_not_trained_on():
     h = Dense(3, "tanh")(a)
     model = Model(a, {"used": Dense(1)(h), "spare": Dense(2, name="spare")(h)}, seed=0, dtype="float64")
     model.compile(nbrnn.SGD(0.1, momentum=0.9), {"used": "mse"})
-    x, (used, _) = drawn(model, 20)
+    x, (used, _) = data(model, 20)
     before = {layer.name: layer.get_weights() for layer in model.layers}
     model.fit(x[0], {"used": used}, epochs=3, verbose=0)
     after = {layer.name: layer.get_weights() for layer in model.layers}
@@ -283,7 +242,7 @@ def test_an_output_without_a_loss_is_not_trained_on():
 
 
 def test_inputs_come_as_a_list_or_by_name_and_windows_are_read_where_they_lie():
-    model = random_weights(two_in(), 1)
+    model = random_weights(made("two_in"), 1)
     rows = np.random.default_rng(0).normal(size=(50, 3))
     windows = np.lib.stride_tricks.sliding_window_view(rows, 4, axis=0).swapaxes(1, 2)
     x, z = windows[..., :2], windows[..., 2:]
@@ -300,7 +259,7 @@ def test_inputs_come_as_a_list_or_by_name_and_windows_are_read_where_they_lie():
 def test_carried_and_given_states_have_the_names_of_their_layers():
     a, b = Input((3, 2), "a"), Input((3, 1), "b")
     model = random_weights(Model([a, b], Concatenate()([LSTM(2)(a), GRU(3)(b)]), seed=0, dtype="float64"), 0)
-    xs, _ = drawn(model)
+    xs, _ = data(model)
     states = {"lstm/h": np.ones((3, 2)), "lstm/c": -np.ones((3, 2)), "gru/h": np.full((3, 3), 0.5)}
     assert not np.allclose(model.predict(xs), model.predict(xs, initial_state=states))
     c, d = Input((3, 2), "c"), Input((3, 1), "d")
@@ -312,7 +271,7 @@ def test_carried_and_given_states_have_the_names_of_their_layers():
 
 
 def test_the_program_of_two_inputs_has_a_block_for_each(capsys):
-    model = two_in()
+    model = made("two_in")
     text = str(model.program(2, "predict"))
     assert "x a(4,2,2)" in text and "x b(4,2,1)" in text and "x:1 " in text
     model.compile("adam", "mse")
@@ -325,10 +284,10 @@ def test_the_program_of_two_inputs_has_a_block_for_each(capsys):
 # ---------------------------------------------------------------- keeping
 
 
-@pytest.mark.parametrize("make", [two_in, two_out, skip, in_time, mixed], ids=lambda make: make.__name__)
-def test_a_graph_is_saved_and_loaded_and_copied(make, tmp_path):
-    model = random_weights(make(), 5)
-    xs, ys = drawn(model)
+@pytest.mark.parametrize("name", ["two_in", "two_out", "skip", "in_time", "mixed"])
+def test_a_graph_is_saved_and_loaded_and_copied(name, tmp_path):
+    model = random_weights(made(name), 5)
+    xs, ys = data(model)
     loss = "mse" if len(ys) == 1 else ["mse", nbrnn.Huber(0.3)]
     model.compile("adam", loss, None if len(ys) > 1 else ["mae"])
     model.fit(one(xs), one(ys), verbose=0)
@@ -346,7 +305,7 @@ def test_a_graph_is_saved_and_loaded_and_copied(make, tmp_path):
 
 
 def test_a_file_whose_values_run_in_a_circle_is_refused(tmp_path):
-    model = two_in()
+    model = made("two_in")
     path = tmp_path / "m.safetensors"
     model.save(path)
     with safe_open(path, "np") as file:
@@ -366,7 +325,7 @@ def test_a_stream_of_a_graph_gives_the_steps_of_predict():
     model = random_weights(Model(a, Activation("softmax")(out), dtype="float64"), 3)
     rows = np.random.default_rng(0).normal(size=(7, 2))
     np.testing.assert_allclose(model.stream().run(rows), model.predict(rows[None])[0], rtol=1e-13)
-    refused(lambda: in_time().stream(), "inputs a, b", "cannot be streamed")
+    refused(lambda: made("in_time").stream(), "inputs a, b", "cannot be streamed")
 
 
 # ---------------------------------------------------------------- what is refused
@@ -434,8 +393,8 @@ def test_a_model_that_is_refused_leaves_its_layers_unnamed():
 
 
 def test_arrays_that_do_not_fit_are_refused_by_the_inputs_and_outputs_names():
-    model = two_in()
-    (x, z), (y,) = drawn(model)
+    model = made("two_in")
+    (x, z), (y,) = data(model)
     refused(lambda: model.predict(x), "x must be a dict or a list", "(a, b)")
     refused(lambda: model.predict([x]), "1 of them")
     refused(lambda: model.predict({"a": x}), "x lacks the input 'b'")
@@ -445,7 +404,7 @@ def test_arrays_that_do_not_fit_are_refused_by_the_inputs_and_outputs_names():
     refused(lambda: model.predict([x, z * np.nan]), "input 'b'", "not finite")
     model.compile("sgd", "mse")
     refused(lambda: model.fit([x, z], y[:2]), "x has 3 samples, but y has 2")
-    both = two_out()
+    both = made("two_out")
     refused(lambda: both.compile("sgd", {"lost": "mse"}), "names the output 'lost' (did you mean 'last'?)")
     refused(lambda: both.compile("sgd", ["mse"]), "loss must be a dict or a list", "steps, last")
     refused(lambda: both.compile("sgd", {"last": None}), "loss is None for every output")
@@ -453,7 +412,7 @@ def test_arrays_that_do_not_fit_are_refused_by_the_inputs_and_outputs_names():
     refused(lambda: both.compile("sgd", "mse", loss_weights=2.0), "loss_weights must be a dict or a list")
     refused(lambda: both.compile("sgd", "mse", ["mae"]), "metrics must be a dict or a list")
     both.compile("sgd", "mse")
-    x, (steps, last) = drawn(both)
+    x, (steps, last) = data(both)
     refused(lambda: both.fit(x[0], last), "y must be a dict or a list")
     refused(lambda: both.fit(x[0], {"last": last}), "y lacks the output 'steps'")
     refused(lambda: both.fit(x[0], [last, steps]), "y of output 'steps' has shape (3, 1)")
@@ -465,8 +424,8 @@ def test_arrays_that_do_not_fit_are_refused_by_the_inputs_and_outputs_names():
 
 
 def test_what_needs_a_chain_says_which_layer_makes_it_none():
-    model = random_weights(skip(), 0)
-    xs, _ = drawn(model, 1)
+    model = random_weights(made("skip"), 0)
+    xs, _ = data(model, 1)
     refused(lambda: nbrnn.trace(model, xs[0][0]), "a trace follows a chain", "layer add")
     refused(lambda: nbrnn.plot_model(model), "draws a chain", "layer add")
-    refused(lambda: nbrnn.trace(two_in(), np.ones((4, 2))), "layer concatenate joins several")
+    refused(lambda: nbrnn.trace(made("two_in"), np.ones((4, 2))), "layer concatenate joins several")

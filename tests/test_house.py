@@ -14,13 +14,30 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the cellar to the roof; a module imports only what stands on its own rung or below.
 LADDER = [
-    {"kernels", "checks", "files"},
+    {"kernels", "checks", "files", "elsewhere"},
     {"program", "plan", "listing", "memory", "paths", "arrays", "initializers", "progress", "series", "graph"},
     {"targets", "losses", "metrics", "optimizers", "regularizers", "schedules", "products"},
-    {"layers", "dropout", "masking", "recurrent", "gated", "joins", "pointwise", "wrappers", "heads"},
+    {
+        "layers",
+        "dropout",
+        "masking",
+        "truncation",
+        "recurrent",
+        "gated",
+        "joins",
+        "pointwise",
+        "sampling",
+        "unrolled",
+        "feedback",
+        "wrappers",
+        "heads",
+        "cells",
+        "rehearsal",
+    },
     {"lowering", "summary", "stack", "chain", "states", "supervision", "ragged"},
     {
         "model",
+        "models",
         "sequential",
         "running",
         "streaming",

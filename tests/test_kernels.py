@@ -2,14 +2,15 @@
 
 import cmath
 
+import cases_feedback
 import cases_gated
 import cases_joins
 import cases_losses
 import cases_masking
-import cases_optim
 import numpy as np
 import pytest
 import reference
+import reference_feedback
 import reference_gated
 import reference_joins
 import reference_losses
@@ -29,6 +30,7 @@ FORWARD = {  # what a complex model needs: it is never trained
     "simple_rnn_forward", "lstm_forward", "gru_after_forward", "gru_before_forward", "begin", "take_columns", "reverse",
     "put_columns", "accumulate", "blend", "multiply", "scaled", "weigh", "activation_forward", "softmax",
     "dense_forward", "flatten", "gather", "scatter", "load_state", "store_state", "penalty", "draw_mask", "apply_mask",
+    "lag", "draw_coins", "choose",
 } | cases_losses.LOSSES | set(cases_masking.CASES)  # fmt: skip
 permute, philox = from_python(chance.permute), from_python(chance.philox)
 
@@ -138,7 +140,8 @@ def scatter(draw):
     return dict(y=draw.array(T, B, D), order=draw.rng.permutation(N), control=control, output=draw.array(N, T, D))
 
 
-CASES = cases_gated.CASES | cases_joins.CASES | cases_losses.CASES | cases_masking.CASES | cases_optim.CASES | {
+CASES = cases_feedback.CASES | cases_gated.CASES | cases_joins.CASES | cases_losses.CASES | cases_masking.CASES
+CASES |= cases_optim.CASES | {
     f.__name__: f
     for f in (
         simple_rnn_forward, simple_rnn_backward, dense_forward, activation_backward, weight_gradient, input_gradient,
@@ -150,7 +153,8 @@ CASES = cases_gated.CASES | cases_joins.CASES | cases_losses.CASES | cases_maski
 
 def twin(name):
     """Return a kernel's naive twin."""
-    modules = (reference, reference_gated, reference_joins, reference_losses, reference_masking, reference_optim)
+    modules = (reference, reference_feedback, reference_gated, reference_joins, reference_losses, reference_masking)
+    modules += (reference_optim,)
     return next(f for m in modules if (f := getattr(m, name, None)))
 
 

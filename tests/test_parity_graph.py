@@ -7,7 +7,7 @@ import pytest
 from support import random_model
 
 import nbrnn
-from nbrnn import Bidirectional, Sequential
+from nbrnn import Bidirectional
 
 pytestmark = pytest.mark.parity
 
@@ -44,24 +44,6 @@ def test_bidirectional_is_torchs(cell):
     torch.nn.functional.mse_loss(outputs, torch.from_numpy(target)).backward()
     ours = nbrnn.check_gradients(model, x, target).gradients["x"]
     np.testing.assert_allclose(ours, inputs.grad.numpy(), rtol=1e-9, atol=1e-13)
-
-
-@pytest.mark.parametrize("merge", ["concat", "sum", "ave", "mul"])
-@pytest.mark.parametrize("sequences", [False, True])
-@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
-def test_bidirectional_is_kerass(keras, cell, sequences, merge):
-    ours = Sequential([Bidirectional(getattr(nbrnn, cell)(4, return_sequences=sequences), merge)], (5, 3), seed=1)
-    inner = getattr(keras.layers, cell)(4, return_sequences=sequences)
-    theirs = keras.Sequential([keras.layers.Input((5, 3)), keras.layers.Bidirectional(inner, merge_mode=merge)])
-    random = np.random.default_rng(2)
-    weights = [random.normal(0, 0.4, w.shape).astype("f4") for w in ours.get_weights()]
-    assert [w.shape for w in theirs.get_weights()] == [w.shape for w in weights]
-    for model in (ours, theirs):
-        model.set_weights(weights)
-    x = random.normal(size=(6, 5, 3)).astype("f4")
-    np.testing.assert_allclose(ours.predict(x), np.asarray(theirs.predict(x, verbose=0)), rtol=1e-5, atol=1e-6)
-    names = [name.split("/")[-2].rpartition("_")[0] for name, _ in ours.layers[0]._named()]
-    assert names == ["forward"] * 3 + ["backward"] * 3
 
 
 def test_a_graph_has_kerass_order_of_weights_and_its_numbers_after_five_steps(keras):

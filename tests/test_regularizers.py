@@ -1,7 +1,6 @@
 """L1 and L2: in the loss, once a batch in the gradient, whatever the cut; parity with Keras."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -15,12 +14,6 @@ from nbrnn.cases import Case, run_backward
 
 KINDS = [None, "l1", "l2", "l1_l2", L1(0.3), L2(0.2), L1L2(0.1, 0.05)]
 ROLES = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
-CELLS = {
-    "simple_rnn": SimpleRNN,
-    "lstm": LSTM,
-    "gru": GRU,
-    "gru_before": lambda *a, **k: GRU(*a, reset_after=False, **k),
-}
 kinds = st.sampled_from(KINDS)
 
 
@@ -73,15 +66,6 @@ def run_backward_of(model, x, y):
         return run_backward(model, Case(x, y))
     finally:
         model.optimizer, model.metrics = optimizer, metrics
-
-
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("projected", [False, True])
-def test_the_complex_step_sees_the_penalties(cell, projected):
-    model = model_of([L1(0.3), L2(0.2), "l1_l2", L1L2(0.1, 0.4), "l1"], cell=CELLS[cell])
-    x, y = random_data(model, 3, 1)
-    report = nbrnn.check_gradients(model, x, None if projected else y)
-    assert report.passed, report
 
 
 def test_bits_do_not_depend_on_threads():
@@ -145,28 +129,3 @@ def test_bad_penalties_are_refused(make, words):
     with pytest.raises(ValueError) as caught:
         make()
     assert words in str(caught.value)
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("cell", ["SimpleRNN", "LSTM", "GRU"])
-def test_five_steps_and_losses_are_kerass(cell):
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    keras = pytest.importorskip("keras", reason="Keras is not installed")
-    penalties = [L1(0.03), L2(0.02), "l1_l2", L1L2(0.01, 0.04), "l1"]
-    model = model_of(penalties, "float32", getattr(nbrnn, cell))
-
-    def theirs(ours):
-        config = {
-            role: getattr(keras.regularizers, type(r).__name__)(**vars(r)) for role, r in ours.regularizers.items()
-        }
-        return getattr(keras.layers, type(ours).__name__)(ours.units, **config)
-
-    other = keras.Sequential([keras.Input((4, 2)), *map(theirs, model.layers)])
-    other.set_weights(model.get_weights())
-    other.compile("sgd", "mse")
-    x, y = random_data(model, 6, 0)
-    assert model.evaluate(x, y)[0] == pytest.approx(other.evaluate(x, y, verbose=0), rel=1e-5)
-    for _ in range(5):
-        assert model.train_on_batch(x, y)[0] == pytest.approx(other.train_on_batch(x, y), rel=1e-5)
-    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)

@@ -10,10 +10,23 @@ from hypothesis import strategies as st
 from support import seeds
 
 import nbrnn
-from nbrnn import GRU, LSTM, Dense, Flatten, SimpleRNN, testing
+from nbrnn import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    Concatenate,
+    Dense,
+    Dropout,
+    Flatten,
+    SimpleRNN,
+    Softmax,
+    TimeDistributed,
+    testing,
+)
 from nbrnn.cases import Case, plain_copy, run_loss
 from nbrnn.lowering import TRAIN
 from nbrnn.testing.randoms import LAYOUTS, VALUES
+from nbrnn.testing.strategies import EXTRAS
 
 # ---------------------------------------------------------------- models
 
@@ -21,6 +34,35 @@ from nbrnn.testing.randoms import LAYOUTS, VALUES
 @given(model=testing.models(layers=(0, 2)))
 def test_the_gradients_of_all_models_are_right(model):
     testing.assert_gradients(model)
+
+
+COMPOSED = (
+    None,
+    "mse",
+    "mae",
+    nbrnn.Huber(0.3),
+    nbrnn.Quantile(0.3),
+    nbrnn.BinaryCrossentropy(from_logits=True, label_smoothing=0.1),
+    nbrnn.CategoricalCrossentropy(from_logits=True),
+    nbrnn.SparseCategoricalCrossentropy(from_logits=True),
+)
+
+
+@settings(max_examples=60)
+@given(data=st.data(), weighted=st.sampled_from(("none", "samples", "steps")))
+def test_the_gradients_of_stacks_with_everything_are_right(data, weighted):
+    composed = testing.models(layers=(0, 3), units=(2, 4), losses=COMPOSED, extras=EXTRAS)
+    model = data.draw(composed)
+    testing.assert_gradients(model)
+    if model.loss is None or weighted == "none":
+        return
+    x, rng = data.draw(testing.sequences(model, samples=(1, 3))), np.random.default_rng(0)
+    y = model.loss.example((len(x), *model.output_shape), rng)
+    steps = model.output_shape[:-1] if weighted == "steps" else ()
+    states = {name: rng.normal(size=(len(x), units)) for name, units in model._units().items()}
+    weight = rng.uniform(0, 2, (len(x), *steps))
+    report = nbrnn.check_gradients(model, x, y, initial_state=states or None, sample_weight=weight, tolerance=1e-10)
+    assert report.passed, f"\n{report}"
 
 
 @given(data=st.data(), cell=st.sampled_from(("simple_rnn", "lstm", "gru")), units=st.integers(1, 5))
@@ -48,12 +90,42 @@ WANTED = {
     "no loss": lambda m: m.loss is None and not m.compiled,
     "Huber": lambda m: m.compiled and m.loss.name == "huber",
 }
+WANTED_EXTRAS = {
+    "Bidirectional": lambda m: any(
+        isinstance(layer, Bidirectional) and layer.merge_mode == "mul" for layer in m.layers
+    ),
+    "TimeDistributed": lambda m: any(isinstance(layer, TimeDistributed) for layer in m.layers),
+    "Softmax": lambda m: any(isinstance(layer, Softmax) for layer in m.layers),
+    "Dropout": lambda m: any(isinstance(layer, Dropout) for layer in m.layers),
+    "recurrent dropout": lambda m: any(getattr(leaf, "recurrent_dropout", 0) for leaf in m.graph.leaves()),
+    "penalties": lambda m: any(len(leaf.regularizers) == 3 for leaf in m.graph.leaves()),
+    "a skip": lambda m: any(isinstance(layer, Concatenate) for layer in m.layers),
+}
 
 
 @pytest.mark.parametrize("name", WANTED)
 def test_models_of_every_form_are_drawn(name):
     quick = settings(max_examples=1000, database=None, phases=[Phase.generate])
     assert find(testing.models(), WANTED[name], settings=quick).built
+
+
+@pytest.mark.parametrize("name", WANTED_EXTRAS)
+def test_extras_of_every_form_are_drawn(name):
+    quick = settings(max_examples=1000, database=None, phases=[Phase.generate])
+    assert find(testing.models(extras=EXTRAS), WANTED_EXTRAS[name], settings=quick).built
+
+
+def test_a_skip_joins_the_input_to_a_layer():
+    model = testing.random_model([SimpleRNN(2, return_sequences=True), Dense(1)], (3, 2), skips=[(0, 1)])
+    cell, _, top = model.layers
+    twin = testing.random_model([type(cell)(**cell.config() | {"name": None})], (3, 2))
+    twin.set_weights(cell.get_weights())
+    x = testing.random_array((2, 3, 2))
+    W, b = top.get_weights()
+    np.testing.assert_allclose(model.predict(x), np.concatenate([twin.predict(x), x], -1) @ W + b, rtol=1e-13)
+    for skip in ((1, 1), (0, 2), (-1, 1)):
+        with pytest.raises(ValueError, match="skips"):
+            testing.random_model([Dense(1), Dense(1)], (3,), skips=[skip])
 
 
 def test_models_shrink_to_one_of_everything():
@@ -135,8 +207,9 @@ def test_pre_activations_are_moderate():
     def look(data):
         model = data.draw(testing.models(losses="mse"))
         x = data.draw(testing.sequences(model))
-        executor = Case(x, model.predict(x)).executor(plain_copy(model, "float64"), TRAIN, tape=True)
-        run_loss(executor)
+        twin = plain_copy(model, "float64")
+        executor = Case(x, model.predict(x)).executor(twin, TRAIN, tape=True)
+        run_loss(executor, twin)
         program = executor.plan.programs[len(x)]
         named = [buffer for name, buffer in program.layout.buffers.items() if name.endswith("/a")]
         largest.append(max(np.abs(executor.view(buffer)).max() for buffer in named))

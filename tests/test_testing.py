@@ -250,6 +250,7 @@ MISTAKES = [
     (lambda: testing.models(features=1.5), "features must be a whole number of at least 1, not 1.5"),
     (lambda: testing.models(activations="tahn"), "did you mean 'tanh'"),
     (lambda: testing.models(losses=("mse", "hubber")), "did you mean 'huber'"),
+    (lambda: testing.models(extras="dropuot"), "extras 'dropuot' is unknown .did you mean 'dropout'"),
     (lambda: testing.models(dtype="complex128"), "dtype 'complex128' is unknown"),
     (lambda: testing.sequences(MODEL, features=2), "features are the model's"),
     (lambda: testing.sequences(MODEL, steps=(4, 6)), "steps is 6, but the model was built for 4"),

@@ -11,27 +11,15 @@ import nbrnn
 from nbrnn import (
     GRU,
     LSTM,
-    Activation,
     Bidirectional,
     Concatenate,
     Dense,
-    Flatten,
     Input,
     Sequential,
-    SimpleRNN,
-    Softmax,
     TimeDistributed,
 )
 from nbrnn.saving import read_model
 from nbrnn.targets import cpu
-
-MERGES = {
-    "concat": lambda y, z: np.concatenate([y, z], axis=-1),
-    "sum": lambda y, z: y + z,
-    "ave": lambda y, z: (y + z) / 2,
-    "mul": lambda y, z: y * z,
-}
-CELLS = {"SimpleRNN": SimpleRNN, "LSTM": LSTM, "GRU": GRU}
 
 
 def alone(wrapper, k, x):
@@ -42,24 +30,6 @@ def alone(wrapper, k, x):
     model.set_weights(layer.get_weights())
     y = model.predict(x)
     return y[:, ::-1] if layer.return_sequences and k else y
-
-
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("merge", MERGES)
-@pytest.mark.parametrize("sequences", [False, True])
-def test_both_ways_are_two_layers_merged_and_their_gradients_are_exact(cell, merge, sequences):
-    layer = Bidirectional(CELLS[cell](3, return_sequences=sequences), merge)
-    model = random_model([layer, Dense(2, "tanh")], (4, 2), seed=2)
-    x, y = random_data(model, 3, 1)
-    expected = MERGES[merge](alone(layer, 0, x), alone(layer, 1, x))
-    first = Sequential([Bidirectional(CELLS[cell](3, return_sequences=sequences), merge)], (4, 2), dtype="float64")
-    first.set_weights(model.get_weights()[:-2])
-    np.testing.assert_allclose(first.predict(x), expected, rtol=1e-13, atol=1e-15)
-    assert nbrnn.check_gradients(model, x).passed
-    model.compile("sgd", "mse")
-    report = nbrnn.check_gradients(model, x, y)
-    assert report.passed, f"\n{report}"
-    assert f"bidirectional/backward_{layer.bases[1]}/kernel" in report.gradients
 
 
 @pytest.mark.parametrize("sequences", [False, True])
@@ -119,17 +89,6 @@ def test_states_are_given_returned_and_carried():
     assert (carried.states[names[0]][1] == 0).all() and (carried.states[names[0]][0] != 0).all()
 
 
-@pytest.mark.parametrize("inner", [lambda: Dense(3, "tanh"), lambda: Activation("elu"), Softmax, Flatten])
-def test_a_layer_at_every_step_is_the_layer_on_a_sequence(inner):
-    model = random_model([TimeDistributed(inner()), SimpleRNN(2)], (4, 3))
-    plain = random_model([*([] if inner is Flatten else [inner()]), SimpleRNN(2)], (4, 3))
-    x, y = random_data(model, 5, 2)
-    plain.set_weights(model.get_weights())
-    np.testing.assert_allclose(model.predict(x), plain.predict(x), rtol=1e-14)
-    model.compile("sgd", "mse")
-    assert nbrnn.check_gradients(model, x).passed and nbrnn.check_gradients(model, x, y).passed
-
-
 @pytest.mark.skipif(not cpu.JIT, reason="takes minutes in plain Python")
 @pytest.mark.parametrize("batch", [1, 33])
 def test_wrappers_learn_in_float32(batch):
@@ -140,25 +99,6 @@ def test_wrappers_learn_in_float32(batch):
     y = x.sum(axis=-1, keepdims=True) + x.sum(axis=(1, 2), keepdims=True)
     losses = model.fit(x, y, batch_size=batch, epochs=30, verbose=0).history["loss"]
     assert losses[-1] < 0.7 * losses[0]
-
-
-def test_files_keep_wrappers(tmp_path):
-    back = SimpleRNN(3, go_backwards=True, return_sequences=True)
-    stack = [
-        Bidirectional(LSTM(3, return_sequences=True), "mul"),
-        Bidirectional(GRU(2, return_sequences=True, reset_after=False), backward_layer=back),
-        TimeDistributed(Dense(4, "tanh")),
-        Activation("softmax"),
-    ]  # fmt: skip
-    model = random_model(stack, (4, 2))
-    model.save(tmp_path / "m.safetensors")
-    loaded = nbrnn.load_model(tmp_path / "m.safetensors")
-    x, _ = random_data(model, 3, 1)
-    assert (loaded.predict(x) == model.predict(x)).all()
-    assert [n for layer in loaded.layers for n, _ in layer._named()] == [
-        n for layer in stack for n, _ in layer._named()
-    ]
-    assert repr(loaded.layers[1]) == repr(stack[1])
 
 
 def test_a_person_writes_a_wrapper_in_json(tmp_path):

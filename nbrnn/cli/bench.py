@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .common import UserError, one_sentence, writable, writing
+from .common import UserError, cells_of, one_sentence, writable, writing
 
 FAILED = 1  # exit code
 INSTALL = 'pip install "nbrnn[bench]"'
@@ -28,9 +28,11 @@ Examples:
   nbrnn bench --cells lstm --sizes 256 --modes train --out nbrnn-out/bench
   nbrnn bench --against torch,jax --sizes 64,256 --threads 1
   nbrnn bench --fits mlm,dtn --against jax,keras
+  nbrnn bench --module min_gru.py --cells gru,min_gru --sizes 64
 """
 )
-@click.option("--cells", metavar="A,B,...", help="simple_rnn, lstm, gru.  [default: all]")
+@click.option("--cells", metavar="A,B,...", help="simple_rnn, lstm, gru, and those of --module.  [default: all]")
+@click.option("--module", metavar="FILE", help="A file of Python that defines custom cells: measure these.")
 @click.option("--sizes", metavar="H,...", help="Hidden sizes: 3 to 1024.  [default: up to 256]")
 @click.option("--modes", metavar="A,B", help="train, forward.  [default: both]")
 @click.option("--dtypes", metavar="A,B", help="float32, float64.  [default: float32]")
@@ -50,6 +52,7 @@ def bench(
     quick: bool,
     streaming: bool,
     out: str | None,
+    module: str | None,
     **given: Any,
 ) -> None:
     """Measure speed: kernels, fits, peers.
@@ -60,7 +63,7 @@ def bench(
     """
     engine, table = _part("contest"), _part("report")
     with one_sentence():
-        cases = _cases(given, streaming, quick)
+        cases = _cases(given, streaming, quick, () if module is None else tuple(cells_of(module)))
         threads = _threads(given["threads"], engine.cores(), quick)
         against = _names("--against", given["against"], _part("cases").PEERS) or ()
         if streaming and 1 not in threads:
@@ -77,7 +80,7 @@ def bench(
             raise UserError("nbrnn bench measures compiled kernels; unset NUMBA_DISABLE_JIT.")
     folder = None if out is None else writable(Path(out))
     seconds, root = QUICK_ROUND if quick else ROUND, Path(__file__).parents[2]
-    settings = engine.Settings(threads, against, python, rounds, seconds, folder is not None, root)
+    settings = engine.Settings(threads, against, python, rounds, seconds, folder is not None, root, module)
     contest, rows = engine.Contest(cases, settings), table.Table(against)
     machine = contest.report["machine"]
     click.echo(f"{machine['processor']}, {machine['cores']} core{'s' * (machine['cores'] > 1)}")
@@ -134,12 +137,12 @@ def _part(name: str) -> Any:
         sys.path.remove(folder)
 
 
-def _cases(given: dict[str, Any], streaming: bool, quick: bool) -> list[Any]:
-    """Return the chosen cases."""
+def _cases(given: dict[str, Any], streaming: bool, quick: bool, custom: tuple[str, ...]) -> list[Any]:
+    """Return the chosen cases; `custom` are the cells of a module."""
     known = _part("cases")
     fits = _names("--fits", given["fits"], known.FITS, everything=True) or ()
     dtypes = _names("--dtypes", given["dtypes"], known.DTYPES) or ("float32",)
-    cells = _names("--cells", given["cells"], known.CELLS)
+    cells = _names("--cells", given["cells"], [*known.CELLS, *custom]) or custom
     modes = _names("--modes", given["modes"], known.MODES)
     sizes = _names("--sizes", given["sizes"], map(str, known.LAYERS))
     found: list[Any] = []

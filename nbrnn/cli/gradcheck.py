@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import UserError, one_sentence, refuse_given
+from .common import UserError, cells_of, one_sentence, refuse_given
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -22,10 +22,12 @@ Examples:
   nbrnn gradcheck --cell lstm
   nbrnn gradcheck --cell gru --reset-before --activation relu --layers 1
   nbrnn gradcheck nbrnn-out/sunspots/model.safetensors
+  nbrnn gradcheck --module min_gru.py --cell min_gru
 """
 )
 @click.argument("model", required=False, metavar="[MODEL]")
-@click.option("--cell", type=click.Choice(["simple_rnn", "lstm", "gru"]), default="simple_rnn", show_default=True)
+@click.option("--cell", default="simple_rnn", show_default=True, help="simple_rnn, lstm, gru, or one of --module.")
+@click.option("--module", metavar="FILE", help="A file of Python that is run first: it defines custom cells.")
 @click.option("--layers", default=2, show_default=True, help="Recurrent layers, under a Dense layer of one unit.")
 @click.option("--units", default=4, show_default=True, help="Units of each recurrent layer.")
 @click.option("--steps", type=int, help="Time steps.  [default: 5, or as many as MODEL was built for]")
@@ -51,6 +53,7 @@ def gradcheck(
     method: str,
     tolerance: float | None,
     seed: int,
+    module: str | None,
     **options: Any,
 ) -> None:
     """Compare backpropagation with numeric gradients.
@@ -70,7 +73,8 @@ def gradcheck(
         whole_number("seed", seed, 0), whole_number("samples", samples)
         if tolerance is not None:
             real_number("tolerance", tolerance, open_low=True)
-        network = _random(options, steps, seed) if model is None else _saved(ctx, model)
+        own = {} if module is None else cells_of(module)
+        network = _random(options, own, steps, seed) if model is None else _saved(ctx, model)
         shape = gradients.sample_shape(network, steps)
         numbers = gradients.check_size(network, samples, shape)
         smaller = _smaller(model)
@@ -102,17 +106,20 @@ def _saved(ctx: click.Context, path: str) -> Model:
     return read_model(path)
 
 
-def _random(options: dict[str, Any], steps: int | None, seed: int) -> Model:
+def _random(options: dict[str, Any], custom: dict[str, Any], steps: int | None, seed: int) -> Model:
     """Make a model with random weights, unless it is too large to check."""
-    from ..checks import whole_number
+    from ..checks import one_of, whole_number
     from ..layers import Dense
     from ..saving import MOST_LAYERS
     from ..testing.randoms import random_model
     from ..testing.strategies import CELLS
 
     layers, units, features = (whole_number(name, options[name]) for name in ("layers", "units", "features"))
-    cell, own = CELLS[options["cell"]], {}
+    cells, own = CELLS | custom, {}
+    cell = cells[one_of("--cell", options["cell"], cells)]
     if options["activation"] is not None:
+        if options["cell"] in custom:
+            raise UserError(f"--activation is for nbrnn's own cells, not {options['cell']}.")
         own["activation"] = options["activation"]
     if options["reset_before"]:
         if options["cell"] != "gru":

@@ -2,9 +2,11 @@
 
 from . import (
     activations,
+    cells,
     crossentropy,
     dense,
     dropout,
+    feedback,
     gemm,
     gru,
     joins,
@@ -23,9 +25,11 @@ from .abi import KERNELS
 __all__ = [
     "KERNELS",
     "activations",
+    "cells",
     "crossentropy",
     "dense",
     "dropout",
+    "feedback",
     "gemm",
     "gru",
     "joins",

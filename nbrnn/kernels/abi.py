@@ -79,7 +79,7 @@ class Argument:
         return 1 if self.dims is None else 2 + len(self.dims)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one that is defined anew is another one
 class Kernel:
     """A kernel's name, specification and function, with its count of floating-point operations."""
 
@@ -89,6 +89,7 @@ class Kernel:
     flops: Callable[[dict[str, int]], int]
     packaged: bool = True  # from this package: its helpers are covered by the cache key
     arguments: tuple[Argument, ...] = field(default=())
+    module: str = __name__  # that it comes from
 
 
 _ITEM = re.compile(r"(!?)(\w+)(?:\[([\w+,]*)\](\??)(?::(f8|i8))?|:(int|float))$")
@@ -137,15 +138,34 @@ KERNELS: dict[str, Kernel] = {}
 
 
 def kernel(spec: str, flops: Callable[[dict[str, int]], int] = lambda d: 0) -> Callable[[Callable[..., None]], Any]:
-    """Register a function on arrays as a kernel; its parameters are the specification's names, in order."""
+    """Register a function on arrays as a kernel; its parameters are the specification's names, in order.
+
+    Parameters
+    ----------
+    spec : str
+    flops : callable, optional
+        Takes the sizes of the letters and returns the number of floating-point operations of a call.
+
+    Raises
+    ------
+    ValueError
+        If the specification is not understood, the function's parameters are others, or another module has a kernel
+        of its name.
+    """
 
     def register(function: Callable[..., None]) -> Any:
         arguments = parse(spec)
         names = tuple(a.name for a in arguments)
         if names != tuple(inspect.signature(function).parameters):
             raise ValueError(f"kernel {function.__name__}: its parameters are not the specification's names {names}")
-        packaged = function.__module__.startswith("nbrnn.")
-        KERNELS[function.__name__] = Kernel(function.__name__, spec, _outermost(function), flops, packaged, arguments)
+        for argument in arguments:
+            for text in argument.dims or ():
+                dimension(text)
+        name, module = function.__name__, function.__module__
+        if name in KERNELS and KERNELS[name].module != module:
+            raise ValueError(f"the kernel {name} of {module} has the name of one of {KERNELS[name].module}; rename it.")
+        packaged = module.startswith("nbrnn.")
+        KERNELS[name] = Kernel(name, spec, _outermost(function), flops, packaged, arguments, module)
         return njit(**OPTIONS)(function)  # for calls from Python, compiled only if there are any
 
     return register

@@ -43,7 +43,7 @@ def plot_roofline(report: Mapping[str, Any]) -> Figure:
     panels: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for r in _layers(report):
         if (r["dtype"], r["threads"]) in peaks and r.get("gflops"):
-            panels.setdefault((TITLES[r["name"]], r["dtype"], r["threads"]), []).append(r)
+            panels.setdefault((TITLES.get(r["name"], r["name"]), r["dtype"], r["threads"]), []).append(r)
     if not panels:
         raise ValueError("the report holds no layer whose peak and memory were measured; there is no roofline to draw.")
     every = [r for rows in panels.values() for r in rows]
@@ -53,7 +53,7 @@ def plot_roofline(report: Mapping[str, Any]) -> Figure:
     figure, grid = _grid(len(panels), len({key[0] for key in panels}), 4.2, 4.0)
     for axes, (key, rows) in zip(grid.flat, panels.items(), strict=False):
         _roof(axes, peaks[key[1:]], span)
-        _, color, marker = CELLS[rows[0]["name"]]
+        _, color, marker = CELLS.get(rows[0]["name"], ("", INK, "D"))
         for mode, face, below in (("train", color, 7), ("forward", "white", -15)):
             own = sorted((r for r in rows if r["mode"] == mode), key=lambda r: r["size"])
             points = [(_intensity(r), r["gflops"]) for r in own]

@@ -86,7 +86,7 @@ def plot_itemised(trace: Trace, layer: str | None = None, weight: str = "dWh") -
     layer : str, optional
         The recurrent layer's name; not needed where there is only one.
     weight : {"dWh", "dWx", "db"}
-        The gradient that is taken apart.
+        The gradient that is taken apart; of a custom cell, that of any of its weights.
 
     Returns
     -------

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from ..cells import Cell
 from ..tracing import LayerTrace, Trace
 from .style import BACKWARD, FORWARD, INK, INPUT, OUTPUT, PALE, SMALL, STATE, TARGET, canvas, caption, new_figure
 from .traces import above, layer_title, recurrent_layer, sees_steps, short, states
@@ -48,9 +49,14 @@ def plot_unrolled(trace: Trace, layer: str | None = None) -> Figure:
     Raises
     ------
     ValueError
-        If the layer is unknown, not recurrent or must be chosen, or its states are not all finite.
+        If the layer is unknown, not recurrent or must be chosen, its states are not all finite, or it is a custom cell.
     """
     found = recurrent_layer(trace, layer)
+    if isinstance(found.layer, Cell):
+        raise ValueError(
+            f"layer {found.name} is a custom cell, {found.kind}, whose arrays this picture has no places for: print "
+            "the trace, or draw plot_hidden and plot_itemised."
+        )
     states(found)
     tables = _Tables(trace, found)
     graph = _Graph(tables)

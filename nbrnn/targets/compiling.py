@@ -12,11 +12,13 @@ from functools import cache
 from typing import Any
 
 from numba import cfunc, config, njit, types
+from numba.core.errors import NumbaError
 
 from ..kernels import KERNELS, abi
 from ..kernels.abi import carve
 from ..kernels.linking import Compiled
 from . import cache as code_cache
+from .fingerprints import fingerprint
 from .runner import enter, run
 
 JIT = not config.DISABLE_JIT
@@ -34,21 +36,38 @@ def _kernel_call(blocks, row):  # type: ignore[no-untyped-def]
     KERNEL(*carve(blocks, row, SPEC))  # type: ignore[name-defined] # noqa: F821
 
 
-@cache
 def compile_kernel(name: str, dtype: str) -> Any:
     """Compile a kernel for a dtype, or load it; without the JIT, return the plain Python function.
 
     Each (kernel, dtype) is a function of its own name: Numba's cache confuses signatures that two processes compile.
     """
-    entry = KERNELS[name]
+    return _compiled(KERNELS[name], dtype)
+
+
+@cache
+def _compiled(entry: abi.Kernel, dtype: str) -> Any:
+    """Compile a kernel; one from outside the package is cached under a name that tells its code from any other."""
     scope = {"KERNEL": entry.function, "SPEC": entry.spec, "carve": carve, "__name__": __name__}
-    function = python_types.FunctionType(_kernel_call.__code__, scope, name)
+    function = python_types.FunctionType(_kernel_call.__code__, scope, entry.name)
     if not JIT:
         return function
-    function.__qualname__ = f"{name}_{dtype}"
+    own = "" if entry.packaged else fingerprint(entry.function)
+    function.__qualname__ = f"{entry.name}{own or ''}_{dtype}"
     function.__module__ = __name__
     signature = types.void(types.CPointer(types.CPointer(MODELS[dtype])), types.CPointer(types.int64))
-    return _cached(cfunc, signature, function, entry.packaged, {"pipeline_class": Compiled})
+    try:
+        return _cached(cfunc, signature, function, own is not None, {"pipeline_class": Compiled})
+    except NumbaError as error:
+        if entry.packaged:
+            raise
+        raise ValueError(f"the kernel {entry.name} cannot be compiled for {dtype}: {_in_short(error)}") from error
+
+
+def _in_short(error: Exception) -> str:
+    """Return what Numba says is wrong, without the way to it."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Failed in", "During:", "\x1b", "File", "---"))]
+    return " ".join(told[:2]) if told else type(error).__name__
 
 
 @cache

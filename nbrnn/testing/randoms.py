@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..checks import one_of, whole_number
+from ..graph import Input
+from ..joins import Concatenate
 from ..layers import Layer, Shape
 from ..losses import Loss
+from ..model import Model
 from ..sequential import Sequential
 
 BOUND = 2.0  # of moderate numbers
@@ -24,7 +28,8 @@ def random_model(
     seed: int = 0,
     dtype: str = "float64",
     loss: str | Loss | None = None,
-) -> Sequential:
+    skips: Sequence[tuple[int, int]] = (),
+) -> Model:
     """Return a model with moderate random weights, biases too.
 
     A matrix is uniform in +-1/sqrt(inputs), a bias in +-1/2: for inputs from [-2, 2] pre-activations have a median
@@ -41,17 +46,25 @@ def random_model(
     dtype : {"float32", "float64"}
     loss : str or Loss, optional
         If it is given, the model is compiled with it and SGD.
+    skips : sequence of (value, layer)
+        Ways round layers: (0, 2) joins the input to what layers[2] reads, (1, 2) what layers[0] gives, by Concatenate.
 
     Returns
     -------
-    Sequential
+    Sequential or Model
+        A Model where there are skips.
 
     Raises
     ------
     ValueError
-        If a layer cannot follow the one below it, or an argument is out of range.
+        If a layer cannot follow what is below it, or an argument is out of range.
     """
-    model = Sequential(layers, input_shape=input_shape, seed=seed, dtype=one_of("dtype", dtype, DTYPES))
+    settings: dict[str, Any] = {"seed": seed, "dtype": one_of("dtype", dtype, DTYPES)}
+    if skips:
+        values = _values(list(layers), input_shape, skips)
+        model = Model(values[0], values[-1], **settings)
+    else:
+        model = Sequential(layers, input_shape=input_shape, **settings)
     rng = np.random.default_rng(model.seed)
     for layer in model.layers:
         for name, view in layer._views().items():
@@ -60,6 +73,18 @@ def random_model(
     if loss is not None:
         model.compile("sgd", loss)
     return model
+
+
+def _values(layers: list[Layer], input_shape: Shape, skips: Sequence[tuple[int, int]]) -> list[Any]:
+    """Return the input and what every layer gives, where some also read what comes from further below."""
+    values: list[Any] = [Input(input_shape)]
+    for first, to in skips:
+        if whole_number("a layer in skips", to, 0) >= len(layers) or whole_number("a value in skips", first, 0) >= to:
+            raise ValueError(f"skips must be pairs (value, layer above it), below {len(layers)}, not {(first, to)}.")
+    for k, layer in enumerate(layers):
+        more = [values[first] for first, to in skips if to == k]
+        values.append(layer(Concatenate()([values[-1], *more]) if more else values[-1]))
+    return values
 
 
 def random_array(

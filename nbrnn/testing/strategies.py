@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import regularizers
 from ..checks import one_of, whole_number
+from ..dropout import Dropout
 from ..gated import GRU, LSTM
 from ..kernels.activations import ACTIVATIONS
-from ..layers import Dense, Flatten, Layer
+from ..layers import Dense, Flatten, Layer, Shape
 from ..losses import Loss, get_loss
+from ..model import Model
+from ..pointwise import Activation, Softmax
 from ..recurrent import Recurrent, SimpleRNN
-from ..sequential import Sequential
+from ..wrappers import MERGES, Bidirectional, TimeDistributed
 from .gradients import STEPS, sample_shape
 from .randoms import DTYPES, LAYOUTS, VALUES, random_array, random_model
 
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
 
 CELLS = {cell.kind: cell for cell in (SimpleRNN, LSTM, GRU)}
 GATES = ("sigmoid", "hard_sigmoid", "tanh", "softsign")  # with gates that have no bounds a state explodes
+EXTRAS = ("bidirectional", "pointwise", "dropout", "regularizers", "skips")
+RATES = (0.0, 0.2, 0.5)
+PENALTIES = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
 MOST_SEED = 2**32 - 1
 MASKS = {"all": 1, "right": 2, "left": 2, "holes": 3, "empty": 1}  # and the time steps that each needs
 
@@ -42,7 +49,8 @@ def models(
     activations: str | Sequence[str] | None = None,
     losses: str | Loss | Sequence[str | Loss | None] | None = (None, "mse", "mae", "huber"),
     dtype: str = "float64",
-) -> SearchStrategy[Sequential]:
+    extras: str | Sequence[str] = (),
+) -> SearchStrategy[Model]:
     """Return a strategy for models made by `random_model`: recurrent layers, perhaps with Dense and Flatten on top.
 
     It draws the layers' options too: activations, gates' activations, use_bias, go_backwards, return_sequences, and
@@ -64,6 +72,10 @@ def models(
     losses : str, Loss, None or a sequence of them
         None means a model that is not compiled.
     dtype : {"float32", "float64"}
+    extras : str or sequence of str
+        What may be drawn too: "bidirectional" puts recurrent layers into Bidirectional; "pointwise" adds Activation,
+        Softmax and TimeDistributed; "dropout" adds it, as a layer and in recurrent ones; "regularizers" gives layers
+        penalties; "skips" joins what stands further below to a layer's input, by Concatenate.
 
     Returns
     -------
@@ -84,29 +96,58 @@ def models(
     lengths = None if steps is None else _range("steps", steps)
     one_of("dtype", dtype, DTYPES)
     fixed = {} if dtype == "float64" else {"dtype": dtype}
+    more = set(_names("extras", extras, EXTRAS) if extras else ())
 
     def layer(draw: Any, cls: type[Layer], **options: Any) -> Layer:
         """Draw a layer's options; those at their default are left out of what is printed."""
         parameters = inspect.signature(cls).parameters
-        wanted = {"activation": acts, "recurrent_activation": GATES, "reset_after": (True, False)}
+        wanted: dict[str, Sequence[Any]] = {
+            "activation": acts,
+            "recurrent_activation": GATES,
+            "reset_after": (True, False),
+        }
         wanted |= {"use_bias": (True, False), "go_backwards": (False, True)}
+        wanted |= {"dropout": RATES, "recurrent_dropout": RATES} if "dropout" in more else {}
+        wanted |= dict.fromkeys(PENALTIES, (None, *regularizers.NAMES)) if "regularizers" in more else {}
         options |= {name: draw(st.sampled_from(values)) for name, values in wanted.items() if name in parameters}
         changed = {name: st.just(value) for name, value in options.items() if value != parameters[name].default}
-        return draw(st.builds(cls, st.integers(*widths), **changed))
+        made = draw(st.builds(cls, st.integers(*widths), **changed))
+        if "bidirectional" in more and issubclass(cls, Recurrent) and draw(st.booleans()):
+            return draw(st.builds(Bidirectional, st.just(made), st.sampled_from(MERGES)))
+        return made
+
+    def between(draw: Any) -> list[Layer]:
+        """Draw layers without weights that stand above another."""
+        kinds = [st.builds(Dropout, st.sampled_from(RATES[1:]))] if "dropout" in more else []
+        kinds += [st.builds(Activation, st.sampled_from(acts)), st.builds(Softmax)] if "pointwise" in more else []
+        return [draw(st.one_of(kinds))] if kinds and draw(st.booleans()) else []
+
+    def shortcuts(draw: Any, stack: list[Layer], shape: Shape) -> dict[str, Any]:
+        """Draw a way round some layers, between values that are both sequences or both vectors."""
+        shapes = [shape]
+        for one in stack:
+            shapes += one.shapes(shapes[-1:])
+        pairs = [(k, to) for to in range(1, len(stack)) for k in range(to) if len(shapes[k]) == len(shapes[to])]
+        return {"skips": [draw(st.sampled_from(pairs))]} if pairs and draw(st.booleans()) else {}
 
     @st.composite
-    def drawn_models(draw: Any) -> Sequential:
+    def drawn_models(draw: Any) -> Model:
         count = draw(st.integers(*counts))
         sequences = draw(st.booleans()) or not count  # whether every state of the layers' top goes on
         drawn = [draw(st.sampled_from(kinds)) for _ in range(count)]
-        stack = [layer(draw, cell, return_sequences=sequences or k < count - 1) for k, cell in enumerate(drawn)]
+        stack: list[Layer] = []
+        for k, cell in enumerate(drawn):
+            stack += [layer(draw, cell, return_sequences=sequences or k < count - 1), *between(draw)]
         if not count or draw(st.booleans()):
             stack.append(layer(draw, Dense))
+            if "pointwise" in more and sequences and draw(st.booleans()):
+                stack[-1] = draw(st.builds(TimeDistributed, st.just(stack[-1])))
         if sequences and lengths is not None and draw(st.booleans()):
             stack += [draw(st.builds(Flatten)), layer(draw, Dense)]
         shape = (lengths and draw(st.integers(*lengths)), draw(st.integers(*inputs)))
         loss = draw(st.sampled_from(chosen_losses))
         compiled = {} if loss is None else {"loss": loss}
+        compiled |= shortcuts(draw, stack, shape) if "skips" in more else {}
         given = {name: st.just(value) for name, value in (fixed | compiled).items()}
         return draw(st.builds(random_model, st.just(stack), st.just(shape), seed=st.integers(0, MOST_SEED), **given))
 
@@ -114,7 +155,7 @@ def models(
 
 
 def sequences(
-    model: Sequential | None = None,
+    model: Model | None = None,
     *,
     samples: int | tuple[int, int] = (1, 3),
     steps: int | tuple[int, int] | None = None,
@@ -127,7 +168,7 @@ def sequences(
 
     Parameters
     ----------
-    model : Sequential, optional
+    model : Sequential or Model, optional
         A built model that the inputs shall fit; one of vectors gets (samples, features).
     samples : int or (least, most)
     steps : int or (least, most), optional

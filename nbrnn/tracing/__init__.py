@@ -18,9 +18,10 @@ import numpy as np
 
 from .. import __version__
 from ..cases import Case, plain_copy, read_gradients, run_loss
+from ..cells import Cell
 from ..files import write_whole
 from ..gradcheck import GradientReport, check_gradients
-from ..layers import known
+from ..layers import SOFTMAX, Dense, known
 from ..lowering import PREDICT, TRAIN
 from ..masking import Masking
 from ..postmortem import first_not_finite
@@ -28,6 +29,7 @@ from ..recurrent import Recurrent
 from ..series import real_array
 from ..supervision import target_shape
 from .cells import OPENED, Arrays, Opened, agree
+from .custom import OpenedCell
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -65,7 +67,7 @@ class LayerTrace:
     Attributes
     ----------
     name, kind : str
-        The layer's name, and its class: "SimpleRNN", "LSTM", "GRU", "Dense", "Flatten".
+        The layer's name, and its class: "SimpleRNN", "LSTM", "GRU", "Dense", "Flatten", or a custom cell's.
     layer : Layer
         A copy, in float64.
     weights : dict of str to numpy.ndarray
@@ -300,7 +302,8 @@ def trace(model: Model, x: Any, y: Any = None, *, initial_state: Any = None, num
             return numbers(f"out of {layer.name}" if name == "out" else f"{layer.name}/{name}")
 
         received.append(dy)
-        layers.append(LayerTrace(OPENED.get(type(layer).__name__, Opened)(layer, read, x_in, dy, totals)))
+        kind = OpenedCell if isinstance(layer, Cell) else OPENED.get(type(layer).__name__, Opened)
+        layers.append(LayerTrace(kind(layer, read, x_in, dy, totals)))
     if totals:
         _check_flow(layers, [totals["x"], *received[:-1]])
     output = numbers(f"out of {real.layers[-1].name}")
@@ -322,6 +325,10 @@ def _check_chain(model: Model) -> None:
             )
         if layer.leaves() != [layer]:
             raise ValueError(f"a trace cannot look into layer {layer.name}, a {type(layer).__name__}.")
+        if isinstance(layer, Dense) and layer.activation == SOFTMAX:
+            raise ValueError(
+                f"a trace cannot look into layer {layer.name} with its softmax: write Dense({layer.units}), Softmax()."
+            )
 
 
 def _turned(layer: Any, x: np.ndarray) -> np.ndarray:

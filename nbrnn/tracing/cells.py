@@ -47,7 +47,7 @@ class Opened:
 
     def __init__(self, layer: Any, read: Read, x: np.ndarray, dy: np.ndarray | None, totals: Arrays) -> None:
         self.layer, self.read, self.name = layer, read, layer.name
-        self.weights: Arrays = {self.letters[name]: view.copy() for name, view in layer._views().items()}
+        self.weights: Arrays = {self.letters.get(name, name): view.copy() for name, view in layer._views().items()}
         self.forward = self.open_forward(x)
         self.backward = {} if dy is None else self.open_backward(dy)
         places = {f"d{letter}": f"{layer.name}/{name}" for name, letter in self.letters.items()}

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..cells import Cell
 from .cells import SLOPES, Arrays, agree
+from .custom import cell_flows
 
 if TYPE_CHECKING:
     from . import LayerTrace, Step
@@ -80,8 +82,7 @@ def norms(layer: LayerTrace, weight: str) -> tuple[np.ndarray, np.ndarray]:
 def shares(layer: LayerTrace, weight: str) -> Iterator[np.ndarray]:
     """Yield a weight's shares through step 1, 2, ..., each (K, *shape of the weight); they are checked on the way."""
     total, largest = np.zeros_like(layer.totals[weight]), 1.0
-    for k, flow in enumerate(_flows(layer)):
-        share = SHARES[weight](layer, layer.steps[k], flow)
+    for k, share in enumerate(_unchecked(layer, weight)):
         largest = max(largest, float(np.abs(share).sum(axis=0).max()))  # sums may cancel to much less
         own = share.sum(axis=0)
         agree(f"{layer.name}: {weight} of step {k + 1}", own / largest, layer.backward[k][weight] / largest)
@@ -90,9 +91,16 @@ def shares(layer: LayerTrace, weight: str) -> Iterator[np.ndarray]:
     agree(f"{layer.name}: {weight}", total / largest, layer.totals[weight] / largest)
 
 
+def _unchecked(layer: LayerTrace, weight: str) -> list[np.ndarray]:
+    """Return a weight's shares through each step."""
+    if isinstance(layer.layer, Cell):
+        return [flow[weight] for flow in cell_flows(layer, _received(layer))][::-1]
+    return [SHARES[weight](layer, layer.steps[k], flow) for k, flow in enumerate(_flows(layer))]
+
+
 def check_backward(layer: LayerTrace) -> None:
     """Refuse a layer that is not recurrent, or whose trace has no backward pass of finite numbers."""
-    if layer.kind not in BACK:
+    if layer.kind not in BACK and not isinstance(layer.layer, Cell):
         raise ValueError(f"layer {layer.name} is not recurrent ({layer.kind}): it has no steps to share a gradient.")
     if not layer.backward:
         raise ValueError(f"the trace of {layer.name} has no backward pass: give nbrnn.trace a target y.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..checks import one_of, whole_number
+from .custom import described, equations
 from .numbers import Numbers, Row, activation_of
 from .text_back import BACKWARD, At
 
@@ -111,9 +112,9 @@ def _equation(layer: LayerTrace) -> list[str]:
     kind = layer.kind
     if kind == "GRU":
         kind += " after" if layer.layer.reset_after else " before"
-    text = EQUATIONS.get(kind, "")
+    text = EQUATIONS.get(kind) or equations(layer.layer).replace("{", "{{").replace("}", "}}")
     act, gate = (getattr(layer.layer, name, "") for name in ("activation", "recurrent_activation"))
-    return [f"  {line}" for line in text.format(act=act, gate=gate).splitlines()]
+    return [part for line in text.format(act=act, gate=gate).splitlines() for part in _wrap(f"  {line}")]
 
 
 def _row(label: str, formula: str, value: float, number: Numbers) -> list[str]:
@@ -158,7 +159,7 @@ def _layer_forward(layer: LayerTrace, steps: Sequence[int] | None, number: Numbe
         title = f"step {t + 1}   " if _in_time(layer) else ""
         lines += ["", *_wrap(title + "   ".join([f"x = {number.vector(step.x.reshape(-1))}", *before]))]
         if describe is None:
-            lines += _wrap(f"  y = {number.vector(step.y)}")
+            lines += [part for line in described(step, ("x", "h_prev", "c_prev"), number) for part in _wrap(line)]
             continue
         for j in range(layer.layer.units):
             lines += [f" unit {j + 1}", *_rows(describe(layer, step, j, number), number)]
@@ -245,11 +246,15 @@ def _layer_backward(
     layer: LayerTrace, above: LayerTrace | None, steps: Sequence[int] | None, number: Numbers
 ) -> list[str]:
     describe = BACKWARD.get(layer.kind)
-    if describe is None:
+    if describe is None and "dh_loss" not in layer.backward[0].names:
         return []
     lines = _title(f"backward: {layer.name}")
     for t in reversed(_selected(len(layer.backward), steps)):
         lines += ["", f"step {t + 1}"] if _in_time(layer) else [""]
+        if describe is None:
+            skip = tuple(layer.totals)  # they follow, as sums over the steps
+            lines += [part for line in described(layer.backward[t], skip, number) for part in _wrap(line)]
+            continue
         for j in range(layer.layer.units):
             lines += [f" unit {j + 1}", *_rows(describe(At(layer, above, t, j, number)), number)]
     return lines

@@ -1,0 +1,30 @@
+"""Keras' places for names: `nbrnn.layers.LSTM` is found, though LSTM is defined in another module."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def finder(module: str, base: type, *others: str) -> Callable[[str], Any]:
+    """Return a module's `__getattr__` (PEP 562), which finds public classes of a kind wherever they are defined.
+
+    Parameters
+    ----------
+    module : str
+        Whose it is.
+    base : type
+        Of which the classes must be.
+    *others : str
+        Public names that count too.
+    """
+    package = sys.modules[__name__.rpartition(".")[0]]
+
+    def find(name: str) -> Any:
+        value = getattr(package, name) if name in package.__all__ else None
+        if name in others or (isinstance(value, type) and issubclass(value, base)):
+            return value
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return find
