@@ -7,6 +7,7 @@ import cases_gated
 import cases_joins
 import cases_losses
 import cases_masking
+import cases_optim
 import numpy as np
 import pytest
 import reference
