@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_layers import recurrent
 from support import assert_close, call_kernel, random_data, random_model
+from table import CELLS
 
 import nbrnn
 from nbrnn import GRU, LSTM, Add, Bidirectional, Concatenate, Dense, Dropout, Flatten, Masking, SimpleRNN
@@ -18,12 +19,6 @@ MASKS = {
     "lengths": [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]],
     "late": [[0, 0, 1, 1, 1], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1], [0, 1, 1, 1, 1], [0, 0, 1, 1, 1]],
     "nothing": [[1, 1, 0, 1, 1], [0, 0, 0, 0, 0], [1, 0, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 1, 0]],
-}
-CELLS = {
-    "simple_rnn": SimpleRNN,
-    "lstm": LSTM,
-    "gru": GRU,
-    "gru_before": lambda *units, **options: GRU(*units, reset_after=False, **options),
 }
 MASKS = {name: np.array(rows, bool) for name, rows in MASKS.items()}
 
