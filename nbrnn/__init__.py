@@ -48,14 +48,8 @@ _HOMES = {
         "check_gradients",
     ),
     "graph": ("Input",),
-    "joins": (
-        "Add",
-        "Concatenate",
-    ),
-    "layers": (
-        "Dense",
-        "Flatten",
-    ),
+    "joins": ("Add", "Concatenate", "Flatten"),
+    "layers": ("Dense",),
     "losses": (
         "BinaryCrossentropy",
         "CategoricalCrossentropy",
@@ -234,8 +228,8 @@ if TYPE_CHECKING:
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
-    from .joins import Add, Concatenate
-    from .layers import Dense, Flatten
+    from .joins import Add, Concatenate, Flatten
+    from .layers import Dense
     from .losses import (
         BinaryCrossentropy,
         CategoricalCrossentropy,

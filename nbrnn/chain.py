@@ -7,7 +7,8 @@ from typing import Any
 
 from .arrays import native
 from .graph import Graph, Shape, Value, checked_shape, unique_name
-from .layers import Flatten, Layer
+from .joins import Flatten
+from .layers import Layer
 from .recurrent import Recurrent
 from .stack import Stack
 

@@ -10,8 +10,8 @@ from .layers import Backward, Shape, Weight
 from .masking import at_work, rows_at_work
 from .products import gradient, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
-from .recurrent import Part, Recurrent
-from .truncation import segments, untouched
+from .recurrent import Recurrent
+from .truncation import Part, segments, untouched
 
 
 class Gated(Recurrent):

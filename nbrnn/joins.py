@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any
 
 from .graph import Shape
-from .layers import Backwards, Layer, known
+from .layers import ENDS, Backward, Backwards, Layer, known
 from .masking import Mask, in_time, joined
 from .program import Buffer, Program
 
@@ -174,3 +176,38 @@ class Add(Join):
 def rows(x: Buffer) -> Buffer:
     """Return a buffer's numbers as rows of its last axis."""
     return x.reshape(-1, x.shape[-1])
+
+
+class Flatten(Layer):
+    """Put the steps of a sequence side by side: (T, D) becomes (T * D,).
+
+    Parameters
+    ----------
+    input_shape, name
+        As for every layer.
+    """
+
+    kind = "flatten"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if None in shape:
+            raise ValueError(f"layer {self.title} needs a known number of time steps, but its input is {shape}.")
+        return (math.prod(known(n) for n in shape),)
+
+    def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
+        if p.masks and p.masks[0] is not None:
+            warnings.warn(f"layer {self.title} ends the mask of its input, as in Keras: {ENDS}", stacklevel=2)
+        if len(x.shape) == 2:
+            return x, lambda dy, wanted: dy if wanted else None
+        steps, samples, features = x.shape
+        y = p.buffer(f"{self.name}/y", samples, steps * features)
+        p.call("flatten", x=x, y=y)
+
+        def backward(dy: Buffer, wanted: bool) -> Buffer | None:
+            if not wanted:
+                return None
+            dx = p.buffer(f"{self.name}/dx", *x.shape)
+            p.call("flatten_backward", dy=dy, dx=dx)
+            return dx
+
+        return y, backward

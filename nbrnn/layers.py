@@ -7,8 +7,6 @@ time-major, (T, B, D), and vectors (B, F).
 from __future__ import annotations
 
 import copy
-import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -316,41 +314,6 @@ class Dense(Layer):
             "kernel_initializer": self.kernel_initializer,
             "bias_initializer": self.bias_initializer,
         }
-
-
-class Flatten(Layer):
-    """Put the steps of a sequence side by side: (T, D) becomes (T * D,).
-
-    Parameters
-    ----------
-    input_shape, name
-        As for every layer.
-    """
-
-    kind = "flatten"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        if None in shape:
-            raise ValueError(f"layer {self.title} needs a known number of time steps, but its input is {shape}.")
-        return (math.prod(known(n) for n in shape),)
-
-    def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
-        if p.masks and p.masks[0] is not None:
-            warnings.warn(f"layer {self.title} ends the mask of its input, as in Keras: {ENDS}", stacklevel=2)
-        if len(x.shape) == 2:
-            return x, lambda dy, wanted: dy if wanted else None
-        steps, samples, features = x.shape
-        y = p.buffer(f"{self.name}/y", samples, steps * features)
-        p.call("flatten", x=x, y=y)
-
-        def backward(dy: Buffer, wanted: bool) -> Buffer | None:
-            if not wanted:
-                return None
-            dx = p.buffer(f"{self.name}/dx", *x.shape)
-            p.call("flatten_backward", dy=dy, dx=dx)
-            return dx
-
-        return y, backward
 
 
 class UnknownLayerError(ValueError):

@@ -22,11 +22,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from . import dropout as _dropout  # noqa: F401 (enters its layer into LAYERS)
-from . import feedback as _feedback  # noqa: F401
-from . import gated as _gated  # noqa: F401 (enters its layers into LAYERS)
-from . import optimizers
-from . import wrappers as _wrappers  # noqa: F401
+from . import dropout, feedback, gated, joins, masking, optimizers, pointwise, wrappers  # noqa: F401 (with their layers)
 from .blueprint import join_layers, layers_of, model_config
 from .checks import flag, one_of, whole_number
 from .files import write_whole

@@ -11,8 +11,8 @@ import numpy as np
 
 from .arrays import contiguous_dtype
 from .feedback import Feedback
-from .joins import Concatenate, Join
-from .layers import Dense, Flatten, Layer, known
+from .joins import Concatenate, Flatten, Join
+from .layers import Dense, Layer, known
 from .lowering import PREDICT, Feed, make_plan
 from .masking import Masking
 from .pointwise import Pointwise

@@ -39,6 +39,7 @@ LADDER = [
         "model",
         "models",
         "sequential",
+        "evaluating",
         "running",
         "streaming",
         "training",

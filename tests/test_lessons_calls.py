@@ -5,7 +5,8 @@ import pytest
 
 from nbrnn import load_dataset
 from nbrnn.callbacks import EarlyStopping, ModelCheckpoint
-from nbrnn.layers import GRU, LSTM, Concatenate, Dense, Dropout, Flatten, Input, SimpleRNN, Softmax
+from nbrnn.joins import Flatten
+from nbrnn.layers import GRU, LSTM, Concatenate, Dense, Dropout, Input, SimpleRNN, Softmax
 from nbrnn.models import Model, Sequential
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import reference_layers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_layers import recurrent
 from support import assert_close, call_kernel, random_data, random_model
 from table import CELLS
 
@@ -29,7 +29,8 @@ def held(layer, x, mask, backwards=False, zero=False):
     for i, valid in enumerate(mask):
         steps = range(x.shape[1])[:: -1 if backwards else 1]
         taken = [t for t in steps if valid[t]]
-        states = iter(recurrent(layer, x[i : i + 1, sorted(taken)])[0][0] if taken else ())
+        rows = x[i : i + 1, taken[::-1] if layer.go_backwards else taken]
+        states = iter(reference_layers.recurrent(layer, rows)[0][0] if taken else ())
         for place, t in enumerate(steps):
             last[i] = next(states) if valid[t] else last[i]
             y[i, place] = last[i] if valid[t] or not zero else 0

@@ -8,8 +8,8 @@ A row is a sample. Each has its form in plain Python, which sees that the shapes
 tiles for whole arrays in float32 and float64, plain loops for complex numbers and for slices of columns.
 
 `Steps.register` makes kernels of step functions: text of Python, with the loop over the time steps and a call of the
-step. Letters: T steps, B samples, D features, H units; K is T where all steps are kept, else 1. Of the samples the first
-alive_[t] have a step t, all of them where `alive_` is not there.
+step. Letters: T steps, B samples, D features, H units; K is T where all steps are kept, else 1. Of the samples the
+first alive_[t] have a step t, all of them where `alive_` is not there.
 """
 
 import inspect

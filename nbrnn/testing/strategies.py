@@ -17,8 +17,9 @@ from .. import regularizers
 from ..checks import one_of, whole_number
 from ..dropout import Dropout
 from ..gated import GRU, LSTM
+from ..joins import Flatten
 from ..kernels.activations import ACTIVATIONS
-from ..layers import Dense, Flatten, Layer, Shape
+from ..layers import Dense, Layer, Shape
 from ..losses import Loss, get_loss
 from ..model import Model
 from ..pointwise import Activation, Softmax
