@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from .chain import Chain
 from .checks import whole_number
+from .described import described, made
 from .graph import Input, Value, checked_shape
-from .layers import Layer, described, made
+from .layers import Layer
 
 if TYPE_CHECKING:
     from .model import Model

@@ -20,6 +20,7 @@ from .kernels.cells import STATE_LETTERS, Steps, add_outer, add_product, add_sum
 from .kernels.elementary import exp, expm1, log, log1p, magnitude, sigmoid, tanh
 from .kernels.lanes import pick, real
 from .layers import Backward, Layer, Shape, Weight, check_free, known
+from .masking import at_work
 from .products import gradient
 from .program import Buffer, Program
 from .recurrent import Recurrent
@@ -57,6 +58,8 @@ class Cell(Recurrent):
     units : int
         Number of hidden units H.
     return_sequences, return_state, go_backwards, stateful : bool, default False
+        As for SimpleRNN.
+    zero_output_for_mask : bool, default False
         As for SimpleRNN.
     dropout : float, default 0.0
         Variational dropout of the inputs.
@@ -138,6 +141,7 @@ class Cell(Recurrent):
         go_backwards: bool = False,
         stateful: bool = False,
         *,
+        zero_output_for_mask: bool = False,
         dropout: float = 0.0,
         seed: int | None = None,
         input_shape: Shape | None = None,
@@ -146,7 +150,7 @@ class Cell(Recurrent):
     ) -> None:
         if type(self) is Cell:
             raise ValueError("Cell is what cells are made of: make a subclass of it, with forward and backward.")
-        flags = (return_sequences, return_state, go_backwards, stateful, False)
+        flags = (return_sequences, return_state, go_backwards, stateful, zero_output_for_mask)
         nothing = (None, None, None)
         super().__init__(units, None, False, ("zeros",) * 3, flags, nothing, (dropout, 0.0, seed), input_shape, name)
         for key in numbers:
@@ -161,6 +165,7 @@ class Cell(Recurrent):
 
     def config(self) -> dict[str, Any]:
         own = {"dropout": self.dropout or None, "seed": self.seed}
+        own |= {"zero_output_for_mask": self.zero_output_for_mask or None}
         return (
             Layer.config(self)
             | {"units": self.units}
@@ -171,8 +176,6 @@ class Cell(Recurrent):
 
     def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
         own, kind = self.steps, type(self)
-        if p.packing:
-            raise ValueError(f"layer {self.name} is a custom cell, whose steps cannot be masked; leave the mask out.")
         if "_rehearsed" not in vars(kind):
             rehearse(own, kind.__name__, self.values)
             kind._rehearsed = True  # type: ignore[attr-defined]
@@ -184,37 +187,43 @@ class Cell(Recurrent):
         for state in states:
             p.call("begin", initial=int(given), h=state)
         both = params | self.values | dict(zip(own.carry, states, strict=True)) | tape
-        p.call(f"{self.kind}_forward", x=x, **both)
+        p.call(f"{self.kind}_forward", x=x, **both, **working(p))
 
         def backward(dh: Buffer, wanted: bool) -> Buffer | None:
-            first, *others = own.carry
-            flows = {f"d{first}": dh, f"d{first}0": self.first_gradient(p, given, samples)}
+            (first, *others), packing = own.carry, p.packing
+            flows: dict[str, Any] = {f"d{first}": dh, f"d{first}0": self.first_gradient(p, given, samples)}
             for name in others:
-                flow = p.from_last.get(f"{self.name}/{name}")  # becomes that of the first state in place
-                if flow is None:
+                flow = last = p.from_last.get(f"{self.name}/{name}")  # becomes that of the first state in place
+                if flow is None or packing:
                     flow = self.buffer(p, f"d{name}", samples, self.units)
+                if packing:
+                    packing.to_rows(p, last, flow)
+                elif last is None:
                     p.call("begin", initial=0, h=flow.reshape(1, *flow.shape))
-                p.aliases[f"{self.name}/d{name}0"] = flows[f"d{name}"] = flow
+                flows[f"d{name}"] = p.aliases[f"{self.name}/d{name}0" + (" in rows" if packing else "")] = flow
             flows |= {f"d{name}_prev": self.buffer(p, f"d{name}_prev", samples, self.units) for name in own.carry}
             for name, dims in own.scratch.items():
                 flows[name] = self.buffer(p, name, *lengths(dims, sizes))
             flows |= {f"d{name}": p[gradient(f"{self.name}/{name}")] for name in params}
             turned = {f"{name}_T": self.transposed(p, params[name]) for name in own.turned}
             dx = self.buffer(p, "dx", count if wanted else 1, samples, features)
-            every = dh.shape[0] == count
-            for start, end in segments(p, count, every):
-                now, seen = slice(start, end), slice(start, end + 1)
-                if end < count:  # what comes from later steps is cut off
-                    untouched(p, *(flows[f"d{name}"] for name in others))
-                part = {name: state[seen] for name, state in zip(own.carry, states, strict=True)}
-                part |= {name: buffer[now] for name, buffer in tape.items()}
-                down = {f"d{first}": dh[now] if every else dh, f"d{first}0": None if start else flows[f"d{first}0"]}
-                own_add = int(p.adding or end < count)
-                down["dx"] = dx[now] if wanted else dx
-                p.call(f"{self.kind}_backward", x=x[now], add_=own_add, **both | part, **turned, **flows | down)
+            every, own_first = dh.shape[0] == count, flows.pop(f"d{first}0")
+            for start, stop in segments(p, count, every):
+                steps, seen, later = slice(start, stop), slice(start, stop + 1), stop < count
+                for name in others if later else ():
+                    p.call("begin", initial=0, h=flows[f"d{name}"].reshape(1, samples, self.units))
+                part = both | {name: s[seen] for name, s in zip(own.carry, states, strict=True)}
+                part |= {name: kept[steps] for name, kept in tape.items()}
+                part |= flows | {f"d{first}": dh[steps] if every else dh, "dx": dx[steps] if wanted else dx}
+                part |= {f"d{first}0": None if start else own_first, "add_": int(p.adding or later)}
+                p.call(f"{self.kind}_backward", x=x[steps], **turned, **part, **working(p, steps))
             if start:
-                rest = (flows[f"d{name}"] for name in others)
-                untouched(p, dx[:start] if wanted else None, flows[f"d{first}0"], *rest)
+                untouched(p, dx[:start] if wanted else None, own_first, *(flows[f"d{name}"] for name in others))
+            if packing and wanted:
+                rows, dx = dx, self.buffer(p, "dx_steps", *x.shape)
+                p.call("fill", value=0.0, v=dx.reshape(-1))
+                p.call("compact", v=rows, alive=packing.alive, rows=rows)
+                p.call("unsqueeze", dz=rows, source=packing.source, alive=packing.alive, dx=dx)
             return dx if wanted else None
 
         return backward
@@ -225,6 +234,11 @@ class Cell(Recurrent):
         if new and p.prepare is not None:
             p.prepare.call("turn_matrix", W=W, turned=turned)
         return turned
+
+
+def working(p: Program, steps: slice = slice(None)) -> dict[str, Buffer]:
+    """Return which rows are at work, as the kernels of cells take it."""
+    return {f"{name}_": rows for name, rows in at_work(p, steps).items()}
 
 
 def _items(cls: type[Cell], what: str) -> list[str]:

@@ -100,10 +100,10 @@ def one_of(name: str, value: Any, options: Iterable[str]) -> str:
     known = list(options)
     if value in known:
         return str(value)
-    if callable(value) and hasattr(value, "__name__"):
-        own = f", or what {value.__name__}(...) returns" if value.__name__[0].isupper() else ""
-        raise ValueError(f"{name} must be a name{own}, not {value.__name__} itself; known are {', '.join(known)}.")
-    raise ValueError(f"{name} {value!r} is unknown{nearest(value, known)}; known are {', '.join(known)}.")
+    called = getattr(value, "__name__", None)  # of a function or class, whose repr would hold its address
+    raise ValueError(
+        f"{name} {called or repr(value)} is unknown{nearest(called or value, known)}; known are {', '.join(known)}."
+    )
 
 
 def nearest(value: Any, options: Iterable[str]) -> str:

@@ -10,14 +10,14 @@ from typing import Any, cast
 from .checks import flag, one_of, whole_number
 from .graph import Shape, unique_name
 from .joins import rows
-from .layers import Backward, Dense, Layer, Weight, known, made
+from .layers import Backward, Dense, Layer, Weight, known
 from .pointwise import Pointwise
 from .program import Buffer, Program
 from .recurrent import Recurrent
 from .sampling import ScheduledSampling
 from .truncation import segments
 from .unrolled import Steps, keep_state
-from .wrappers import Wrapper, copied, described
+from .wrappers import Wrapper, copied, described, made
 
 TEACHER, FREE = "teacher_forcing", "free_running"
 OUTPUTS = "outputs"  # the name of the state's holder among the layers
@@ -149,12 +149,12 @@ class Feedback(Wrapper):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
-        given = dict(config)
-        if isinstance(given.get("training"), dict):
-            given["training"] = ScheduledSampling(**given["training"])
-        if isinstance(given.get("layers"), list):
-            given["layers"] = [made(entry) for entry in given["layers"]]
-        return super().from_config(given)
+        own = dict(config)
+        if isinstance(own.get("training"), dict):
+            own["training"] = ScheduledSampling(**own["training"])
+        if isinstance(own.get("layers"), list):
+            own["layers"] = [made(entry) for entry in own["layers"]]
+        return super().from_config(own)
 
     def carrying(self) -> Feedback:
         """Return a twin whose layers carry their states from batch to batch."""

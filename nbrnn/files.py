@@ -14,7 +14,7 @@ PARTIAL, NAMED = ".partial", 50  # how a file that is being written ends, and ho
 def path_of(name: str, value: Any) -> Path:
     """Return a path; ValueError, with the argument's name, if it is none."""
     if not isinstance(value, (str, Path)) or not str(value):
-        raise ValueError(f"{name} must be a path, not {value!r}.")
+        raise ValueError(f"{name} must name a file, not {value!r}.")
     return Path(value)
 
 

@@ -154,6 +154,11 @@ class Packing:
     @classmethod
     def of(cls, p: Program, mask: Mask, backwards: bool) -> Packing:
         """Return the packing of a mask, made where it is first asked for."""
+        if p.options.truncate:
+            raise ValueError(
+                f"truncate={p.options.truncate} counts steps from the end of all sequences, which under a mask is "
+                "another step for each sample: leave out truncate, or the mask."
+            )
         key = mask.valid.name, backwards
         if key not in p.packings:
             p.packings[key] = cls(p, mask, backwards)

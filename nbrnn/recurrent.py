@@ -224,7 +224,8 @@ class Recurrent(Layer):
         """Return how many steps go back before their weight gradients are taken: dL/da is then still in the cache."""
         steps, samples, _ = x.shape
         large = self._buffer(p, "recurrent_kernel").size >= LARGE and not p.options.tape
-        return min(segment(p, steps), max(1, DEPTH // samples)) if large else segment(p, steps)
+        rows = DEPTH if p.packing is None else 4 * DEPTH  # of which the mask leaves some
+        return min(segment(p, steps), max(1, rows // samples)) if large else segment(p, steps)
 
     def parts(self, p: Program, x: Buffer, dh: Buffer, dh0: Buffer | None) -> Iterator[Part]:
         """Yield the parts of the sequence in which the backward pass goes, the last one first.

@@ -25,9 +25,10 @@ from safetensors.numpy import save
 from . import dropout, feedback, gated, joins, masking, optimizers, pointwise, wrappers  # noqa: F401 (with their layers)
 from .blueprint import join_layers, layers_of, model_config
 from .checks import flag, one_of, whole_number
+from .described import UnknownLayerError
 from .files import write_whole
 from .graph import Shape, checked_shape, read_graph
-from .layers import LAYERS, Layer, UnknownLayerError, assign
+from .layers import LAYERS, Layer, assign
 from .metrics import from_parameters
 from .slots import optimizer_arrays, restore_optimizer
 

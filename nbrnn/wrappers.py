@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from .checks import one_of
+from .described import described, made
 from .graph import Shape
 from .joins import rows
-from .layers import Backward, Backwards, Layer, Weight, described, known, made
+from .layers import Backward, Backwards, Layer, Weight, known
 from .program import Buffer, Program
 from .recurrent import Recurrent
 

@@ -133,7 +133,7 @@ def test_a_wrong_name_is_met_with_the_nearest(call, bad, near):
     refused(call, bad, f"did you mean {near}")
 
 
-@pytest.mark.parametrize("bad", [5, 0, "", ["tanh"]], ids=["5", "0", "nothing", "list"])
+@pytest.mark.parametrize("bad", [5, 0, "", ["tanh"], np.tanh], ids=["5", "0", "nothing", "list", "function"])
 def test_what_is_no_name_is_refused(bad):
     refused(lambda: SimpleRNN(3, activation=bad), "activation", "is unknown", "known are linear, tanh")
     refused(lambda: model(optimizer=bad), "optimizer", "known are sgd, rmsprop, adam")

@@ -31,6 +31,7 @@ LADDER = [
         "feedback",
         "wrappers",
         "heads",
+        "described",
         "cells",
         "rehearsal",
     },

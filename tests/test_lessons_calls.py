@@ -9,8 +9,6 @@ from nbrnn.joins import Flatten
 from nbrnn.layers import GRU, LSTM, Concatenate, Dense, Dropout, Input, SimpleRNN, Softmax
 from nbrnn.models import Model, Sequential
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 # ---------------------------------------------------------------- MachineLearningMastery
 
 

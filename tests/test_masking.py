@@ -400,5 +400,9 @@ def test_other_things_that_masks_refuse():
         model.fit(X, np.zeros((4, 5, 2)), verbose=0)
     with pytest.raises(ValueError, match="masking"):
         model.stream()
+    with pytest.raises(ValueError, match="truncate=2 counts steps"):
+        plain = random_model([SimpleRNN(2), Dense(1)], (5, 3))
+        plain.compile("sgd", "mse")
+        plain.fit(X, Y, verbose=0, truncate=2, lengths=[1, 2, 3, 4])
     with pytest.raises(ValueError, match="its rows differ in length"):
         random_model([SimpleRNN(2)], (5, 3)).predict([[1.0, 2.0], [1.0]])

@@ -36,7 +36,8 @@ def test_every_layer_has_a_row():
     met = [one for row in ROWS.values() for layer in row.model().layers for one in (layer, *layer.leaves())]
     public = [getattr(nbrnn, name) for name in nbrnn.__all__]
     layers = {cls for cls in public if isinstance(cls, type) and issubclass(cls, Layer)}
-    assert {type(layer) for layer in met} == layers and len(layers) > 9
+    elsewhere = {nbrnn.Masking, nbrnn.Feedback, nbrnn.Jordan, nbrnn.Cell}  # test_masking.py, test_feedback.py ...
+    assert {type(layer) for layer in met} == layers - elsewhere and len(layers) > 12
 
 
 @rows

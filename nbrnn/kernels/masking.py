@@ -45,13 +45,10 @@ def add_row(into, row):
 def order_steps(valid, backwards, row, seen, source, alive):
     """Say where every valid step goes; a layer that goes backwards takes the last one first."""
     T, B = valid.shape
-    for i in range(B):
-        count = 0
-        for t in range(T):
-            count += 1 if valid[T - 1 - t if backwards else t, i].real > 0 else 0
-            seen[t, i] = count
     for t in range(T):
-        alive[t] = 0
+        now, before, alive[t] = valid[T - 1 - t if backwards else t], seen[max(0, t - 1)], 0
+        for i in range(B):
+            seen[t, i] = (before[i] if t > 0 else 0) + (1 if now[i].real > 0 else 0)
     for i in range(B):
         own, at = seen[T - 1, i], 0
         for k in range(B):
@@ -59,9 +56,10 @@ def order_steps(valid, backwards, row, seen, source, alive):
         row[i] = at
         for s in range(own):
             alive[s] += 1
-        for t in range(T):
+    for t in range(T):
+        for i in range(B):
             if seen[t, i] > (seen[t - 1, i] if t > 0 else 0):
-                source[seen[t, i] - 1, at] = (T - 1 - t if backwards else t) * B + i
+                source[seen[t, i] - 1, row[i]] = (T - 1 - t if backwards else t) * B + i
 
 
 @kernel("x[T,B,D] source[T,B]:i8 alive[T]:i8 -> !z[T,B,D]")

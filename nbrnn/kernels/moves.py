@@ -15,9 +15,11 @@ def gather(source, order, control, per_sample, per_step, per_feature, x):
     (T, B, D), w = x.shape, width(x)
     for i in range(B):
         start = order[control[POSITION] + i] * per_sample
-        for t in range(T):
+        for t in range(T if D == 1 else 0):
+            x[t, i, 0] = source[start + t * per_step]
+        for t in range(T if D > 1 else 0):
             step, into = start + t * per_step, x[t, i]
-            if per_feature == 1 and D > 1:
+            if per_feature == 1:
                 for d in range(0, D, w):
                     n = min(w, D - d)
                     store(into, d, n, load(source, step + d, n))
