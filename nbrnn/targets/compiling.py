@@ -147,7 +147,7 @@ def prepare(names: Iterable[str], dtype: str) -> None:
     finally:
         for worker in workers:
             worker.kill()
-            worker.wait()
+            worker.communicate()
 
 
 def _packaged(name: str) -> bool:
