@@ -40,7 +40,7 @@ def _function(function: Any, seen: set[int]) -> Iterator[str]:
     if id(function) in seen:
         return
     seen.add(id(function))
-    yield from (function.__qualname__, repr(function.__defaults__))
+    yield from (function.__module__, function.__qualname__, repr(function.__defaults__))  # its code names its module
     for cell in function.__closure__ or ():
         yield from _value(cell.cell_contents, (), seen)
     yield from _code(function.__code__, function.__globals__, seen)
