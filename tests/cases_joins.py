@@ -50,6 +50,12 @@ def softmax_backward(draw):
     return pair(draw, "y", "dy", "dx")
 
 
+def turn_matrix(draw):
+    F, O = draw(few, "F"), draw(few, "O")
+    return {"W": draw.array(F, O), "turned": draw.array(O, F)}
+
+
 CASES = {
-    f.__name__: f for f in (blend, multiply, scaled, weigh, activation_forward, softmax, softmax_backward)
+    f.__name__: f
+    for f in (blend, multiply, scaled, weigh, activation_forward, softmax, softmax_backward, turn_matrix)
 }  # fmt: skip

@@ -35,3 +35,7 @@ def softmax(x, y):
 def softmax_backward(y, dy, dx):
     """The product with the matrix of slopes dy_j / dx_k = y_j ([j = k] - y_k), row by row."""
     return {"dx": np.array([(np.diag(row) - np.outer(row, row)) @ d for row, d in zip(y, dy, strict=True)])}
+
+
+def turn_matrix(W, turned):
+    return {"turned": W.T}

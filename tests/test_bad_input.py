@@ -284,7 +284,7 @@ def test_complex_models_are_for_gradient_checks():
         ({"validation_split": -0.2}, ["validation_split", "-0.2"]),
         ({"validation_split": 1.5}, ["validation_split", "1.5"]),
         ({"validation_split": "half"}, ["validation_split", "'half'"]),
-        ({"validation_data": X}, ["validation_data must be (x, y) or"]),
+        ({"validation_data": X}, ["validation_data must be (x, y), (x, y, sample_weight) or"]),
         ({"validation_data": (X, Y[:3])}, ["samples", "10", "3"]),
         ({"verbose": 3}, ['verbose must be 0, 1, 2 or "auto", not 3']),
         ({"verbose": "loud"}, ["verbose", "'loud'"]),

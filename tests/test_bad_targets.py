@@ -65,7 +65,7 @@ def test_outputs_that_do_not_suit_the_loss_are_refused(name, outputs, text):
         (dict(class_weight={"no": 1.0}), "a class in class_weight must be a whole number"),
         (dict(class_weight={0: -1.0}), r"class_weight\[0\] must be a number of at least 0"),
         (dict(class_weight=[1.0, 2.0]), "class_weight must be a dict of class to weight"),
-        (dict(validation_data=(1, 2, 3, 4)), r"validation_data must be \(x, y\) or \(x, y, sample_weight\)"),
+        (dict(validation_data=(1, 2, 3, 4, 5)), r"validation_data must be \(x, y\), \(x, y, sample_weight\) or"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(given_, text):

@@ -146,10 +146,10 @@ from dataclasses import replace
 import numpy as np, nbrnn
 from nbrnn.kernels import KERNELS
 right = KERNELS["simple_rnn_backward"]
-def forgetful(Wh, PT, h, mask, activation, add, dh, da, dh0, room):
+def forgetful(Wh, PT, h, mask, alive, activation, add, dh, da, dh0, room):
     for t in range(len(da)):  # what comes from the future is dropped
         step = dh[t : t + 1] if len(dh) == len(da) else (dh if t == len(da) - 1 else 0 * dh)
-        right.function(Wh, PT, h[t : t + 2], mask, activation, add, step.copy(), da[t : t + 1], dh0, room)
+        right.function(Wh, PT, h[t : t + 2], mask, alive, activation, add, step.copy(), da[t : t + 1], dh0, room)
 KERNELS["simple_rnn_backward"] = replace(right, function=forgetful)
 model = nbrnn.Sequential([nbrnn.SimpleRNN(3), nbrnn.Dense(1)], input_shape=(4, 2), seed=1)
 print(nbrnn.check_gradients(model, np.random.default_rng(0).normal(size=(2, 4, 2))))

@@ -23,7 +23,7 @@ EQUIVALENT = {
     r"simple_rnn.py simple_rnn_forward: states = .* -> .*Wh\.shape\[1\]": "the matrix is square",
     r"gru.py gru_before_forward: T, B, H, L = .* -> .*(Wg\.shape\[0\]|Wn\.shape\[1\]), panel": "that length is H too",
     r"gru.py gru_\w+_forward: T, B, H, L = .* -> .* h\.shape\[1\]": "that length is B too",
-    r"lstm.py lstm_forward: for k in range\(x\..* -> .*\(h\.": "that length is B too",
+    r"lstm.py lstm_forward: n = alive.* -> .* else h\.shape": "that length is B too",
     r"\btaped\b.* a\.size > 0.* -> .* a\.size > 1": "a sample has more gates than one",
     r"TANH, SIGMOID, True\) -> .* TANH, SIGMOID, False\)$": "a call does what is inline else",
     r"panel_width\(W\w\) -> .*panel_width\((Wx|Wg)\)$": "matrices of one dtype",
