@@ -16,6 +16,7 @@ import numpy as np
 import nbrnn
 
 H, B, T, F, BATCHES = 64, 32, 100, 16, 8
+EIGHTH = np.random.default_rng(1).integers(1, 2 * T // 8, BATCHES * B, endpoint=True)
 CELLS = {"SimpleRNN": nbrnn.SimpleRNN, "LSTM": nbrnn.LSTM, "GRU": nbrnn.GRU}
 
 
@@ -61,6 +62,8 @@ def main() -> None:
             "dropout=0.2, recurrent_dropout=0.2": fit_of(cell, dropout=0.2, recurrent_dropout=0.2),
             "Dropout(0.2) after sequences": fit_of(cell, (nbrnn.Dropout(0.2),)),
             "validation_split=0.2": fit_of(cell, fit={"validation_split": 0.2}),
+            "lengths, all of them T": fit_of(cell, fit={"lengths": np.full(BATCHES * B, T)}),
+            "lengths, T/8 on average": fit_of(cell, fit={"lengths": EIGHTH}),
         }
         found = medians(plain | options, arguments.rounds)
         print(f"{name}: {found['plain'] * 1e3:.2f} ms")
