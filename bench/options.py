@@ -21,7 +21,7 @@ CELLS = {"SimpleRNN": nbrnn.SimpleRNN, "LSTM": nbrnn.LSTM, "GRU": nbrnn.GRU}
 
 
 def fit_of(
-    cell: type, after: tuple[Any, ...] = (), fit: dict[str, Any] | None = None, **layer: Any
+    cell: type, after: tuple[Any, ...] | None = None, fit: dict[str, Any] | None = None, **layer: Any
 ) -> Callable[[], Any]:
     """Return a fit of one epoch: a layer, those after its sequences (its last state, if not given), a dense head."""
     sequences = after is not None
