@@ -15,7 +15,7 @@ import numpy as np
 
 import nbrnn
 
-H, B, T, F, BATCHES = 64, 32, 100, 16, 8
+H, B, T, F, BATCHES, EPOCHS = 64, 32, 100, 16, 8, 5
 EIGHTH = np.random.default_rng(1).integers(1, 2 * T // 8, BATCHES * B, endpoint=True)
 CELLS = {"SimpleRNN": nbrnn.SimpleRNN, "LSTM": nbrnn.LSTM, "GRU": nbrnn.GRU}
 
@@ -23,14 +23,14 @@ CELLS = {"SimpleRNN": nbrnn.SimpleRNN, "LSTM": nbrnn.LSTM, "GRU": nbrnn.GRU}
 def fit_of(
     cell: type, after: tuple[Any, ...] | None = None, fit: dict[str, Any] | None = None, **layer: Any
 ) -> Callable[[], Any]:
-    """Return a fit of one epoch: a layer, those after its sequences (its last state, if not given), a dense head."""
+    """Return a fit of some epochs: a layer, those after its sequences (its last state, if not given), a dense head."""
     sequences = after is not None
     layers = [cell(H, return_sequences=sequences, **layer), *((*after, nbrnn.Flatten()) if after is not None else ())]
     model = nbrnn.Sequential([*layers, nbrnn.Dense(1)], input_shape=(T, F), seed=1)
     model.compile("sgd", "mse")
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(BATCHES * B, T, F)).astype("f4"), rng.normal(size=(BATCHES * B, 1)).astype("f4")
-    options = {"batch_size": B, "shuffle": False, "verbose": 0} | (fit or {})
+    options = {"batch_size": B, "epochs": EPOCHS, "shuffle": False, "verbose": 0} | (fit or {})
     return lambda: model.fit(x, y, **options)
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     nbrnn.set_num_threads(1)
     print(
-        f"a fit of {BATCHES} batches, (H, B, T, F) = ({H}, {B}, {T}, {F}), float32, one thread; times the fit without"
+        f"a fit of {EPOCHS} x {BATCHES} batches, (H, B, T, F) = ({H}, {B}, {T}, {F}), float32, one thread; times the fit without"
     )
     for name, cell in CELLS.items():
         plain = {"plain": fit_of(cell), "plain sequences": fit_of(cell, ())}
