@@ -53,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     nbrnn.set_num_threads(1)
     print(
-        f"a fit of {EPOCHS} x {BATCHES} batches, (H, B, T, F) = ({H}, {B}, {T}, {F}), float32, one thread; times the fit without"
+        f"a fit of {EPOCHS} x {BATCHES} batches, (H, B, T, F) = ({H}, {B}, {T}, {F}), one thread; times the fit without"
     )
     for name, cell in CELLS.items():
         plain = {"plain": fit_of(cell), "plain sequences": fit_of(cell, ())}
