@@ -11,10 +11,10 @@ from inputs import Form, Forms
 
 import nbrnn
 from nbrnn.cases import Case as Bound
-from nbrnn.cli.common import cells_of
 from nbrnn.plan import Plan
 from nbrnn.program import Call, Program
 from nbrnn.targets import cpu
+from nbrnn.usermodule import cells_of
 
 LAYERS: dict[str, Any] = {"simple_rnn": nbrnn.SimpleRNN, "lstm": nbrnn.LSTM, "gru": nbrnn.GRU}
 MODULE = "NBRNN_BENCH_MODULE"  # the file of --module

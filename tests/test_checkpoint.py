@@ -286,7 +286,7 @@ DIES = """
 import os, signal, sys, numpy as np, nbrnn
 real, writes = os.replace, []
 def replace(*arguments):
-    writes.append(1)
+    writes.extend([1] if str(arguments[1]) == sys.argv[1] else [])  # compiled code is renamed, too
     if len(writes) == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
     real(*arguments)

@@ -34,6 +34,7 @@ LADDER = [
         "described",
         "cells",
         "rehearsal",
+        "usermodule",
     },
     {"lowering", "summary", "stack", "chain", "states", "supervision", "ragged"},
     {

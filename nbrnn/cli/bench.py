@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .common import UserError, cells_of, one_sentence, writable, writing
+from .common import UserError, one_sentence, writable, writing
 
 FAILED = 1  # exit code
 INSTALL = 'pip install "nbrnn[bench]"'
@@ -63,7 +63,12 @@ def bench(
     """
     engine, table = _part("contest"), _part("report")
     with one_sentence():
-        cases = _cases(given, streaming, quick, () if module is None else tuple(cells_of(module)))
+        cases = _cases(
+            given,
+            streaming,
+            quick,
+            () if module is None else tuple(importlib.import_module("nbrnn.usermodule").cells_of(module)),
+        )
         threads = _threads(given["threads"], engine.cores(), quick)
         against = _names("--against", given["against"], _part("cases").PEERS) or ()
         if streaming and 1 not in threads:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import UserError, cells_of, one_sentence, refuse_given
+from .common import UserError, one_sentence, refuse_given
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -62,6 +62,7 @@ def gradcheck(
     weight, input and first state is varied, in float64. The exit code is 0 if all gradients are right, 1 if one is
     wrong.
     """
+    from .. import usermodule
     from ..catalogue import WIDTH
     from ..checks import real_number, whole_number
     from ..progress import duration
@@ -73,7 +74,7 @@ def gradcheck(
         whole_number("seed", seed, 0), whole_number("samples", samples)
         if tolerance is not None:
             real_number("tolerance", tolerance, open_low=True)
-        own = {} if module is None else cells_of(module)
+        own = {} if module is None else usermodule.cells_of(module)
         network = _random(options, own, steps, seed) if model is None else _saved(ctx, model)
         shape = gradients.sample_shape(network, steps)
         numbers = gradients.check_size(network, samples, shape)
