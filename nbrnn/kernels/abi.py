@@ -137,7 +137,9 @@ def dimension(text: str) -> tuple[int, str, int]:
 KERNELS: dict[str, Kernel] = {}
 
 
-def kernel(spec: str, flops: Callable[[dict[str, int]], int] = lambda d: 0) -> Callable[[Callable[..., None]], Any]:
+def kernel(
+    spec: str, flops: Callable[[dict[str, int]], int] = lambda d: 0, twice: bool = True
+) -> Callable[[Callable[..., None]], Any]:
     """Register a function on arrays as a kernel; its parameters are the specification's names, in order.
 
     Parameters
@@ -145,6 +147,9 @@ def kernel(spec: str, flops: Callable[[dict[str, int]], int] = lambda d: 0) -> C
     spec : str
     flops : callable, optional
         Takes the sizes of the letters and returns the number of floating-point operations of a call.
+    twice : bool, default True
+        Whether it is optimised before its arrays' addresses are known, too: tiny layers gain by that, but for kernels
+        with gates, which cost the most time to compile.
 
     Raises
     ------
@@ -165,7 +170,9 @@ def kernel(spec: str, flops: Callable[[dict[str, int]], int] = lambda d: 0) -> C
         if name in KERNELS and KERNELS[name].module != module:
             raise ValueError(f"the kernel {name} of {module} has the name of one of {KERNELS[name].module}; rename it.")
         packaged = module.startswith("nbrnn.")
-        KERNELS[name] = Kernel(name, spec, _outermost(function), flops, packaged, arguments, module)
+        KERNELS[name] = Kernel(
+            name, spec, (_outermost if twice else inlined)(function), flops, packaged, arguments, module
+        )
         return njit(**OPTIONS)(function)  # for calls from Python, compiled only if there are any
 
     return register

@@ -165,13 +165,16 @@ def mend_reset(through, dm, g, mask):
             through[k, j] += dm[k, j] * g[k, H + j] * (mask[k, j] - mask.dtype.type(1))
 
 
-FLOPS = {"flops": lambda d: d["T"] * d["B"] * d["H"] * (6 * (d.get("D", 0) + d["H"]) + 10)}
+def flops(d):
+    """Return the operations of a pass over the sequence."""
+    return d["T"] * d["B"] * d["H"] * (6 * (d.get("D", 0) + d["H"]) + 10)
 
 
 @kernel(
     "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wh[H,3H] Ph[Q,H,L]? b[3H]? c[3H]? mask[B,H]? alive[T]?:i8 activation:int gate:int"
     " -> !h[U,B,H] kept[U,B,H]? g[K,B,G] q[K,B,H] a[T,B,3H]?",
-    **FLOPS,
+    flops,
+    twice=False,
 )
 def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, mask, alive, activation, gate, h, kept, g, q, a):
     """Run the layer, reset after the product; g keeps z, r, n and q the candidate's product with the state.
@@ -210,7 +213,8 @@ def gru_after_forward(x, Wx, Px, Wh, Ph, b, c, mask, alive, activation, gate, h,
 @kernel(
     "Wh[H,3H] PT[Q,3H,L]? h[T+1,B,H] g[T,B,G] q[T,B,H] mask[B,H]? alive[T]?:i8 activation:int gate:int add:int"
     " -> !dh[K,B,H] through[B,H] da[T,B,E] dq[T,B,E] !dh0[B,H]? room[B,H]?",
-    **FLOPS,
+    flops,
+    twice=False,
 )
 def gru_after_backward(Wh, PT, h, g, q, mask, alive, activation, gate, add, dh, through, da, dq, dh0, room):
     """Backpropagation through time, reset after the product; of a part of all steps as in lstm_backward."""
@@ -238,7 +242,8 @@ def gru_after_backward(Wh, PT, h, g, q, mask, alive, activation, gate, add, dh, 
     "x[T,B,D] Wx[D,3H] Px[Q,D,L]? Wg[H,2H] Pg[R,H,L]? Wn[H,H] Pn[S,H,L]? b[3H]? mask[B,H]?"
     " alive[T]?:i8 activation:int gate:int"
     " -> !h[U,B,H] kept[U,B,H]? g[K,B,3H] m[K,B,H] a[T,B,3H]?",
-    **FLOPS,
+    flops,
+    twice=False,
 )
 def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, mask, alive, activation, gate, h, kept, g, m, a):
     """Run the layer, reset before the product; g keeps z, r, n and m = r * h_(t-1)."""
@@ -279,7 +284,8 @@ def gru_before_forward(x, Wx, Px, Wg, Pg, Wn, Pn, b, mask, alive, activation, ga
     "Wg[H,2H] PgT[Q,2H,L]? Wn[H,H] PnT[Q,H,L]? h[T+1,B,H] kept[T+1,B,H]? g[T,B,3H] mask[B,H]?"
     " alive[T]?:i8 activation:int gate:int"
     " -> !dh[K,B,H] through[B,H] dm[B,H] da[T,B,3H] dg[T,B,2H] dn[T,B,H] dh0[B,H]? room[B,H]?",
-    **FLOPS,
+    flops,
+    twice=False,
 )
 def gru_before_backward(
     Wg, PgT, Wn, PnT, h, kept, g, mask, alive, activation, gate, dh, through, dm, da, dg, dn, dh0, room

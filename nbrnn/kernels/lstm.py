@@ -63,6 +63,7 @@ def advance_row(g, before, now, squashed, out, a, taped, first, stop, activation
     " alive[T]?:i8 activation:int gate:int initial:int"
     " -> !h[U,B,H] kept[U,B,H]? !c[V,B,H] g[K,B,G] s[K,B,H] a[T,B,4H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * (d["D"] + d["H"]) + 4),
+    twice=False,
 )
 def lstm_forward(x, Wx, Px, Wh, Ph, b, mask, alive, activation, gate, initial, h, kept, c, g, s, a):
     """Run the layer over T steps; g keeps the gates, s = act(c), and `a`, where asked for, the pre-activations.
@@ -128,6 +129,7 @@ def go_back_row(g, before, squashed, dh, dc, da, activation, gate, known):
     " alive[T]?:i8 activation:int gate:int final:int add:int"
     " -> !dh[K,B,H] !dc[B,H] da[T,B,E] !dh0[B,H]? room[B,H]?",
     flops=lambda d: d["T"] * d["B"] * d["H"] * (8 * d["H"] + 20),
+    twice=False,
 )
 def lstm_backward(Wh, PT, c, g, s, mask, alive, activation, gate, final, add, dh, dc, da, dh0, room):
     """Backpropagation through time; dc goes from dL/dc_T (zero unless `final`) to dL/dc_0.
