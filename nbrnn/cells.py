@@ -25,7 +25,7 @@ from .products import gradient
 from .program import Buffer, Program
 from .recurrent import Recurrent
 from .rehearsal import lengths, rehearse
-from .truncation import segments, untouched
+from .truncation import segments
 
 __all__ = [
     "Cell",
@@ -199,7 +199,7 @@ class Cell(Recurrent):
                 if packing:
                     packing.to_rows(p, last, flow)
                 elif last is None:
-                    p.call("begin", initial=0, h=flow.reshape(1, *flow.shape))
+                    p.clear(flow)
                 flows[f"d{name}"] = p.aliases[f"{self.name}/d{name}0" + (" in rows" if packing else "")] = flow
             flows |= {f"d{name}_prev": self.buffer(p, f"d{name}_prev", samples, self.units) for name in own.carry}
             for name, dims in own.scratch.items():
@@ -210,18 +210,18 @@ class Cell(Recurrent):
             every, own_first = dh.shape[0] == count, flows.pop(f"d{first}0")
             for start, stop in segments(p, count, every):
                 steps, seen, later = slice(start, stop), slice(start, stop + 1), stop < count
-                for name in others if later else ():
-                    p.call("begin", initial=0, h=flows[f"d{name}"].reshape(1, samples, self.units))
+                if later:
+                    p.clear(*(flows[f"d{name}"] for name in others))
                 part = both | {name: s[seen] for name, s in zip(own.carry, states, strict=True)}
                 part |= {name: kept[steps] for name, kept in tape.items()}
                 part |= flows | {f"d{first}": dh[steps] if every else dh, "dx": dx[steps] if wanted else dx}
                 part |= {f"d{first}0": None if start else own_first, "add_": int(p.adding or later)}
                 p.call(f"{self.kind}_backward", x=x[steps], **turned, **part, **working(p, steps))
             if start:
-                untouched(p, dx[:start] if wanted else None, own_first, *(flows[f"d{name}"] for name in others))
+                p.clear(dx[:start] if wanted else None, own_first, *(flows[f"d{name}"] for name in others))
             if packing and wanted:
                 rows, dx = dx, self.buffer(p, "dx_steps", *x.shape)
-                p.call("fill", value=0.0, v=dx.reshape(-1))
+                p.clear(dx)
                 p.call("compact", v=rows, alive=packing.alive, rows=rows)
                 p.call("unsqueeze", dz=rows, source=packing.source, alive=packing.alive, dx=dx)
             return dx if wanted else None

@@ -20,7 +20,7 @@ from .callbacks import Callback, Callbacks, Logs
 from .checks import real_number, whole_number
 from .files import clear_partial, path_of
 from .layers import assign
-from .saving import contents, loss_config, model_config, optimizer_config, read_contents, write_model
+from .saving import contents, model_config, read_contents, training_config, write_model
 from .slots import restore_optimizer
 
 if TYPE_CHECKING:
@@ -245,18 +245,16 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def fingerprint(model: Model, data: dict[str, np.ndarray | None], settings: dict[str, Any]) -> dict[str, Any]:
     """Return what a fit's result depends on, by the names that a sentence gives them."""
-    config = model_config(model)
-    marks = {key: config[key] for key in ("dtype", "input_shape", "seed")}
+    config, training = model_config(model), training_config(model)
+    marks = {key: value for key, value in config.items() if key not in ("name", "layers")}
     marks["the list of layers"] = [entry["config"].get("name") for entry in config["layers"]]
     for entry in config["layers"]:
         own = {"class": entry["class"], **entry["config"]}
         marks |= {f"{key} of layer {own.get('name')}": value for key, value in own.items()}
-    assert model.optimizer is not None and model.loss is not None
-    chosen = optimizer_config(model.optimizer)
+    chosen = training.pop("optimizer")
     marks["optimizer"] = chosen["name"]
     marks |= {f"{key} of the optimizer": value for key, value in chosen["config"].items()}
-    marks["loss"], marks["metrics"] = loss_config(model.loss), [loss_config(m) for m in model.metrics]
-    marks |= settings
+    marks |= training | settings
     for name, array in ((name, array) for name, array in data.items() if array is not None):
         marks |= {f"shape of {name}": array.shape, f"dtype of {name}": array.dtype.name}
         marks[f"numbers of {name}"] = _hash(array)

@@ -16,7 +16,7 @@ from .program import Buffer, Program
 from .recurrent import Recurrent
 from .sampling import ScheduledSampling
 from .truncation import segments
-from .unrolled import Steps, keep_state
+from .unrolled import Steps
 from .wrappers import Wrapper, copied, described, made
 
 TEACHER, FREE = "teacher_forcing", "free_running"
@@ -191,11 +191,11 @@ class Feedback(Wrapper):
     def _begin(self, p: Program, fed: Buffer) -> None:
         """Add the calls that fetch the outputs before the first step."""
         memory, (name,) = self.memory, self.memory.state_names()
-        if not Steps.given(p, self.memory):
-            p.call("begin", initial=0, h=fed[: self.lags].reshape(1, -1, self.outputs))
+        if not self.memory.given(p):
+            p.clear(fed[: self.lags])
             return
         state = p.buffer(f"{self.name}/y_before", fed.shape[1], memory.units)
-        memory.move(p, "load_state", "carried" if memory.stateful else "initial", name, state=state)
+        memory.fetch(p, name, state)
         for j in range(self.lags):
             p.call("take_columns", W=state, first=j * self.outputs, part=fed[self.lags - 1 - j])
 
@@ -204,7 +204,7 @@ class Feedback(Wrapper):
         memory, (name,) = self.memory, self.memory.state_names()
         last = p.last[name] = p.buffer(name, fed.shape[1], memory.units)
         p.call("lag", fed=fed[-self.lags :], first=0, W=last.reshape(1, *last.shape))
-        keep_state(p, memory, name, last)
+        memory.keep(p, name, last)
 
     def _target(self, p: Program, shape: tuple[int, ...]) -> Buffer:
         """Return the targets, a row a step."""
@@ -234,7 +234,7 @@ class Feedback(Wrapper):
             backs.append(back)
 
         def backward(dy: Buffer, dx: Buffer | None) -> None:
-            first = Steps.given(p, self.memory) and p.options.input_gradient
+            first = self.memory.given(p) and p.options.input_gradient
             p.aliases[f"{self.memory.name}/dh"] = dy
             d: Buffer | None = dy
             for k, back in reversed([*enumerate(backs)]):
@@ -296,8 +296,7 @@ class Feedback(Wrapper):
     def _gradients(self, p: Program, fed: Buffer, dy: Buffer | None = None) -> Buffer:
         """Return the gradients of what is fed back, so far: from the loss, and from the last outputs as a state."""
         dfed = p.buffer(f"{self.name}/dfed", *fed.shape)
-        unknown = dfed if dy is None else dfed[: self.lags]
-        p.call("begin", initial=0, h=unknown.reshape(1, -1, self.outputs))
+        p.clear(dfed if dy is None else dfed[: self.lags])
         if dy is not None:
             p.call("spread", dy=dy, dh=dfed[self.lags :])
         last = p.from_last.get(self.memory.state_names()[0])
@@ -307,7 +306,7 @@ class Feedback(Wrapper):
 
     def _first_gradient(self, p: Program, dfed: Buffer) -> None:
         """Add the call that gives the gradient of the outputs before the first step."""
-        if Steps.given(p, self.memory):
+        if self.memory.given(p):
             d = p.buffer(f"{self.name}/dy0", dfed.shape[1], self.memory.units)
             p.call("lag", fed=dfed[: self.lags], first=0, W=d.reshape(1, *d.shape))
 

@@ -11,7 +11,7 @@ from .masking import at_work, rows_at_work
 from .products import gradient, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
 from .recurrent import Recurrent
-from .truncation import Part, segments, untouched
+from .truncation import Part, segments
 
 
 class Gated(Recurrent):
@@ -325,7 +325,7 @@ class GRU(Gated):
                 down = {"dh": dh[now] if every else dh, "dh0": None if first else dh0} | at_work(p, now)
                 p.call("gru_before_backward", **both, **own, **tape, **down, da=da[now], dg=dg[now], dn=dn[now])
             if first:
-                untouched(p, da[:first], dg[:first], dn[:first], dh0)
+                p.clear(da[:first], dg[:first], dn[:first], dh0)
             states = drawn.get("kept", h)[:steps]
             plain, copied = rows_at_work(p, f"{self.name}/h_rows", states, x, da, dg, dn, m)
             bias = f"{self.name}/bias" if self.use_bias else None

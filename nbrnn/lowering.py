@@ -19,7 +19,7 @@ from .losses import Loss, Rows
 from .masking import count, given_mask
 from .optimizers import Optimizer
 from .plan import Plan, sample_counts, shard_size
-from .products import gradient
+from .products import gradient, share_weights
 from .program import Buffer, Layout, Options, Program, numbered
 from .supervision import check_figures, target_shape
 
@@ -243,11 +243,7 @@ def lower_call(
 ) -> Backwards:
     """Add the calls of a node's forward pass and enter what it gives; return what adds those of its backward pass."""
     if node.number:  # the weights are those of the first call
-        for name, _ in node.layer._named():
-            twin = f"{layer.name}{name.removeprefix(str(node.layer.name))}"
-            p.aliases[twin] = p[name]
-            if gradient(name) in p.layout.buffers:
-                p.aliases[gradient(twin)] = p[gradient(name)]
+        share_weights(p, (name for name, _ in node.layer._named()), str(node.layer.name), str(layer.name))
     inputs = [values[v] for v in node.sources]
     p.aliases[f"into {layer.name}"], p.layer = inputs[0], str(layer.name)
     p.target, p.masks = target, [p.mask_of.get(v) for v in node.sources]
@@ -275,7 +271,7 @@ def lower_backward(
 
     def zeros(value: int) -> Buffer:
         buffer = p.buffer(f"no gradient {value}", *values[value].shape)
-        p.call("begin", initial=0, h=buffer.reshape(1, -1, buffer.shape[-1]))
+        p.clear(buffer)
         return buffer
 
     for (node, layer), backward in zip(reversed(calls), reversed(backwards), strict=True):
@@ -300,7 +296,7 @@ def lower_backward(
     for layer, shape in graph.owners:
         for weight in layer.weights(shape) if layer not in reached else ():
             p.layer = str(layer.name)
-            p.call("begin", initial=0, h=p[gradient(f"{layer.name}/{weight.name}")].reshape(1, -1, weight.shape[-1]))
+            p.clear(p[gradient(f"{layer.name}/{weight.name}")])
     return {k: flows[k] if k in flows else zeros(k) for k in range(len(graph.inputs)) if k in needed}
 
 

@@ -190,7 +190,7 @@ class Packing:
     def to_rows(self, p: Program, v: Buffer | None, rows: Buffer) -> Buffer:
         """Put what belongs to samples into their rows, zeros where there is nothing."""
         if v is None:
-            p.call("begin", initial=0, h=rows.reshape(1, *rows.shape))
+            p.clear(rows)
         else:
             p.call("to_rows", v=v, row=self.row, rows=rows)
         return rows
@@ -206,7 +206,7 @@ class Packing:
         name = f"{dx.name}_rows"
         if name not in p.layout.buffers:
             p.buffer(name, *dx.shape)
-            p.call("fill", value=0.0, v=dx.reshape(-1))
+            p.clear(dx)
         rows, alive = p[name][: da.shape[0]], self.alive[self.steps]
         input_gradient(p, da, W, rows, alive)
         p.call("unsqueeze", dz=rows, source=self.source[self.steps], alive=alive, dx=dx)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .kernels.gemm import DEPTH, PANELS, TALL
 from .kernels.tile import ROWS, VECTOR_BYTES
 from .program import ALIGNMENT, Buffer, Program
@@ -104,3 +106,12 @@ def gradient(name: str) -> str:
     """Return the name of a weight's gradient: simple_rnn/kernel has simple_rnn/dkernel."""
     layer, _, weight = name.rpartition("/")
     return f"{layer}/d{weight}"
+
+
+def share_weights(p: Program, names: Iterable[str], owner: str, twin: str) -> None:
+    """Let the twin of a layer read its owner's weights, whose full names are given, and add to their gradients."""
+    for name in names:
+        other = f"{twin}{name.removeprefix(owner)}"
+        for own, called in ((name, other), (gradient(name), gradient(other))):
+            if own in p.layout.buffers or own in p.aliases:
+                p.aliases[called] = p[own]

@@ -293,6 +293,12 @@ class Program:
                 raise ValueError(f"kernel {kernel} needs a buffer for {argument.name}, not {value!r}.")
         self.calls.append(Call(kernel, arguments, dims, self.layer))
 
+    def clear(self, *buffers: Buffer | None) -> None:
+        """Add the calls that set buffers to zero."""
+        for buffer in buffers:
+            if buffer is not None:
+                self.call("begin", initial=0, h=buffer.reshape(1, -1, buffer.shape[-1]))
+
     @staticmethod
     def _check(kernel: str, argument: Argument, buffer: Buffer, dims: dict[str, int]) -> None:
         assert argument.dims is not None

@@ -63,7 +63,7 @@ class ModelCheckpoint(Monitor):
         super().__init__(monitor, mode, 0.0, initial_value_threshold)
         self.filepath, self.verbose = os.fspath(path_of("filepath", filepath)), verbose
         try:
-            self.fields = {field for _, field, _, _ in string.Formatter().parse(self.filepath) if field is not None}
+            self.fields = {field for _, field, _, _ in _parts(self.filepath) if field is not None}
         except ValueError as error:
             raise ValueError(f"filepath {self.filepath!r} has fields that cannot be read: {error}.") from None
         self.save_best_only = flag("save_best_only", save_best_only)

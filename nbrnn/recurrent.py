@@ -14,7 +14,14 @@ from .layers import Backward, Layer, Shape, Weight, known
 from .masking import Packing, at_work, rows_at_work
 from .products import LARGE, input_gradient, packed, packed_transposed, padded, weight_gradient
 from .program import Buffer, Program
-from .truncation import Part, segment, segments, untouched
+from .truncation import Part, segment, segments
+
+
+def turned(p: Program, x: Buffer, name: str) -> Buffer:
+    """Add the call that turns a sequence round in time, into a new buffer."""
+    y = p.buffer(name, *x.shape)
+    p.call("reverse", x=x, y=y)
+    return y
 
 
 class Recurrent(Layer):
@@ -109,18 +116,18 @@ class Recurrent(Layer):
                 "give truncate without a mask."
             )
         p.packing, backwards = packing, self.go_backwards and packing is None
-        inner = self.turned(p, x, "x_reversed") if backwards else x
+        inner = turned(p, x, f"{self.name}/x_reversed") if backwards else x
         every = [p.taped or (self.return_sequences and name == "h") for name in self.states]
         states = [
             p.buffer(name, steps + 1 if kept else 2, samples, self.units)
             for name, kept in zip(self.state_names(), every, strict=True)
         ]
-        given = self.stateful or p.options.given
+        given = self.given(p)
         for s in states:
             own = packing is not None and given
             first = p.aliases[f"{s.name} first"] = p.buffer(f"{s.name} first", *s.shape[1:]) if own else s[0]
             if given:
-                self.move(p, "load_state", "carried" if self.stateful else "initial", s.name, state=first)
+                self.fetch(p, s.name, first)
             if packing:
                 packing.to_rows(p, first if given else None, s[0])
         x_mask = None
@@ -132,10 +139,7 @@ class Recurrent(Layer):
         cell_backward = self.cell(p, inner, given or packing is not None, *states)
         for s in states:
             last = p.last[s.name] = packing.last(p, s) if packing else s[steps % s.shape[0]]
-            if self.stateful:
-                self.move(p, "store_state", "carried", s.name, state=last)
-            if p.options.kept:
-                self.move(p, "store_state", "final", s.name, state=last)
+            self.keep(p, s.name, last)
         y = states[0][1:] if self.return_sequences else p.last[states[0].name]
         zero = self.zero_output_for_mask
         if packing:
@@ -162,10 +166,25 @@ class Recurrent(Layer):
             p.packing = None
             if dx is not None and x_mask is not None:
                 dx = masked(p, dx, x_mask, f"{self.name}/dx_kept")
-            return self.turned(p, dx, "dx_reversed") if dx is not None and backwards else dx
+            return turned(p, dx, f"{self.name}/dx_reversed") if dx is not None and backwards else dx
 
         p.packing = None
         return y, backward
+
+    def given(self, p: Program) -> bool:
+        """Return whether the first states are given."""
+        return self.stateful or p.options.given
+
+    def fetch(self, p: Program, name: str, state: Buffer) -> None:
+        """Add the call that fetches a first state that is given."""
+        self.move(p, "load_state", "carried" if self.stateful else "initial", name, state=state)
+
+    def keep(self, p: Program, name: str, state: Buffer) -> None:
+        """Add the calls that store a last state where it is wanted."""
+        if self.stateful:
+            self.move(p, "store_state", "carried", name, state=state)
+        if p.options.kept:
+            self.move(p, "store_state", "final", name, state=state)
 
     def move(self, p: Program, kernel: str, block: str, name: str, **state: Buffer) -> None:
         """Add the call that fetches a state from a block or stores it there."""
@@ -197,12 +216,6 @@ class Recurrent(Layer):
         if not drawn:
             return {}
         return {"mask": drawn["mask"], "room": self.buffer(p, "dh_kept", *drawn["mask"].shape)}
-
-    def turned(self, p: Program, x: Buffer, name: str) -> Buffer:
-        """Add the call that turns a sequence round in time."""
-        y = p.buffer(f"{self.name}/{name}", *x.shape)
-        p.call("reverse", x=x, y=y)
-        return y
 
     def buffer(self, p: Program, name: str, *shape: int) -> Buffer:
         """Add a buffer of this layer."""
@@ -263,7 +276,7 @@ class Recurrent(Layer):
             elif dx:
                 input_gradient(p, da, self._buffer(p, "kernel"), dx[now.steps])
         if now.start:
-            untouched(p, None if dx is None else dx[: now.start], dh0, *others)
+            p.clear(None if dx is None else dx[: now.start], dh0, *others)
         return dx
 
     def gradients(self, p: Program, x: Buffer, da: Buffer, h: Buffer, given: bool, add: bool = False) -> None:

@@ -15,7 +15,6 @@ from .arrays import foreign_arrays
 from .checks import count_or, whole_number
 from .graph import Graph, Value
 from .kernels.optimizers import LANES
-from .losses import Figure
 from .lowering import PREDICT, TRAIN, Feeds, add_optimizer, feeds_of, make_plan, parameter_layout
 from .program import Options, Weights, aligned, numbered
 from .states import Stateful
@@ -73,11 +72,6 @@ class Runnable(Stateful):
         self._executors.clear()
         self._ready.clear()
         self._slots = None
-
-    @property
-    def figures(self) -> list[Figure]:
-        """The loss and the metrics, in the order of the statistics."""
-        return [one.figure for one in self.asked]
 
     def predict(
         self,

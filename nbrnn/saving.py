@@ -35,7 +35,6 @@ from .slots import optimizer_arrays, restore_optimizer
 if TYPE_CHECKING:
     from .losses import Figure
     from .model import Model
-    from .optimizers import Optimizer
     from .sequential import Sequential
 
 VERSION = 2  # that of a chain is 1
@@ -80,15 +79,8 @@ def contents(model: Model, include_optimizer: bool = True) -> tuple[dict[str, An
         raise ValueError("a complex128 model is for gradient checks and is not saved.")
     config: dict[str, Any] = {"model": model_config(model), "training": None}
     if model.loss is not None and model.optimizer is not None:
-        config["training"] = {
-            "optimizer": optimizer_config(model.optimizer),
-            "loss": _each(loss_config, model.loss),
-            "metrics": _each(lambda some: [loss_config(m) for m in some], model.metrics),
-            "loss_weights": dict(model.loss_weights),
-            "epochs": model.epochs,
-            "steps": model.steps,
-            "began": model.began,
-        }
+        progress = {"epochs": model.epochs, "steps": model.steps, "began": model.began}
+        config["training"] = training_config(model) | progress
     tensors = {name: view for layer in model.layers for name, view in layer._named()}
     return config, tensors | (optimizer_arrays(model) if include_optimizer else {})
 
@@ -385,13 +377,19 @@ def _every(decode: Any, config: Any) -> Any:
     return {name: None if one is None else decode(one) for name, one in config["outputs"].items()}
 
 
-def optimizer_config(optimizer: Optimizer) -> dict[str, Any]:
-    """Return what makes an optimizer again."""
-    return {"name": optimizer.name, "config": optimizer.config()}
+def training_config(model: Model) -> dict[str, Any]:
+    """Return what compiles a model again."""
+    assert model.optimizer is not None
+    return {
+        "optimizer": {"name": model.optimizer.name, "config": model.optimizer.config()},
+        "loss": _each(_figure_config, model.loss),
+        "metrics": _each(lambda some: [_figure_config(m) for m in some], model.metrics),
+        "loss_weights": dict(model.loss_weights),
+    }
 
 
-def loss_config(loss: Figure) -> dict[str, Any]:
-    return {"name": loss.name, "parameters": loss.parameters}
+def _figure_config(figure: Figure) -> dict[str, Any]:
+    return {"name": figure.name, "parameters": figure.parameters}
 
 
 def _figure(config: dict[str, Any]) -> Figure:

@@ -72,10 +72,3 @@ def segments(p: Program, steps: int, every: bool) -> list[tuple[int, int]]:
     most = segment(p, steps)
     found = [(max(0, end - most), end) for end in range(steps, 0, -most)]
     return found if every else found[:1]
-
-
-def untouched(p: Program, *buffers: Buffer | None) -> None:
-    """Add the calls that set to zero what no gradient reaches."""
-    for buffer in buffers:
-        if buffer is not None:
-            p.call("begin", initial=0, h=buffer.reshape(1, -1, buffer.shape[-1]))

@@ -10,7 +10,7 @@ import copy
 from dataclasses import dataclass, field
 
 from .layers import Backward, Layer, Shape
-from .products import gradient
+from .products import share_weights
 from .program import Buffer, Program
 from .recurrent import Recurrent
 
@@ -40,18 +40,13 @@ class Steps:
         for layer in self.recurrent:
             for name in layer.state_names():
                 state = self.states[name] = p.buffer(name, steps + 1, samples, layer.units)
-                if self.given(p, layer):
-                    layer.move(p, "load_state", "carried" if layer.stateful else "initial", name, state=state[0])
+                if layer.given(p):
+                    layer.fetch(p, name, state[0])
 
     @property
     def recurrent(self) -> list[Recurrent]:
         """Those of the layers that have states."""
         return [layer for layer in self.layers if isinstance(layer, Recurrent)]
-
-    @staticmethod
-    def given(p: Program, layer: Recurrent) -> bool:
-        """Return whether a layer's first states are given."""
-        return layer.stateful or p.options.given
 
     def forward(self, p: Program, t: int, x: Buffer) -> Buffer:
         """Add the calls of a step; return its output, (B, O)."""
@@ -61,7 +56,7 @@ class Steps:
             shape = layer.output_shape(shape)
             if isinstance(twin, Recurrent):
                 now = [self.states[name][t : t + 2] for name in layer.state_names()]
-                back = twin.cell(p, x.reshape(1, *x.shape), t > 0 or self.given(p, twin), *now)
+                back = twin.cell(p, x.reshape(1, *x.shape), t > 0 or twin.given(p), *now)
                 x = now[0][1]
             else:
                 x, back = twin.lower(p, x)
@@ -74,7 +69,7 @@ class Steps:
         for layer in self.recurrent:
             for name in layer.state_names():
                 p.last[name] = self.states[name][-1]
-                keep_state(p, layer, name, p.last[name])
+                layer.keep(p, name, p.last[name])
 
     def start_back(self, p: Program) -> None:
         """Add what takes the gradients of states from step to step."""
@@ -85,7 +80,7 @@ class Steps:
             if p.options.tape:
                 layer.buffer(p, "dh", len(self.backwards), samples, H)
             if f"{name}/{first}" not in p.from_last:
-                self._zero(p, p[f"{name}/dh_before"])
+                p.clear(p[f"{name}/dh_before"])
             else:
                 p.call("scaled", x=p.from_last[f"{name}/{first}"], factor=1.0, y=p[f"{name}/dh_before"])
             for other in others:  # gradients of further states: the cell's own code takes them on in place
@@ -94,7 +89,7 @@ class Steps:
                 p.aliases[f"{name}/d{other}0"] = flow
                 p.from_last |= {f"{name}:{t + 1}/{other}": flow for t in range(len(self.backwards))}
                 if last is None:
-                    self._zero(p, flow)
+                    p.clear(flow)
 
     def backward(self, p: Program, t: int, dy: Buffer, cut: bool) -> Buffer:
         """Add the calls that take a step back; return the gradient of its input, (B, F).
@@ -112,7 +107,7 @@ class Steps:
                 dx = back(dy.reshape(1, *dy.shape), True)
                 if cut:
                     for name in ("dh_before", *(f"d{other}0" for other in layer.states[1:])):
-                        self._zero(p, p[f"{layer.name}/{name}"])
+                        p.clear(p[f"{layer.name}/{name}"])
             assert dx is not None
             dy = dx.reshape(*dx.shape[-2:])
         return dy
@@ -122,29 +117,14 @@ class Steps:
         for layer in self.recurrent:
             p.aliases[f"{layer.name}/d{layer.states[0]}0"] = p[f"{layer.name}/dh_before"]
 
-    @staticmethod
-    def _zero(p: Program, buffer: Buffer) -> None:
-        p.call("begin", initial=0, h=buffer.reshape(1, *buffer.shape))
-
     def _twin(self, p: Program, layer: Layer, shape: Shape, t: int) -> Layer:
         """Return a layer as step t calls it, with names for its weights."""
         twin = copy.copy(layer)
         twin.name = f"{layer.name}:{t + 1}"
-        for weight in layer.weights(shape):
-            p.aliases[f"{twin.name}/{weight.name}"] = p[f"{layer.name}/{weight.name}"]
-            full = gradient(f"{layer.name}/{weight.name}")
-            if full in p.layout.buffers or full in p.aliases:
-                p.aliases[gradient(f"{twin.name}/{weight.name}")] = p[full]
+        names = (f"{layer.name}/{weight.name}" for weight in layer.weights(shape))
+        share_weights(p, names, str(layer.name), str(twin.name))
         if isinstance(twin, Recurrent):
             before = f"{layer.name}/dh_before"
             # A step's first state is the state of the step before: its gradient is wanted whatever the options say.
             twin.first_gradient = lambda p, given, samples: p[before] if given else None  # type: ignore[method-assign]
         return twin
-
-
-def keep_state(p: Program, layer: Recurrent, name: str, state: Buffer) -> None:
-    """Add the calls that store a last state where it is wanted."""
-    if layer.stateful:
-        layer.move(p, "store_state", "carried", name, state=state)
-    if p.options.kept:
-        layer.move(p, "store_state", "final", name, state=state)

@@ -15,7 +15,7 @@ from .graph import Shape
 from .joins import rows
 from .layers import Backward, Backwards, Layer, Weight, known
 from .program import Buffer, Program
-from .recurrent import Recurrent
+from .recurrent import Recurrent, turned
 
 MERGES = ("concat", "sum", "ave", "mul")
 SAME = ("return_sequences", "return_state", "stateful")
@@ -182,13 +182,13 @@ class Bidirectional(Wrapper):
     def lower_all(self, p: Program, inputs: list[Buffer]) -> tuple[list[Buffer], Backwards]:
         (y, z), (back, back_too) = zip(*(one.lower(p, inputs[0]) for one in self.both), strict=True)
         if self.both[0].return_sequences:
-            z = self._turned(p, z, "turned")
+            z = turned(p, z, f"{self.name}/turned")
         results, split = self._merged(p, y, z)
 
         def backward(dys: list[Buffer], wanted: list[bool]) -> list[Buffer | None]:
             dy, dz = split(dys)
             if self.both[0].return_sequences:
-                dz = self._turned(p, dz, "dy_turned")
+                dz = turned(p, dz, f"{self.name}/dy_turned")
             dx, more = back(dy, wanted[0]), back_too(dz, wanted[0])
             if dx is not None and more is not None:
                 p.call("accumulate", v=rows(more), into=rows(dx))
@@ -227,12 +227,6 @@ class Bidirectional(Wrapper):
             return dy, dz
 
         return [merged], split
-
-    def _turned(self, p: Program, x: Buffer, name: str) -> Buffer:
-        """Add the call that turns a sequence round in time."""
-        y = p.buffer(f"{self.name}/{name}", *x.shape)
-        p.call("reverse", x=x, y=y)
-        return y
 
 
 class TimeDistributed(Wrapper):

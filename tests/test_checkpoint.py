@@ -334,3 +334,36 @@ def test_a_model_that_was_not_trained_is_saved_without_an_optimizers_arrays(tmp_
         assert not [name for name in file.keys() if name.startswith("optimizer")]  # noqa: SIM118
     with pytest.raises(ValueError, match="include_optimizer must be True or False"):
         fresh().save(tmp_path / "m", include_optimizer="no")
+
+
+# ---------------------------------------------------------------- graphs
+
+
+def graph():
+    """Return a model of two inputs and two outputs, compiled."""
+    a, b = nbrnn.Input((5, 2), name="a"), nbrnn.Input((3,), name="b")
+    h = nbrnn.Concatenate()([nbrnn.GRU(4)(a), b])
+    model = nbrnn.Model([a, b], {"one": nbrnn.Dense(1)(h), "two": nbrnn.Dense(2)(h)}, seed=3)
+    model.compile("adam", {"one": "mse", "two": "mae"}, {"one": ["mae"]}, {"two": 0.5})
+    return model
+
+
+def test_a_graph_with_two_outputs_goes_on_to_the_same_bits_and_another_one_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    x = [rng.normal(size=(20, 5, 2)), rng.normal(size=(20, 3))]
+    y = {"one": rng.normal(size=(20, 1)), "two": rng.normal(size=(20, 2))}
+    whole, begun, resumed = graph(), graph(), graph()
+    history = whole.fit(x, y, batch_size=8, epochs=4, verbose=0).history
+
+    def saving():
+        return [nbrnn.Checkpoint(tmp_path / "run")]
+
+    begun.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=saving())
+    again = resumed.fit(x, y, batch_size=8, epochs=4, verbose=0, callbacks=saving(), resume=True).history
+    assert again == history
+    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        assert one.tobytes() == other.tobytes()
+    other = graph()
+    other.compile("adam", {"one": "mse", "two": "mse"}, {"one": ["mae"]}, {"two": 0.5})
+    with pytest.raises(ValueError, match="is a checkpoint of another fit: loss was"):
+        other.fit(x, y, batch_size=8, epochs=4, verbose=0, callbacks=saving(), resume=True)

@@ -8,6 +8,7 @@ backward: dx_j = y_j (dy_j - sum_k dy_k y_k)
 from .abi import BATCH, inlined, kernel
 from .activations import activate
 from .elementary import exp
+from .gemm import copy
 from .lanes import load, store, width
 
 
@@ -59,13 +60,8 @@ def weigh(valid, control, weight, slot, first, stats):
 @kernel("x[N,O] activation:int -> y[N,O]", flops=lambda d: d["N"] * d["O"])
 def activation_forward(x, activation, y):
     """Apply an activation."""
-    D, k = y.shape[1], width(y)
-    for i in range(y.shape[0]):
-        a, c = x[i], y[i]
-        for j in range(0, D, k):
-            n = min(k, D - j)
-            store(c, j, n, load(a, j, n))
-    activate(y, 0, D, activation)
+    copy(y, x)
+    activate(y, 0, y.shape[1], activation)
 
 
 @inlined

@@ -1,5 +1,6 @@
 """Makes machine code of kernels and of the runner, or loads it; several processes share what is new to a machine."""
 
+import contextlib
 import importlib
 import os
 import subprocess
@@ -177,11 +178,9 @@ def _length(name: str) -> int:
 
 def _taken(waiting: deque[str]) -> Iterable[str]:
     """Yield what nobody has taken yet."""
-    while waiting:
-        try:
+    with contextlib.suppress(IndexError):  # there is none left
+        while True:
             yield waiting.popleft()
-        except IndexError:  # somebody was faster
-            return
 
 
 def _start() -> subprocess.Popen[str]:
