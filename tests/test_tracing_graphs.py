@@ -6,12 +6,14 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from support import assert_close, random_model, random_weights
 from table import CELLS, ROWS, data, one
 from test_tracing import lines_that_hold
 
 import nbrnn
 from nbrnn import GRU, LSTM, Add, Bidirectional, Concatenate, Dense, Feedback, Input, Masking, SimpleRNN, Softmax
+from nbrnn.cli import main
 from nbrnn.tracing import cells, plain
 
 
@@ -288,3 +290,33 @@ def test_what_does_not_fit_is_refused():
         assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(ValueError, match="the picture shows one output, but the model has one, two, state"):
         nbrnn.plot_unrolled(nbrnn.trace(model, x, y), "gru")
+
+
+# ---------------------------------------------------------------- the command
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["trace", *map(str, arguments)])
+
+
+def test_the_command_takes_a_mask_and_several_inputs(tmp_path):
+    held = run("--sequence", "1,2,3", "--mask", "1,0,1", "--target", 4)
+    assert held.exit_code == 0 and "3 steps, 1 masked" in held.output and "masked: h stays (" in held.output
+    model = two_calls()
+    model.compile("sgd", {"one": "mse", "two": "mse"})
+    model.save(tmp_path / "m.safetensors")
+    sides = ["--sequence", "1,2;3,4;5,6", "--sequence", ".1,.2;.3,.4;.5,.6", "--mask", "1,1,0", "--mask", "1,1,1"]
+    done = run(tmp_path / "m.safetensors", *sides, "--target", 1, "--target", "1,2", "--check")
+    assert done.exit_code == 0 and "passed" in done.output and "gru:2" in done.output
+    x = {"left": [[1, 2], [3, 4], [5, 6]], "right": [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]}
+    found = nbrnn.trace(model, x, {"one": 1, "two": [1, 2]}, mask={"left": [1, 1, 0], "right": [1, 1, 1]}, numeric=True)
+    assert done.output == f"{found}\n"
+    for arguments, sentence in [
+        (sides[:2], "--sequence must be given for each of left, right, not 1 times."),
+        (sides[:6], "--mask must be given for each of left, right, not 1 times."),
+        ([*sides, "--target", 1], "--target must be given for each of one, two, not 1 times."),
+        ([*sides[:4], "--mask", "1,1", "--mask", "1,1,1"], "mask of input 'left' has shape (1, 2)"),
+        ([*sides[:4], "--mask", "1,x", "--mask", "1,1,1"], "--mask must be numbers such as 1,2,3, not '1,x'."),
+    ]:
+        done = run(tmp_path / "m.safetensors", *arguments)
+        assert done.exit_code == 2 and sentence in done.output and "Traceback" not in done.output
