@@ -125,7 +125,12 @@ OPTIONS = {
     "linear": {"activation": "linear", "recurrent_activation": "tanh"},
     "penalties": {"kernel_regularizer": "l2", "recurrent_regularizer": nbrnn.L1(0.3), "bias_regularizer": "l1_l2"},
     "dropout": {"dropout": 0.3, "recurrent_dropout": 0.4},
-    "dropout sequences": {"dropout": 0.5, "return_sequences": True, "go_backwards": True},
+    "dropout sequences": {
+        "dropout": 0.5,
+        "recurrent_dropout": 0.4,
+        "return_sequences": True,
+        "go_backwards": True,
+    },
 }
 
 

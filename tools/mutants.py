@@ -57,6 +57,8 @@ EQUIVALENT = {
         "every number is met once, in whatever order"
     ),
     r"masking.py mask_batch: kept .* -> kept -= ": "it matters only whether it is 0",
+    r"dropout.py draw_block: .* -> .* > threshold": "one word of 2^32",
+    r"dropout.py draw_mask: .* -> .*(size \+ 1, BLOCK|at > 0|at >= 1|BLOCK < size)": "no block, or one by way of room",
     r"feedback.py (module: MOST|draw_coins: .*<= share)": "nothing between 700 and 701; one coin of 2^32",
     r"gemm.py tiled_gradient: for (f|n|first) .* -> .*(F|N|O) \+ 1": "a block of nothing",
     r"gemm.py tiled_gradient: if whole < .* -> if whole <= ": "a block of no rows",
