@@ -33,6 +33,11 @@ _HOMES = {
         "sliding_windows",
     ),
     "datasets": ("load_dataset",),
+    "dates": (
+        "Calendar",
+        "calendar",
+        "parse_dates",
+    ),
     "dropout": ("Dropout",),
     "feedback": (
         "Feedback",
@@ -136,6 +141,7 @@ __all__ = [
     "BinaryAccuracy",
     "BinaryCrossentropy",
     "CSVLogger",
+    "Calendar",
     "Callback",
     "CategoricalCrossentropy",
     "Cell",
@@ -188,12 +194,14 @@ __all__ = [
     "TerminateOnNaN",
     "TimeDistributed",
     "Trace",
+    "calendar",
     "check_gradients",
     "chronological_split",
     "confusion_matrix",
     "get_num_threads",
     "load_dataset",
     "load_model",
+    "parse_dates",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
@@ -223,6 +231,7 @@ if TYPE_CHECKING:
     from .csvfile import Table, read_csv
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
+    from .dates import Calendar, calendar, parse_dates
     from .dropout import Dropout
     from .feedback import Feedback, Jordan
     from .gated import GRU, LSTM

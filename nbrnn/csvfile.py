@@ -28,7 +28,7 @@ DATE_NAMES = {
     "day",
 }  # a first column of numbers is dates then
 DATE = re.compile(
-    r"\d+([-/:QTWM]|-[QW])\d|\d+\.\d+\.\d|(\d+[-/. ]?)?[A-Z]{3,9}[-/., ]*\d", re.IGNORECASE
+    r"\d+([-/:QTWM]|[- ][QW])\d|\d+\. ?\d+\. ?\d|Q\d[-/ ]?\d|(\d+[-/. ]?)?[A-Z]{3,9}[-/., ]*\d", re.IGNORECASE
 )  # how one begins
 MISSING = {"", "na", "n/a", "nan", "nat", "null", "none", "?", "-"}
 

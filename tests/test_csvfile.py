@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbrnn.csvfile import Table, read_csv
+from nbrnn.dates import parse_dates
 
 MONTHS = "Month,Passengers\n1949-01,112\n1949-02,118\n1949-03,132\n"
 
@@ -140,10 +141,13 @@ def test_a_long_file_takes_a_few_seconds(tmp_path):
         "31 January 2020",
         "Jan 31, 2020",
         "January2020",
+        "31. 1. 2020",
+        "Q1 2020",
     ],
 )
 def test_dates_are_known_by_their_look(write, date):
     assert read_csv(write(f'value,when\n1,"{date}"\n2,"{date}"\n')).dates == (date, date)
+    assert parse_dates([date]).shape == (1,)
 
 
 # ---------------------------------------------------------------- tables
