@@ -43,6 +43,7 @@ _HOMES = {
         "Feedback",
         "Jordan",
     ),
+    "frames": ("as_table",),
     "masking": ("Masking",),
     "gated": (
         "GRU",
@@ -194,6 +195,7 @@ __all__ = [
     "TerminateOnNaN",
     "TimeDistributed",
     "Trace",
+    "as_table",
     "calendar",
     "check_gradients",
     "chronological_split",
@@ -234,6 +236,7 @@ if TYPE_CHECKING:
     from .dates import Calendar, calendar, parse_dates
     from .dropout import Dropout
     from .feedback import Feedback, Jordan
+    from .frames import as_table
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input

@@ -254,7 +254,7 @@ def calendar(labels: Sequence[str] | NDArray[Any]) -> Calendar:
     >>> months.problems()
     ['1 gap, where 1 month is absent: 1 between Dec 1965 and Feb 1966 (row 2).']
     """
-    texts = tuple(_texts(labels))
+    texts = tuple(date_labels(labels))
     if not texts:
         raise ValueError("a calendar needs at least one label.")
     try:
@@ -264,7 +264,7 @@ def calendar(labels: Sequence[str] | NDArray[Any]) -> Calendar:
     return Calendar(texts, times, _stride(times, form), form)
 
 
-def _texts(labels: Sequence[str] | NDArray[Any]) -> list[str]:
+def date_labels(labels: Sequence[str] | NDArray[Any]) -> list[str]:
     """Return labels as texts; those of datetime64 are as fine as they have to be."""
     if isinstance(labels, np.ndarray) and labels.dtype.kind == "M":
         known = labels[~np.isnat(labels)]
@@ -276,7 +276,7 @@ def _texts(labels: Sequence[str] | NDArray[Any]) -> list[str]:
 
 
 def _read(labels: Sequence[str] | NDArray[Any], where: str) -> tuple[Form, Times]:
-    texts = _texts(labels)
+    texts = date_labels(labels)
     if not texts:
         raise ValueError(f"{where} must hold at least one label.")
     found, row = read(texts)
