@@ -227,8 +227,10 @@ class Forecaster(Framing):
         outputs = found.reshape(len(found), -1)
         if steps > 1 or stride > 1:
             return outputs
+        if not hasattr(series, "iloc"):
+            return outputs
         dates = table.dates[self.past :] if table.dates else None
-        return like(series, outputs, self.targets, dates)
+        return like(series.iloc[: self.past], outputs, self.targets, dates)
 
     def origins(self, series: ArrayLike, steps: int, stride: int = 1) -> Origins:
         """Return every `stride`-th row of a series that has a window before it and `steps` rows after it.

@@ -111,10 +111,9 @@ class Framing:
     def _table(self, series: ArrayLike, least: int = 0, name: str = "series") -> Table:
         """Return a series that has the columns that were fitted."""
         columns, table = self._columns(), as_table(series, name)
-        named = not set(columns).isdisjoint(table.columns)
-        if named and set(columns) <= set(table.columns):
+        if set(columns) <= set(table.columns):
             table = table.select(columns)
-        elif named or len(table.columns) != len(columns):
+        elif len(table.columns) != len(columns) or not (_numbered(table.columns) or _numbered(columns)):
             raise ValueError(
                 f"{name} must have the columns that were fitted, {', '.join(columns)}, but it has "
                 f"{', '.join(table.columns)}."
@@ -193,6 +192,11 @@ class Framing:
         rows[1:, self._known] = given.values
         inside, _ = self._inside(Table(rows, table.columns, None, "future"))
         return inside[None, -len(given) :]
+
+
+def _numbered(names: Sequence[str]) -> bool:
+    """Return whether columns have no names of their own, as those of arrays."""
+    return list(names) == [f"column{k}" for k in range(1, len(names) + 1)]
 
 
 def _indices(table: Table, columns: Names) -> list[int]:

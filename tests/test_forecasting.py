@@ -31,7 +31,7 @@ def naive_paths(forecaster, table, steps, origin, future=None):
     while len(found) < steps:
         window = inside(raw)[-forecaster.window :]
         outputs = model.predict(window[None])[0].reshape(-1, len(targets))
-        for k, out in enumerate(outputs):
+        for out in outputs[: steps - len(found)]:
             values = out * scale[targets] + low[targets]
             if "difference" in kind:
                 before = raw[-1][targets]
@@ -207,7 +207,7 @@ def unfitted():
         (lambda: unfitted().fit(wave(), validation=1.5), "validation must be a number of at least 0 and below 1"),
         (lambda: Forecaster(small_model(), 5, transform="log").fit(wave().values - 50), "must be above 0 everywhere"),
         (lambda: fitted()[0].forecast(0), "steps must be a whole number of at least 1"),
-        (lambda: fitted()[0].forecast(1, series=wave(4)), "wave has 4 rows, but the forecast looks back on 5"),
+        (lambda: fitted()[0].forecast(1, series=wave(4)), "series has 4 rows, but the forecast looks back on 5"),
         (lambda: fitted()[0].forecast(1, series=wave(9, 2)[:]), None),
         (lambda: fitted()[0].forecast(2, future=[1.0]), "no column was named whose future is known"),
         (lambda: fitted()[0].fan(2, samples=5), "the model has no dropout"),

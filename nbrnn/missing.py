@@ -1,0 +1,2 @@
+def fill(table, how):
+    return table, ""
