@@ -238,6 +238,7 @@ if TYPE_CHECKING:
     from . import models as models
     from . import optimizers as optimizers
     from . import regularizers as regularizers
+    from . import scores as scores
     from . import testing as testing
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
     from .cells import Cell
