@@ -19,6 +19,7 @@ UNITS = {
     "millisecond": 1000, "microsecond": 1,
 }  # fmt: skip
 CALENDAR = {"year": 12, "quarter": 3, "month": 1}  # in months
+FINEST = {"S": SECOND, "I": 60 * SECOND, "e": DAY, "d": DAY}  # fields, and how long what they name lasts
 KNOWN = "1965-01-31, 31.1.1965, Jan 1965, 1965-Q1 or 1965-01-31 12:30"
 
 
@@ -264,6 +265,21 @@ def calendar(labels: Sequence[str] | NDArray[Any]) -> Calendar:
     return Calendar(texts, times, _stride(times, form), form)
 
 
+def period_end(label: str, form: Form | None = None, where: str = "the date") -> np.datetime64:
+    """Return when what a label names is over: 1965 with the year, 1965-01 with the month, 12:30 with the minute.
+
+    A form, the column's, decides where the label could be read in several ways. ValueError as `parse_dates`.
+    """
+    found, _ = read([label])
+    written = "" if form is None else form.template
+    alike = [choice for choice in found if written.startswith(choice[0].template)]
+    own, times = alike[0] if alike else _read([label], where)
+    step = _named_step(own) or Stride(
+        next(size for field, size in FINEST.items() if f"{{{field}}}" in own.template), "us"
+    )
+    return step.after(times[0], 1)[0]
+
+
 def date_labels(labels: Sequence[str] | NDArray[Any]) -> list[str]:
     """Return labels as texts; those of datetime64 are as fine as they have to be."""
     if isinstance(labels, np.ndarray) and labels.dtype.kind == "M":
@@ -282,7 +298,8 @@ def _read(labels: Sequence[str] | NDArray[Any], where: str) -> tuple[Form, Times
     found, row = read(texts)
     if not found:
         wanted = f"written as the first row's {texts[0][:40]!r}" if row else f"such as {KNOWN}"
-        raise ValueError(f"{where} row {row} (counted from 0) holds {texts[row][:40]!r}; a date {wanted} is wanted.")
+        place = f"{where} row {row} (counted from 0)" if len(texts) > 1 else where
+        raise ValueError(f"{place} holds {texts[row][:40]!r}; a date {wanted} is wanted.")
     if len(found) > 1 and "." in found[0][0].template:
         found = found[:1]
     if len(found) > 1 and (found[0][1] != found[1][1]).any():

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbrnn import labels
 from nbrnn.datasets import load_dataset
-from nbrnn.dates import calendar, parse_dates
+from nbrnn.dates import calendar, parse_dates, period_end
 
 
 @pytest.mark.parametrize(
@@ -75,10 +76,10 @@ def test_months_in_american_dates_are_found_by_their_even_spacing():
     ("labels", "words"),
     [
         ([], "dates must hold at least one label"),
-        (["x"], r"dates row 0 \(counted from 0\) holds 'x'; a date such as 1965-01-31"),
+        (["x", "2020"], r"dates row 0 \(counted from 0\) holds 'x'; a date such as 1965-01-31"),
         (["2020-01", "2020-13"], "row 1 .* holds '2020-13'; a date written as the first row's '2020-01' is wanted"),
         (["2020-01-01", "2020-1"], "row 1 .* '2020-1'"),
-        (["2019-02-29"], "row 0 .* '2019-02-29'"),
+        (["2019-02-29"], "dates holds '2019-02-29'; a date such as"),
         (["30.2.2020"], "'30.2.2020'"),
         (["2019-W53"], "'2019-W53'"),
         (["2020-W00"], "'2020-W00'"),
@@ -120,6 +121,43 @@ def test_every_form_is_continued_as_strftime_writes_it(form, start, rows, more):
     assert found.problems() == [] and found.step == "day" and found.in_order
     assert (found.times == np.datetime64(start) + np.arange(rows) * np.timedelta64(1, "D")).all()
     assert found.after(more) == tuple(labels[rows:])
+
+
+@given(
+    form=st.sampled_from(FORMS),
+    starts=st.lists(st.datetimes(datetime.datetime(1931, 1, 1), datetime.datetime(2027, 1, 1)), min_size=1, max_size=5),
+    odd=st.sampled_from([None, "13/13/2020", "2020-02-30", "2020-1-30", "", "2020-01-01T00:0\uff11"]),
+)
+def test_numbers_that_stand_in_the_same_place_are_read_as_all_others(form, starts, odd):
+    texts = [start.strftime(form) for start in starts] + [odd] * (odd is not None)
+    quick = labels.read(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labels, "_fixed_columns", lambda *_: None)
+        slow = labels.read(texts)
+    assert quick[1] == slow[1] and [form for form, _ in quick[0]] == [form for form, _ in slow[0]]
+    for (_, times), (_, wanted) in zip(quick[0], slow[0], strict=True):
+        np.testing.assert_array_equal(times, wanted)
+
+
+@pytest.mark.parametrize(
+    ("label", "end"),
+    [
+        ("1965", "1966-01-01"),
+        ("Dec 1965", "1966-01-01"),
+        ("1965-Q2", "1965-07-01"),
+        ("1965-W01", "1965-01-11"),
+        ("31.1.1965", "1965-02-01"),
+        ("19650131", "1965-02-01"),
+        ("1965-01-31 23:59", "1965-02-01"),
+        ("1965-01-31 23:59:30", "1965-01-31 23:59:31"),
+    ],
+)
+def test_when_what_a_label_names_is_over(label, end):
+    assert period_end(label) == np.datetime64(end)
+    form = calendar(["1/31/65", "2/28/65"]).form
+    assert period_end("2/1/65", form) == np.datetime64("1965-02-02")
+    with pytest.raises(ValueError, match=r"the date can be read with the day first .* \('2/1/65' as"):
+        period_end("2/1/65")
 
 
 MONTHLY = {"month": 1, "quarter": 3, "2 months": 2, "6 months": 6, "year": 12, "5 years": 60}
