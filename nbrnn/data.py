@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import real_number, whole_number
+from .checks import one_of, real_number, whole_number
 from .dates import calendar, period_end
 from .scalers import MaxScaler, MinMaxScaler, Scaler, StandardScaler, scaler_from_dict
 from .series import column_indices, finite_rows
@@ -35,7 +35,12 @@ PARTS = {2: ("training", "test"), 3: ("training", "validation", "test")}
 
 
 def sliding_windows(
-    series: ArrayLike, length: int, horizon: int = 1, stride: int = 1, target: int | Sequence[int] | None = None
+    series: ArrayLike,
+    length: int,
+    horizon: int = 1,
+    stride: int = 1,
+    target: int | Sequence[int] | None = None,
+    missing: str = "refuse",
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Cut a series into windows and the values that follow each of them.
 
@@ -55,6 +60,8 @@ def sliding_windows(
         Rows from one window's start to the next; `stride=length` gives windows that do not overlap.
     target : int or sequence of int, optional
         Columns to predict, in this order; all columns if it is not given.
+    missing : "refuse" or "keep", default "refuse"
+        Whether NaN may stand in the series, and so in X and y; whoever keeps it has to mask or leave out such windows.
 
     Returns
     -------
@@ -87,7 +94,7 @@ def sliding_windows(
     >>> X[0].tolist(), y[0].tolist()
     ([[2, 3], [3, 4], [2, 4]], [4])
     """
-    rows = finite_rows("series", series)
+    rows = finite_rows("series", series, one_of("missing", missing, ("refuse", "keep")) == "keep")
     length, stride = whole_number("length", length), whole_number("stride", stride)
     horizon = whole_number("horizon", horizon, 0)
     targets = column_indices("target", target, rows.shape[1])

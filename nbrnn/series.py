@@ -22,15 +22,18 @@ def real_array(name: str, value: ArrayLike, kinds: str = "biuf") -> NDArray[Any]
     return array
 
 
-def finite_rows(name: str, series: ArrayLike) -> NDArray[Any]:
-    """Return a series as (R, D), a view if it is an array; ValueError names the first row that is not finite."""
+def finite_rows(name: str, series: ArrayLike, missing: bool = False) -> NDArray[Any]:
+    """Return a series as (R, D), a view if it is an array; ValueError names the first row that is not finite.
+
+    With `missing`, NaN may stand in it.
+    """
     rows = real_array(name, series)
     if rows.ndim not in (1, 2):
         raise ValueError(f"{name} must have the shape (rows,) or (rows, columns), not {rows.shape}.")
     if rows.size == 0:
         raise ValueError(f"{name} holds no numbers: its shape is {rows.shape}.")
     rows = rows[:, None] if rows.ndim == 1 else rows
-    finite = np.isfinite(rows)
+    finite = np.isfinite(rows) | np.isnan(rows) if missing else np.isfinite(rows)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise ValueError(

@@ -128,9 +128,22 @@ def test_four_series_are_predicted_together():
     np.testing.assert_array_equal(y, series[300:])
 
 
+def test_what_is_missing_is_kept_on_demand():
+    series = draw_series(5, 30, 2)
+    series[[3, 17], [0, 1]] = np.nan
+    X, y = sliding_windows(series, 4, horizon=2, missing="keep")
+    whole = np.isfinite(X).all(axis=(1, 2)) & np.isfinite(y).all(axis=1)
+    touched = [n for n in range(len(X)) if any(n <= row < n + 6 for row in (3, 17))]
+    assert np.flatnonzero(~whole).tolist() == touched
+    series[5] = np.inf
+    with pytest.raises(ValueError, match=r"row 5, column 0 .* holds inf"):
+        sliding_windows(series, 4, missing="keep")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ({"series": range(10), "length": 3, "missing": "drop"}, "missing 'drop' is unknown"),
         ({"series": range(10), "length": 12}, r"holds 10 rows, but a window of 12 with horizon 1 needs at least 13"),
         ({"series": range(10), "length": 10, "horizon": 0, "target": 0}, "no column is left"),
         ({"series": range(10), "length": 0}, "length must be a whole number of at least 1, not 0"),
