@@ -19,7 +19,8 @@ UNITS = {
     "millisecond": 1000, "microsecond": 1,
 }  # fmt: skip
 CALENDAR = {"year": 12, "quarter": 3, "month": 1}  # in months
-FINEST = {"S": SECOND, "I": 60 * SECOND, "e": DAY, "d": DAY}  # fields, and how long what they name lasts
+# Fields, and how long what they name lasts.
+FINEST = {"v": 1000, "u": SECOND, "S": SECOND, "I": 60 * SECOND, "e": DAY, "d": DAY}
 KNOWN = "1965-01-31, 31.1.1965, Jan 1965, 1965-Q1 or 1965-01-31 12:30"
 
 
@@ -204,7 +205,8 @@ def parse_dates(labels: Sequence[str] | NDArray[Any], where: str = "dates") -> T
     ----------
     labels : sequence of str, or datetime64 array
         1965, 1965-01, 1965-01-31, 31.1.1965, 1/31/65, 19650131, Jan 1965, 31 January 1965, Jan 31, 1965, 1965-Q1,
-        1965-W05, 1965M01; with a time of day such as 12:30, 12:30:15.5, 2:30 PM, 12:30Z, 12:30+02:00; or a time alone.
+        1965-W05, 1965M01; with a time of day such as 12:30, 12:30:15.5, 2:30 PM, 12:30Z, 12:30+02:00; a time
+        alone; seconds (10 digits) or milliseconds (13) since 1970.
     where : str, default "dates"
         What the labels are called in the sentence that refuses them.
 
@@ -230,8 +232,8 @@ def calendar(labels: Sequence[str] | NDArray[Any]) -> Calendar:
     """Return the calendar of a series' labels, whatever they are.
 
     The step is the commonest distance between neighbouring dates, if at least half of them have it; months and years
-    are steps of the calendar, and days without any weekend are business days. A single row has the step that its label
-    names: 1965-01 a month.
+    are steps of the calendar, and days without any weekend are business days. Rows of different months, on days that
+    differ, are months apart. A single row has the step that its label names: 1965-01 a month.
 
     Parameters
     ----------
@@ -336,7 +338,13 @@ def _stride(times: Times, form: Form) -> Stride | None:
     count = _commonest(np.diff(np.sort(times)).astype(np.int64))
     if count == DAY and len(times) > 5 and (weekdays(days) < 5).all() and ((times - days) == (times - days)[0]).all():
         return Stride(1, "B")
-    return None if count is None else Stride(count, "us")
+    if count is not None:
+        return Stride(count, "us")
+    apart = np.diff(np.sort(months)).astype(np.int64)
+    count = (
+        _commonest(apart) if (apart > 0).all() else None
+    )  # one row a month, on days that differ: its last trading day
+    return None if count is None else Stride(count, "M", 31 if placed.min() >= 25 else int(placed[-1]))
 
 
 def _commonest(distances: NDArray[np.int64]) -> int | None:
@@ -350,7 +358,7 @@ def _commonest(distances: NDArray[np.int64]) -> int | None:
 def _named_step(form: Form) -> Stride | None:
     """Return the step that a single label names."""
     template = form.template
-    if "{H}" in template or "{d}" in template or "{e}" in template:
+    if any(f"{{{field}}}" in template for field in "Hdeuv"):
         return None
     if "{w}" in template:
         return Stride(7 * DAY, "us")

@@ -26,6 +26,8 @@ FIELDS = {
     "m": r"\d{1,2}",
     "n": r"\d{2}",  # month and day that nothing separates from the year
     "e": r"\d{2}",
+    "u": r"\d{10}",  # seconds since 1970
+    "v": r"\d{13}",  # milliseconds
     "d": r"\d{1,2}",
     "b": "|".join(sorted(MONTHS, key=len, reverse=True)),
     "q": r"[1-4]",
@@ -37,11 +39,11 @@ FIELDS = {
     "p": r"[ap]\.?m\.?",
     "z": r"Z|UTC|GMT|[-+]\d{2}:?\d{2}|[-+]\d{2}",
 }
-COUNTED, NARROW = frozenset("YymnedqwHIS"), frozenset("mdwH")  # numbers; those that may be written 1 or 01
+COUNTED, NARROW = frozenset("YymneduvqwHIS"), frozenset("mdwH")  # numbers; those that may be written 1 or 01
 BETWEEN = {"-": r"[-/. ] ?", "~": r"[-/., ]*"}  # numbers; a name and a number
 SHAPES = (
     "Y", "Yn", "Yne", "Y-m", "Y-m-d", "m-Y", "Y~Qq", "Qq~Y", "Y~Ww", "Y~Mm", "b~Y", "b~y", "Y~b", "d~b~Y", "d~b~y",
-    "b~d~Y", "b~d-y", "Y~b~d", "d-m-Y", "m-d-Y", "d-m-y", "m-d-y",
+    "b~d~Y", "b~d-y", "Y~b~d", "d-m-Y", "m-d-Y", "d-m-y", "m-d-y", "u", "v",
 )  # fmt: skip
 CLOCKS = (
     r"(?P<day>.*?)(?P<join>[T ,]*)(?P<H>\d{1,2})(?P<colon>:)\d{2}(?P<S>:\d{2}([.,]\d{1,6})?)?"
@@ -97,6 +99,8 @@ class Form:
             two["H"] = (hour + 11) % 12 + 1
         fields = {name: f"{value:0{1 if name in self.short else 2}d}" for name, value in two.items()}
         fields |= {"Y": f"{y:04d}", "y": f"{y % 100:02d}", "n": f"{m:02d}", "e": f"{d:02d}", "q": str((m + 2) // 3)}
+        since = int(time.astype("M8[us]").astype(np.int64))
+        fields |= {"u": f"{since // SECOND:010d}", "v": f"{since // 1000:013d}"}
         fields |= {"b": self.names[m - 1] if self.names else "", "z": self.zone}
         fields |= {"I": f"{rest // (60 * SECOND):02d}", "S": f"{rest // SECOND % 60:02d}"}
         fields["f"] = (self.fraction[:1] + f"{rest % SECOND:06d}")[: len(self.fraction)]
@@ -253,6 +257,7 @@ def _times(columns: Fields, count: int) -> tuple[NDArray[np.int64], NDArray[np.i
     micros = np.array([int(text[1:].ljust(6, "0") or 0) for text in columns["f"]]) if "f" in columns else 0
     within = ((hours * 60 + minutes) * 60 + seconds) * SECOND + micros
     valid &= (minutes < 60) & (seconds < 60) & (within <= DAY)  # 24:00 is the end of a day
+    within = within + numbers("u", 0) * SECOND + numbers("v", 0) * 1000
     return date.astype(np.int64) * DAY + within, _offsets(columns.get("z"), count), valid
 
 
