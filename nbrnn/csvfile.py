@@ -304,7 +304,7 @@ def _has_header(rows: list[list[str]]) -> bool:
     """Return whether the first row has a word where one below has a number or a date (or a word, if it is alone)."""
 
     def word(cell: str) -> bool:
-        return cell.strip().lower() not in MISSING and not _is_number(cell) and not cell.strip()[0].isdigit()
+        return cell.strip().lower() not in MISSING and not _is_number(cell) and not re.match(r"\s*[-+.,]*\d", cell)
 
     def datum(cell: str) -> bool:
         return _is_number(cell) or cell.strip()[:1].isdigit()

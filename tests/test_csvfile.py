@@ -112,6 +112,8 @@ def test_decimal_commas(write):
     table = read_csv(path, decimal=",", missing="keep")
     np.testing.assert_array_equal(table.values, [[1.5, -2], [1000, 0.5], [np.nan, 7]])
     assert table.dates == ("31.1.2020", "1.2.2020", "2.2.2020")
+    table = read_csv(write("31.1.2020;-1,5\n1.2.2020;2,5\n"), decimal=",")
+    assert as_read(table) == (("column2",), ("31.1.2020", "1.2.2020"), [[-1.5], [2.5]])  # and no header
     with pytest.raises(ValueError, match=r"line 2, column 'a': found '1.234,5'"):
         read_csv(write("a;b\n1.234,5;1\n"), decimal=",")
     with pytest.raises(ValueError, match=r"line 2, column 'a': found '1.234'"):
