@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from .checks import whole_number
 from .labels import DAY, SECOND, Form, Times, last_days, read, weekdays
+from .series import first_few
 
-NAMED = 3  # rows that a sentence names; the others are counted
 UNITS = {
     "week": 7 * DAY, "day": DAY, "hour": 3600 * SECOND, "minute": 60 * SECOND, "second": SECOND,
     "millisecond": 1000, "microsecond": 1,
@@ -131,13 +131,13 @@ class Calendar:
         if len(back) and len(back) == len(times) - 1:
             found.append(f"the rows run from the latest date, {self.labels[0]}, to the earliest; turn them round.")
         elif len(back):
-            rows = [f"row {r} ({self.labels[r]}) comes after {self.labels[r - 1]}" for r in back[:NAMED]]
+            rows = first_few(lambda r: f"row {r} ({self.labels[r]}) comes after {self.labels[r - 1]}", back)
             found.append(_told(len(back), "row is out of order", "rows are out of order", rows))
         order = np.argsort(times, kind="stable")
         same = np.flatnonzero(np.diff(times[order]) == np.timedelta64(0))
         if len(same):
             pairs = sorted((int(order[k + 1]), int(order[k])) for k in same)
-            rows = [f"{self.labels[again]} in rows {first} and {again}" for again, first in pairs[:NAMED]]
+            rows = first_few(lambda rows: f"{self.labels[rows[0]]} in rows {rows[1]} and {rows[0]}", pairs)
             found.append(_told(len(same), "date stands twice", "dates stand twice", rows))
         if stride is None:
             if len(times) > 1:
@@ -152,12 +152,12 @@ class Calendar:
         uneven = np.flatnonzero(~even) + 1
         if len(uneven):
             ending = f"not a whole number of steps ({stride}) after the row before"
-            rows = [f"between {pair(k)}" for k in uneven[:NAMED]]
+            rows = first_few(lambda k: f"between {pair(k)}", uneven)
             found.append(_told(len(uneven), f"row is {ending}", f"rows are {ending}", rows))
         gaps = np.flatnonzero(even & (steps > 1)) + 1
         if len(gaps):
             absent = _count(int((steps[gaps - 1] - 1).sum()), stride)
-            rows = [f"{steps[k - 1] - 1} between {pair(k)}" for k in gaps[:NAMED]]
+            rows = first_few(lambda k: f"{steps[k - 1] - 1} between {pair(k)}", gaps)
             found.append(_told(len(gaps), f"gap, where {absent} absent", f"gaps, where {absent} absent", rows))
         return found
 
@@ -365,9 +365,8 @@ def _named_step(form: Form) -> Stride | None:
     return Stride(3 if "{q}" in template else 1 if any(f"{{{m}}}" in template for m in "mbn") else 12, "M")
 
 
-def _told(count: int, one: str, many: str, named: list[str]) -> str:
-    others = f"; and {count - len(named)} more" if count > len(named) else ""
-    return f"{count} {one if count == 1 else many}: {'; '.join(named)}{others}."
+def _told(count: int, one: str, many: str, named: str) -> str:
+    return f"{count} {one if count == 1 else many}: {named}."
 
 
 def _count(absent: int, stride: Stride) -> str:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+NAMED = 3  # places that a sentence names; the others are counted
+
+
+def first_few(tell: Callable[[Any], str], places: Sequence[Any]) -> str:
+    """Return the first places as `tell` words them, with semicolons between them, and how many more there are."""
+    others = f"; and {len(places) - NAMED} more" if len(places) > NAMED else ""
+    return "; ".join(tell(place) for place in places[:NAMED]) + others
 
 
 def real_array(name: str, value: ArrayLike, kinds: str = "biuf") -> NDArray[Any]:
