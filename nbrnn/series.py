@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 NAMED = 3  # places that a sentence names; the others are counted
 
 
-def first_few(tell: Callable[[Any], str], places: Sequence[Any]) -> str:
+def first_few(tell: Callable[[Any], str], places: Sequence[Any] | NDArray[Any]) -> str:
     """Return the first places as `tell` words them, with semicolons between them, and how many more there are."""
     others = f"; and {len(places) - NAMED} more" if len(places) > NAMED else ""
     return "; ".join(tell(place) for place in places[:NAMED]) + others
