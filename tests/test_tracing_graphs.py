@@ -310,7 +310,7 @@ def test_the_command_takes_a_mask_and_several_inputs(tmp_path):
     assert done.exit_code == 0 and "passed" in done.output and "gru:2" in done.output
     x = {"left": [[1, 2], [3, 4], [5, 6]], "right": [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]}
     found = nbrnn.trace(model, x, {"one": 1, "two": [1, 2]}, mask={"left": [1, 1, 0], "right": [1, 1, 1]}, numeric=True)
-    assert done.output == f"{found}\n"
+    assert done.stdout == f"{found}\n"
     for arguments, sentence in [
         (sides[:2], "--sequence must be given for each of left, right, not 1 times."),
         (sides[:6], "--mask must be given for each of left, right, not 1 times."),
