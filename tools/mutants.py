@@ -49,7 +49,8 @@ EQUIVALENT = {
     r"gemm.py joint_strip: if Px.size: -> if Ph.size:": "weights are packed both or not at all",
     r"gemm.py pack_rows: for .* -> .*(depth \+ 1, 8|start \+ 9)": "no row, or a row that is packed once more",
     r"min\((w|k), ([^()]*)\).* -> .*min\(\1, (?!\2\))": "plain Python takes one number at a time, w = 1",
-    r"joins.py largest: .* -> .*range\(0, ": "the first number is met twice",
+    r"metrics.py count_rows: .*\[r - 1\]": "every row is met once, in whatever order",
+    r"(joins|metrics).py largest: .* -> .*range\(0, ": "the first number is met twice",
     r"masking.py (order_steps|unhold|last_state|from_rows): .* -> .*(seen|valid)\[-1\b": (
         "an index below zero counts from the end"
     ),
