@@ -1,0 +1,60 @@
+"""What the commands that take a saved forecaster share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .common import one_sentence
+
+if TYPE_CHECKING:
+    from ..forecasting import Forecaster
+    from ..problems import Problem
+
+Decorated = Callable[..., Any]
+
+
+def saved_options(command: Decorated) -> Decorated:
+    """Add the arguments that name a saved forecaster and a series, and where results go."""
+    for add in reversed(
+        (
+            click.argument("model", metavar="MODEL"),
+            click.argument("series", metavar="[FILE]", required=False),
+            click.option(
+                "--missing",
+                metavar="HOW",
+                help="Missing values, as for nbrnn train.  [default: as in training]",
+            ),
+            click.option("--out", metavar="DIR", help="Folder to write into.  [default: the model's folder]"),
+            click.option("--no-plots", is_flag=True, help="Draw no pictures."),
+        )
+    ):
+        command = add(command)
+    return command
+
+
+def open_saved(model: str, series: str | None, missing: str | None) -> tuple[Problem, Forecaster, dict[str, Any]]:
+    """Return the problem, the forecaster and the notes of a model file; UserError if something does not fit."""
+    from ..forecastfile import load_forecaster
+    from ..reopening import reopen_problem
+    from ..targets import compiling
+
+    compiling.announce = click.echo
+    with one_sentence():
+        forecaster, notes = load_forecaster(model)
+        return reopen_problem(forecaster, notes, series, missing), forecaster, notes
+
+
+def folder_of(model: str, out: str | None) -> Path:
+    """Return the folder that results of a model are written into."""
+    return Path(out) if out else Path(model).parent
+
+
+def say(text: str) -> None:
+    """Print a paragraph, wrapped."""
+    from ..catalogue import WIDTH
+
+    click.echo(click.wrap_text(text, WIDTH))
