@@ -37,13 +37,15 @@ if TYPE_CHECKING:
     from ..scrambling import Scrambled
 
 NAIVE, FREE = INK, VERMILION
-BASELINES = {
-    "last value": (GREY, "-", "s"),
-    "drift": (ORANGE, "-", "^"),
-    "seasonal-naive": (INK, ":", ""),
-    "season's mean": (PURPLE, "--", ""),
-    "least-squares AR": (GREEN, "-", "D"),
+STYLES = {
+    NETWORK: (PREDICTED, "-", "o", 2.6),
+    "last value": (GREY, "-", "", 5),  # so that a drift of nearly nothing is seen upon it
+    "drift": (ORANGE, "-", "^", 1.5),
+    "seasonal-naive": (INK, ":", "", 1.5),
+    "season's mean": (PURPLE, "--", "", 1.5),
+    "least-squares AR": (GREEN, "-", "D", 1.5),
 }
+ORDER = {NETWORK: 3, "last value": 1}  # what lies upon what
 FEW = 150  # points that still have a mark each
 
 
@@ -119,7 +121,7 @@ def plot_errors_by_horizon(backtest: Backtest, unit: str = "", target: int = 0) 
     name, steps = backtest.targets[target], np.arange(1, backtest.steps + 1)
     names = [NETWORK, *backtest.known(target)]
     errors = {n: np.array([backtest.score("rmse", n, int(s), target) for s in steps]) for n in names}
-    styles = {n: (PREDICTED, "-", "o") if n == NETWORK else _baseline_style(n) for n in names}
+    styles = {n: _style(n) for n in names}
     figure = new_figure(10, 5 if backtest.steps > 1 else 2.2 + 0.4 * len(names))
     axes = figure.subplots()
     title = f"{name}, {backtest.part} rows: errors of {len(backtest.rows)} forecasts"
@@ -131,10 +133,10 @@ def plot_errors_by_horizon(backtest: Backtest, unit: str = "", target: int = 0) 
         read = "shorter bars are better. The network is worth its training if its bar is shorter than the baselines'."
     else:
         for n in sorted(names, key=lambda n: -errors[n][-1]):
-            color, line, mark = styles[n]
-            front = n == NETWORK
+            color, line, mark, width = styles[n]
             marks: dict[str, Any] = {"marker": mark, "ms": 5, "markevery": max(1, len(steps) // 24)}
-            axes.plot(steps, errors[n], line, color=color, lw=2.6 if front else 1.5, zorder=2 + front, label=n, **marks)
+            axes.plot(steps, errors[n], line, color=color, lw=width, zorder=ORDER.get(n, 2), label=n, **marks)
+        axes.set_xlim(min(1, 1 - 0.02 * len(steps)), 1.02 * len(steps))
         axes.set(xlabel="steps ahead", ylim=(0, None))
         axes.set_ylabel(unit, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -142,7 +144,7 @@ def plot_errors_by_horizon(backtest: Backtest, unit: str = "", target: int = 0) 
         read = (
             "each point is the error of all forecasts that look so many steps ahead; lower is better, and the names "
             "stand in the order of the last step. Where the thick curve runs above another one, that baseline is "
-            "the better forecast. A season's mean does not depend on how far ahead it looks."
+            "the better forecast."
         )
     tidy(axes)
     caption(figure, read)
@@ -204,9 +206,9 @@ def _bars(axes: Axes, names: Sequence[str], values: Sequence[float], colors: Seq
     axes.set_xlim(0, 1.1 * max(values) or 1)
 
 
-def _baseline_style(name: str) -> tuple[str, str, str]:
-    """Return colour, line and mark of a baseline by the beginning of its name."""
-    return next((style for start, style in BASELINES.items() if name.startswith(start)), (INK, "-", ""))
+def _style(name: str) -> tuple[str, str, str, float]:
+    """Return colour, line, mark and width of a forecast by the beginning of its name."""
+    return next((style for start, style in STYLES.items() if name.startswith(start)), (INK, "-", "", 1.5))
 
 
 def _band(outlook: Outlook) -> str:
