@@ -66,6 +66,7 @@ def reopen_problem(
         raise FileNotFoundError(
             f"there is no file {named}, on which the model was trained; name the file where it is now."
         ) from error
+    gaps = np.isnan(table.values).any()
     table, remark = fill(table, how)
     if np.isnan(table.values).any() and forecaster.missing != "mask":
         raise ValueError(f"{table.name} misses values, and the model was not trained to skip them; fill or drop them.")
@@ -78,7 +79,7 @@ def reopen_problem(
             notes.get("season"),
             {str(name): str(unit) for name, unit in (notes.get("units") or {}).items()},
             f"{table.name}: {len(table)} rows",
-            (remark,) if remark else (),
+            (remark,) if gaps else (),
             named,
         )
     except (KeyError, TypeError, IndexError, AttributeError) as error:

@@ -61,9 +61,8 @@ def evaluate(
     if shuffle_time:
         refuse_given(ctx, ROLLING, "--shuffle-time")
     problem, forecaster, notes = open_saved(model, series, missing)
-    folder = folder_of(model, out)
     if shuffle_time:
-        _scramble(problem, notes, folder, no_plots)
+        _scramble(problem, notes, folder_of(model, out), no_plots)
         return
     if seeds and len(forecaster.models) == 1:
         raise UserError(
@@ -71,7 +70,7 @@ def evaluate(
         )
     with one_sentence():
         scores = problem.backtest(forecaster, part, steps, stride)
-    folder = writable(folder)
+    folder = writable(folder_of(model, out, part))
     click.echo(f"{scores}\n")
     for k in range(len(problem.targets)):
         say(scores.verdict(k))
@@ -80,6 +79,7 @@ def evaluate(
     if problem.season is None:
         say("No season is known, so there are no seasonal baselines.")
     results = Results(folder, not no_plots)
+    by_seed = _seeds(problem, forecaster, scores) if seeds else []
     with writing(folder):
         records = list(scores.records())
         header = list(records[0])
@@ -93,7 +93,7 @@ def evaluate(
         header = lines[0] + [f"{name} error" for name in problem.targets]
         results.table("errors.csv", header, errors, "actual - predicted, row by row")
         if seeds:
-            _seeds(problem, forecaster, scores, results)
+            results.table("seeds.csv", ["target", "seed", "rmse"], by_seed, "the RMSE of each seed's network")
         if results.plots:
             from ..plots import plot_errors_by_horizon
 
@@ -104,8 +104,8 @@ def evaluate(
     results.tell()
 
 
-def _seeds(problem: Problem, forecaster: Any, scores: Any, results: Results) -> None:
-    """Print and write the RMSE of each seed's network."""
+def _seeds(problem: Problem, forecaster: Any, scores: Any) -> list[list[Any]]:
+    """Print the RMSE of each seed's network, and return it: target, seed, RMSE."""
     from ..outlook import scores_by_seed
 
     rows = []
@@ -119,7 +119,7 @@ def _seeds(problem: Problem, forecaster: Any, scores: Any, results: Results) -> 
             f"RMSE of each seed's network alone, {name}: {each}. Median {median:.5g}, from {values[0]:.5g} to "
             f"{values[-1]:.5g}; that of their mean forecast is {scores.score('rmse', target=k):.5g}."
         )
-    results.table("seeds.csv", ["target", "seed", "rmse"], rows, "the RMSE of each seed's network")
+    return rows
 
 
 def _scramble(problem: Problem, notes: dict[str, Any], folder: Path, no_plots: bool) -> None:
@@ -135,22 +135,24 @@ def _scramble(problem: Problem, notes: dict[str, Any], folder: Path, no_plots: b
     click.echo(f"RMSE of {name}, {problem.judged} rows, by the order of a window's {recipe.window} steps")
     click.echo(f"{'':<17}" + "".join(f"{what:>{len(what) + 3}}" for what in SCRAMBLED))
     found, rows = [], []
-    with writing(folder), one_sentence():
+    with one_sentence():
         for one in scramble_time(problem, recipe):
             found.append(one)
             figures = (one.ordered, one.tested, one.trained)
             rows.append([one.name, *figures])
             cells = zip(SCRAMBLED, figures, strict=True)
             click.echo(f"{one.name:<17}" + "".join(f"{value:>{len(what) + 3}.5g}" for what, value in cells))
-            results.table("scrambled.csv", ["network", *SCRAMBLED], rows, "RMSEs with permuted steps")
-        click.echo()
-        for one in found:
-            say(one.verdict())
-        if recipe.seeds == 1:
-            say("One seed is one draw, and small differences are chance: train with --seeds 5 to be surer.")
-        if results.plots:
-            from ..plots import plot_scrambled
+            with writing(folder):
+                results.table("scrambled.csv", ["network", *SCRAMBLED], rows, "RMSEs with permuted steps")
+    click.echo()
+    for one in found:
+        say(one.verdict())
+    if recipe.seeds == 1:
+        say("One seed is one draw, and small differences are chance: train with --seeds 5 to be surer.")
+    if results.plots:
+        from ..plots import plot_scrambled
 
-            unit = problem.unit(problem.targets[0]) if len(problem.targets) == 1 else ""
+        unit = problem.unit(problem.targets[0]) if len(problem.targets) == 1 else ""
+        with writing(folder):
             results.picture("scrambled", plot_scrambled(found, unit), "the same as bars")
     results.tell()

@@ -52,18 +52,16 @@ def forecast(
     for remark in (*problem.remarks, *outlook.remarks()):
         say(remark)
     results = Results(folder, not no_plots)
+    header, rows = outlook.records()
     with writing(folder):
-        header, rows = outlook.records()
         results.table("forecast.csv", header, rows, "the rows ahead: forecasts, band, baselines")
-        if outlook.fans_out:
-            with one_sentence():
-                say(
-                    coverage_sentence(
-                        validation_coverage(problem, forecaster, outlook.steps, outlook.level, samples, seed)
-                    )
-                )
-        else:
-            say("One seed and no dropout give one path: how sure it is cannot be told (train with --seeds 5).")
+    if outlook.fans_out:
+        with one_sentence():
+            held = validation_coverage(problem, forecaster, outlook.steps, outlook.level, samples, seed)
+        say(coverage_sentence(held))
+    else:
+        say("One seed and no dropout give one path: how sure it is cannot be told (train with --seeds 5).")
+    with writing(folder):
         if results.plots:
             from ..plots import plot_forecast
 

@@ -28,7 +28,7 @@ def saved_options(command: Decorated) -> Decorated:
                 metavar="HOW",
                 help="Missing values, as for nbrnn train.  [default: as in training]",
             ),
-            click.option("--out", metavar="DIR", help="Folder to write into.  [default: the model's folder]"),
+            click.option("--out", metavar="DIR", help="Folder to write into.  [default: the model's]"),
             click.option("--no-plots", is_flag=True, help="Draw no pictures."),
         )
     ):
@@ -48,9 +48,9 @@ def open_saved(model: str, series: str | None, missing: str | None) -> tuple[Pro
         return reopen_problem(forecaster, notes, series, missing), forecaster, notes
 
 
-def folder_of(model: str, out: str | None) -> Path:
-    """Return the folder that results of a model are written into."""
-    return Path(out) if out else Path(model).parent
+def folder_of(model: str, out: str | None, below: str = "") -> Path:
+    """Return the folder that results of a model are written into: --out, or one beside or below the model."""
+    return Path(out) if out else Path(model).parent / below
 
 
 def say(text: str) -> None:

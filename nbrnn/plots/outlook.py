@@ -90,9 +90,9 @@ def plot_forecast(outlook: Outlook, target: int = 0) -> Figure:
     for text, side in (("known ", "right"), (" forecast", "left")):
         axes.text(end - 0.5, axes.get_ylim()[1], text, ha=side, va="top", color=SPLIT)
     axes.set_ylabel(problem.unit(name), parse_math=False)
-    axes.set_title(
-        f"{table.name}: {name}, {outlook.steps} {'row' if outlook.steps == 1 else 'rows'} ahead", parse_math=False
-    )
+    count = "1 row" if outlook.steps == 1 else f"{outlook.steps} rows"
+    axes.set_title(f"{table.name}: {name}, {count} ahead", parse_math=False)
+    axes.set_xlim(right=max(axes.get_xlim()[1], end + 0.05 * len(history)))
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL)
     _date_axis(axes, [*table.dates, *outlook.labels] if table.dates else None)
     tidy(axes)
@@ -216,15 +216,12 @@ def _band(outlook: Outlook) -> str:
 
 
 def _how_to_read(outlook: Outlook) -> str:
+    loops = outlook.steps > outlook.horizon
     told = (
-        "left of the red line the black curve is what came. The thin blue curve was told the truth at every step; "
-        "judge the forecast by the dashed one, which had to go on from its own values as the forecast on the right "
-        "has to. "
+        "left of the red line the grey curve is what came. The thin blue curve was told the truth at every step; judge "
+        "the forecast by the dashed one, which "
+        + ("had to go on from its own values, as the forecast on the right has to." if loops else "saw no later row.")
     )
-    if outlook.horizon >= outlook.steps:
-        told = told.replace("had to go on from its own values as the forecast on the right has to", "saw no later row")
     if outlook.fans_out:
-        return (
-            told + "The band is where the network's paths lie, which is not yet where the truth will: see its coverage."
-        )
-    return told + "If the dotted baseline is as good a guess as the thick curve, the network has added nothing."
+        return f"{told} The band is where the network's paths lie; whether the truth lies there, its coverage tells."
+    return f"{told} If the dotted baseline is as good a guess as the forecast, the network has added nothing."
