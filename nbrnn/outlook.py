@@ -46,12 +46,10 @@ class Outlook:
         The baselines' forecasts of the same rows: "last value" and, with a season, "seasonal-naive".
     start : int
         The first row of the history that is looked back on.
-    one_step : float64 array (rows - start, T)
-        Forecasts of these rows one step ahead, each from the true rows before it.
-    back : int
-        The row at which a forecast without any later row begins, to be compared with what came.
-    free : float64 array (rows - back, T)
-        That forecast.
+    one_step : float64 array (K, T)
+        Forecasts of the last K rows one step ahead, each from the true rows before it.
+    free : float64 array (M, T)
+        A forecast of the last M rows that saw none of them, to be compared with what came.
     """
 
     problem: Problem
@@ -62,7 +60,6 @@ class Outlook:
     naive: dict[str, NDArray[np.float64]]
     start: int
     one_step: NDArray[np.float64]
-    back: int
     free: NDArray[np.float64]
 
     @property
@@ -189,15 +186,17 @@ def look_ahead(
         at a time where it cannot go on from its own forecasts.
     future : Table, optional
         The known columns in the rows ahead, as `future_rows` gives them.
-    samples, seed
+    samples : int, optional
         As for `Forecaster.fan`.
     level : float, default 0.8
         The share of the paths within the band.
+    seed : int, default 0
+        As for `Forecaster.fan`.
 
     Raises
     ------
     ValueError
-        As `Forecaster.fan`; if the series has no rows but those that the first forecast looks back on.
+        As `Forecaster.fan`.
     """
     level = real_number("level", level, 0.0, 1.0, open_low=True)
     table, past, horizon = problem.table, forecaster.past, forecaster.horizon
@@ -208,18 +207,17 @@ def look_ahead(
         if unpredicted:
             steps = min(steps, horizon + (0 if future is None else len(future)))
     steps = whole_number("steps", steps)
-    if len(table) <= past:
-        raise ValueError(
-            f"{table.name} has {len(table)} rows, but a look ahead needs more than {past}; give more rows."
-        )
-    fan = forecaster.fan(steps, table, future, samples, seed)
-    start = max(past, len(table) - max(3 * steps, LEAST))
-    one_step = forecaster.predict(table[start - past :], 1, 1)
-    back = max(past, len(table) - (steps if goes_on else min(steps, horizon)))
-    names = [table.columns[k] for k in forecaster.known_columns]
-    free = forecaster.fan(len(table) - back, table[:back], table[back:].select(names) if names else None, samples, seed)
+    fan, end = forecaster.fan(steps, table, future, samples, seed), len(table)
+    start = max(0, end - max(3 * steps, LEAST))
+    back = max(past, end - (steps if goes_on else min(steps, horizon)))
+    one_step = free = np.empty((0, len(problem.targets)))
+    if end > past:
+        one_step = np.asarray(forecaster.predict(table[max(0, start - past) :], 1, 1))
+        names = [table.columns[k] for k in forecaster.known_columns]
+        known = table[back:].select(names) if names else None
+        free = forecaster.fan(end - back, table[:back], known, samples, seed).mean
     naive = naive_forecasts(problem, steps)
-    return Outlook(problem, fan, horizon, forecaster.window, level, naive, start, np.asarray(one_step), back, free.mean)
+    return Outlook(problem, fan, horizon, forecaster.window, level, naive, start, one_step, free)
 
 
 def naive_forecasts(problem: Problem, steps: int) -> dict[str, NDArray[np.float64]]:

@@ -59,7 +59,7 @@ def reopen_problem(
         raise ValueError("the model file does not say which series it was trained on; name a data set or a CSV file.")
     how = str(missing or notes.get("missing") or forecaster.missing)
     try:
-        table, _ = find_series(named, list(columns), "refuse" if how == "refuse" else "keep")
+        table, packaged = find_series(named, list(columns), "refuse" if how == "refuse" else "keep")
     except FileNotFoundError as error:
         if source is not None:
             raise
@@ -76,8 +76,8 @@ def reopen_problem(
             forecaster.targets,
             _parts(table, notes, tail),
             tuple(columns[k] for k in forecaster.known_columns),
-            notes.get("season"),
-            {str(name): str(unit) for name, unit in (notes.get("units") or {}).items()},
+            notes.get("season", packaged and packaged.season),
+            {str(name): str(unit) for name, unit in notes.get("units", packaged.units if packaged else {}).items()},
             f"{table.name}: {len(table)} rows",
             (remark,) if gaps else (),
             named,
@@ -118,6 +118,8 @@ def _parts(table: Table, notes: dict[str, Any], tail: Table) -> dict[str, slice]
         starts = [int(np.searchsorted(times, _time((firsts or {})[name], seen))) for name in names[1:-1]]
         starts.append(int(np.searchsorted(times, seen.times[-1], "right")))
     bounds = np.clip([0, *starts, len(table)], 0, len(table)).tolist()
+    if bounds != sorted(bounds):
+        raise ValueError(f"the model file's notes contradict themselves: parts would begin at the rows {bounds[:-1]}.")
     parts = {name: slice(a, b) for name, (a, b) in zip(names, itertools.pairwise(bounds), strict=True)}
     return {name: at for name, at in parts.items() if name == TRAINING or at.stop > at.start}
 

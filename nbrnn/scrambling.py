@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from .checks import one_of
 from .forecasting import Forecaster
-from .layers import Dense, Flatten
+from .joins import Flatten
+from .layers import Dense
 from .problems import TRAINING, VALIDATION, Problem
 from .recipes import Recipe
 from .sequential import Sequential

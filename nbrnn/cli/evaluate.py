@@ -76,6 +76,12 @@ def evaluate(
         say(scores.verdict(k))
     for remark in problem.remarks:
         say(remark)
+    if not any(name.startswith("least-squares") for name in scores.predicted):
+        rows = problem.parts["training"]
+        say(
+            f"{problem.table.name} holds {rows.stop - rows.start} of the training rows: too few for the baselines "
+            "that learn from them, and perhaps for the MASE."
+        )
     if problem.season is None:
         say("No season is known, so there are no seasonal baselines.")
     results = Results(folder, not no_plots)

@@ -60,7 +60,7 @@ def forecast(
             held = validation_coverage(problem, forecaster, outlook.steps, outlook.level, samples, seed)
         say(coverage_sentence(held))
     else:
-        say("One seed and no dropout give one path: how sure it is cannot be told (train with --seeds 5).")
+        say("There is one path, so how sure it is cannot be told: train with --seeds 5, or with --dropout 0.1.")
     with writing(folder):
         if results.plots:
             from ..plots import plot_forecast

@@ -64,18 +64,20 @@ def plot_forecast(outlook: Outlook, target: int = 0) -> Figure:
     """
     problem, table = outlook.problem, outlook.problem.table
     name = problem.targets[target]
-    end, start, back = len(table), outlook.start, outlook.back
+    end, start, count = len(table), outlook.start, len(outlook.free)
     history, ahead = np.arange(start, end), np.arange(end, end + outlook.steps)
     columns = outlook.columns(target)
     figure = new_figure(11, 5.6)
     axes = figure.subplots()
-    few, rows = len(history) + outlook.steps <= FEW, "row" if end - back == 1 else "rows"
+    few = len(history) + outlook.steps <= FEW
     marked: dict[str, Any] = {"marker": "." if few else "", "ms": 6}
     axes.plot(history, table.column(name)[start:], color=ACTUAL, lw=2.5 if few else 1.4, label="what came")
-    one_step = "network, one step ahead from true rows"
-    axes.plot(history, outlook.one_step[:, target], color=PREDICTED, lw=1 if few else 0.6, label=one_step, **marked)
-    begun = f"network, begun {end - back} {rows} before the end"
-    axes.plot(np.arange(back, end), outlook.free[:, target], color=FREE, lw=1.8, ls="--", label=begun, **marked)
+    if count:  # else the series is no longer than what a forecast looks back on
+        one_step, free = outlook.one_step[:, target], outlook.free[:, target]
+        told: dict[str, Any] = {"lw": 1 if few else 0.6, "label": "network, one step ahead from true rows"}
+        axes.plot(np.arange(end - len(one_step), end), one_step, color=PREDICTED, **told, **marked)
+        begun = f"network, begun {count} {'row' if count == 1 else 'rows'} before the end"
+        axes.plot(np.arange(end - count, end), free, color=FREE, lw=1.8, ls="--", label=begun, **marked)
     if "low" in columns:
         shade = axes.fill_between if outlook.steps > 1 else axes.vlines
         thick = 0 if outlook.steps > 1 else 8
@@ -90,8 +92,8 @@ def plot_forecast(outlook: Outlook, target: int = 0) -> Figure:
     for text, side in (("known ", "right"), (" forecast", "left")):
         axes.text(end - 0.5, axes.get_ylim()[1], text, ha=side, va="top", color=SPLIT)
     axes.set_ylabel(problem.unit(name), parse_math=False)
-    count = "1 row" if outlook.steps == 1 else f"{outlook.steps} rows"
-    axes.set_title(f"{table.name}: {name}, {count} ahead", parse_math=False)
+    rows = "row" if outlook.steps == 1 else "rows"
+    axes.set_title(f"{table.name}: {name}, {outlook.steps} {rows} ahead", parse_math=False)
     axes.set_xlim(right=max(axes.get_xlim()[1], end + 0.05 * len(history)))
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL)
     _date_axis(axes, [*table.dates, *outlook.labels] if table.dates else None)
