@@ -107,6 +107,8 @@ def _parts(table: Table, notes: dict[str, Any], tail: Table) -> dict[str, slice]
     """Return the rows of each part that has any; the training part in any case."""
     known = notes.get("parts") or {}
     names = [name for name in PARTS if name in known] or [TRAINING, TEST]
+    if not {TRAINING, TEST} <= set(names):
+        raise ValueError(f"the model file's notes name the parts {', '.join(known)}, but not training and test.")
     firsts = notes.get("first_dates")
     seen = None if tail.dates is None else calendar(tail.dates)
     if known and len(table) == notes["rows"] and _same_dates(table, known, firsts):
