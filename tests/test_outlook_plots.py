@@ -128,6 +128,15 @@ def test_errors_are_drawn_by_steps_ahead_and_named_in_the_order_of_the_last():
     assert axes.get_ylabel() == "RMSE (m/s)" and axes.get_ylim()[0] == 0 and png(figure)
 
 
+def test_a_baseline_that_is_far_off_is_named_and_does_not_press_the_others_together():
+    found = scores(4)
+    off = replace(found, predicted=found.predicted | {"drift": found.actual + 1000.0})
+    (axes,) = plot_errors_by_horizon(off).axes
+    drawn = curves(axes)
+    assert len(drawn.pop("drift: 1000 and more")[0]) == 0 and axes.get_ylim()[1] < 500
+    assert set(drawn) == set(found.predicted) - {"drift"}
+
+
 def test_errors_of_one_step_are_bars_with_their_figures_the_best_uppermost():
     found = scores(1)
     (axes,) = plot_errors_by_horizon(found).axes

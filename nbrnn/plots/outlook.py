@@ -46,6 +46,7 @@ STYLES = {
     "least-squares AR": (GREEN, "-", "D", 1.5),
 }
 ORDER = {NETWORK: 3, "last value": 1}  # what lies upon what
+FAR = 3  # times the largest error of the network
 FEW = 150  # points that still have a mark each
 
 
@@ -137,7 +138,10 @@ def plot_errors_by_horizon(backtest: Backtest, unit: str = "", target: int = 0) 
         for n in sorted(names, key=lambda n: -errors[n][-1]):
             color, line, mark, width = styles[n]
             marks: dict[str, Any] = {"marker": mark, "ms": 5, "markevery": max(1, len(steps) // 24)}
-            axes.plot(steps, errors[n], line, color=color, lw=width, zorder=ORDER.get(n, 2), label=n, **marks)
+            above = errors[n].min() > FAR * errors[NETWORK].max()  # it would press the others together
+            x, y = ([], []) if above else (steps, errors[n])
+            label = f"{n}: {errors[n].min():.4g} and more" if above else n
+            axes.plot(x, y, line, color=color, lw=width, zorder=ORDER.get(n, 2), label=label, **marks)
         axes.set_xlim(min(1, 1 - 0.02 * len(steps)), 1.02 * len(steps))
         axes.set(xlabel="steps ahead", ylim=(0, None))
         axes.set_ylabel(unit, parse_math=False)
@@ -145,8 +149,8 @@ def plot_errors_by_horizon(backtest: Backtest, unit: str = "", target: int = 0) 
         figure.legend(loc="outside right upper", frameon=False, fontsize=SMALL)
         read = (
             "each point is the error of all forecasts that look so many steps ahead; lower is better, and the names "
-            "stand in the order of the last step. Where the thick curve runs above another one, that baseline is "
-            "the better forecast."
+            "stand in the order of the last step. Where the network's curve runs above another one, that baseline is "
+            "the better forecast. A baseline that lies far above all others is not drawn, but named."
         )
     tidy(axes)
     caption(figure, read)
