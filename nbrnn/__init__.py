@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "backtest": ("Backtest",),
     "callbacks": (
         "Callback",
         "EarlyStopping",
@@ -39,10 +40,17 @@ _HOMES = {
         "parse_dates",
     ),
     "dropout": ("Dropout",),
+    "fans": (
+        "Coverage",
+        "Fan",
+        "measure_coverage",
+    ),
     "feedback": (
         "Feedback",
         "Jordan",
     ),
+    "forecasting": ("Forecaster",),
+    "generators": ("driven_series",),
     "frames": ("as_table",),
     "masking": ("Masking",),
     "gated": (
@@ -84,8 +92,10 @@ _HOMES = {
     ),
     "plots.diagram": ("plot_model",),
     "plots.forecasts": (
+        "plot_backtest",
         "plot_history",
         "plot_predictions",
+        "plot_series",
     ),
     "plots.outlook": (
         "plot_errors_by_horizon",
@@ -109,6 +119,11 @@ _HOMES = {
         "ModelCheckpoint",
         "TerminateOnNaN",
     ),
+    "problems": (
+        "Problem",
+        "make_problem",
+    ),
+    "recipes": ("Recipe",),
     "recurrent": ("SimpleRNN",),
     "regularizers": (
         "L1",
@@ -163,6 +178,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Add",
+    "Backtest",
     "Bidirectional",
     "BinaryAccuracy",
     "BinaryCrossentropy",
@@ -176,13 +192,16 @@ __all__ = [
     "ConfusionMatrix",
     "CosineDecay",
     "CosineDecayRestarts",
+    "Coverage",
     "Dense",
     "DivergedError",
     "Dropout",
     "EarlyStopping",
     "ExponentialDecay",
+    "Fan",
     "Feedback",
     "Flatten",
+    "Forecaster",
     "GRU",
     "GradientReport",
     "History",
@@ -195,20 +214,22 @@ __all__ = [
     "L2",
     "LSTM",
     "LearningRateScheduler",
+    "Masking",
     "MaxScaler",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MinMaxScaler",
-    "Masking",
     "Model",
     "ModelCheckpoint",
     "Outlook",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Precision",
+    "Problem",
     "Quantile",
     "RMSprop",
     "Recall",
+    "Recipe",
     "ReduceLROnPlateau",
     "SGD",
     "ScheduledSampling",
@@ -227,11 +248,15 @@ __all__ = [
     "check_gradients",
     "chronological_split",
     "confusion_matrix",
+    "driven_series",
     "get_num_threads",
     "load_dataset",
     "load_model",
     "look_ahead",
+    "make_problem",
+    "measure_coverage",
     "parse_dates",
+    "plot_backtest",
     "plot_errors_by_horizon",
     "plot_forecast",
     "plot_hidden",
@@ -240,6 +265,7 @@ __all__ = [
     "plot_model",
     "plot_predictions",
     "plot_scrambled",
+    "plot_series",
     "plot_step_errors",
     "plot_unrolled",
     "plot_windows",
@@ -262,6 +288,7 @@ if TYPE_CHECKING:
     from . import regularizers as regularizers
     from . import scores as scores
     from . import testing as testing
+    from .backtest import Backtest
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
     from .cells import Cell
     from .checkpoint import Checkpoint
@@ -271,9 +298,12 @@ if TYPE_CHECKING:
     from .datasets import load_dataset
     from .dates import Calendar, calendar, parse_dates
     from .dropout import Dropout
+    from .fans import Coverage, Fan, measure_coverage
     from .feedback import Feedback, Jordan
+    from .forecasting import Forecaster
     from .frames import as_table
     from .gated import GRU, LSTM
+    from .generators import driven_series
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
     from .joins import Add, Concatenate, Flatten
@@ -293,7 +323,7 @@ if TYPE_CHECKING:
     from .optimizers import SGD, Adam, AdamW, RMSprop
     from .outlook import Outlook, look_ahead
     from .plots.diagram import plot_model
-    from .plots.forecasts import plot_history, plot_predictions
+    from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
     from .plots.steps import plot_step_errors
     from .plots.traces import plot_hidden, plot_itemised
@@ -301,6 +331,8 @@ if TYPE_CHECKING:
     from .plots.windows import plot_windows
     from .pointwise import Activation, Softmax
     from .postmortem import DivergedError
+    from .problems import Problem, make_problem
+    from .recipes import Recipe
     from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
     from .regularizers import L1, L1L2, L2

@@ -137,7 +137,7 @@ class Outlook:
             if step is not None:
                 told.append(
                     f"From step {step} ({self.labels[step - 1]}) on the closed loop of {name} stays at "
-                    f"{_figure(self.fan.mean[-1, k], 4)}, within a hundredth of the history's spread: it has run out "
+                    f"{_figure(self.fan.mean[-1, k])}, within a hundredth of the history's spread: it has run out "
                     "to a constant, which is no forecast. A longer window, a longer --horizon, or a transform may help."
                 )
         return told

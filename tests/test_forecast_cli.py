@@ -221,6 +221,14 @@ def test_ctrl_c_leaves_the_forecast_that_was_made(ensemble, monkeypatch):
     assert result.exit_code == 130 and [p.name for p in Path("out").iterdir()] == ["forecast.csv"]
 
 
+def test_a_model_is_named_by_its_folder_too(alone):
+    model = alone[0]
+    _, found = forecast_of(model.parent, "--steps", 3)
+    assert all(np.array_equal(found[name], forecast_of(model, "--steps", 3)[1][name]) for name in found)
+    Path("empty").mkdir()
+    assert "the folder empty holds no model.safetensors" in refused("forecast", "empty")
+
+
 def test_pictures_stand_beside_the_table(alone):
     result = run("forecast", alone[0], "--out", "out")
     assert result.exit_code == 0, result.output

@@ -22,10 +22,10 @@ SCRAMBLED = ("in order", "permuted at test time", "trained permuted")
 @click.command(
     epilog="""\b
 Examples:
-  nbrnn evaluate nbrnn-out/sunspots/model.safetensors
-  nbrnn evaluate run1/model.safetensors --steps 12 --stride 3
-  nbrnn evaluate run1/model.safetensors newer.csv
-  nbrnn evaluate nbrnn-out/sunspots/model.safetensors --shuffle-time
+  nbrnn evaluate nbrnn-out/sunspots
+  nbrnn evaluate run1 --steps 12 --stride 3
+  nbrnn evaluate run1 newer.csv
+  nbrnn evaluate nbrnn-out/sunspots --shuffle-time
 """
 )
 @saved_options
@@ -50,10 +50,10 @@ def evaluate(
 ) -> None:
     """Score a saved model on rows that it was not trained on.
 
-    MODEL is a file that `nbrnn train` wrote. FILE is a CSV file, or a packaged series, with the columns that the model
-    was trained on; the series of the training if not given. Forecasts begin at every row of the part (see --stride)
-    and are scored by how far they look ahead, beside baselines. Choose settings by the validation rows, and look at
-    the test rows once.
+    MODEL is a file that `nbrnn train` wrote, or its folder. FILE is a CSV file, or a packaged series, with the columns
+    that the model was trained on; the series of the training if not given. Forecasts begin at every row of the part
+    (see --stride) and are scored by how far they look ahead, beside baselines. Choose settings by the validation rows,
+    and look at the test rows once.
 
     --shuffle-time leaves the test rows alone: it trains the recipe anew on windows whose steps are permuted, and a
     perceptron beside it, and scores them on the validation rows.

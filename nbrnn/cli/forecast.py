@@ -12,9 +12,9 @@ from .saved import folder_of, open_saved, saved_options, say
 @click.command(
     epilog="""\b
 Examples:
-  nbrnn forecast nbrnn-out/sunspots/model.safetensors --steps 300
-  nbrnn forecast run1/model.safetensors newer.csv --steps 12 --out next
-  nbrnn forecast run1/model.safetensors --future plans.csv
+  nbrnn forecast nbrnn-out/sunspots --steps 300
+  nbrnn forecast run1 newer.csv --steps 12 --out next
+  nbrnn forecast run1 --future plans.csv
 """
 )
 @saved_options
@@ -37,9 +37,9 @@ def forecast(
 ) -> None:
     """Forecast what comes after the last row of a series.
 
-    MODEL is a file that `nbrnn train` wrote. FILE is a CSV file, or a packaged series, with the columns that the model
-    was trained on; the series of the training if not given. A model of several seeds or with dropout gives a fan of
-    forecasts; how often its band held what came is measured on the validation rows.
+    MODEL is a file that `nbrnn train` wrote, or its folder. FILE is a CSV file, or a packaged series, with the columns
+    that the model was trained on; the series of the training if not given. A model of several seeds or with dropout
+    gives a fan of forecasts; how often its band held what came is measured on the validation rows.
     """
     problem, forecaster, _ = open_saved(model, series, missing)
     from ..outlook import coverage_sentence, future_rows, look_ahead, validation_coverage

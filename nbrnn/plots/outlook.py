@@ -141,16 +141,8 @@ def plot_errors_by_horizon(backtest: Backtest, unit: str = "", target: int = 0) 
             above = errors[n].min() > FAR * errors[NETWORK].max()  # it would press the others together
             shown = slice(0 if above else None)
             label = f"{n}: {errors[n].min():.4g} and more" if above else n
-            axes.plot(
-                steps[shown],
-                errors[n][shown],
-                line,
-                color=color,
-                lw=width,
-                zorder=ORDER.get(n, 2),
-                label=label,
-                **marks,
-            )
+            order = ORDER.get(n, 2)
+            axes.plot(steps[shown], errors[n][shown], line, color=color, lw=width, zorder=order, label=label, **marks)
         axes.set_xlim(min(1, 1 - 0.02 * len(steps)), 1.02 * len(steps))
         axes.set(xlabel="steps ahead", ylim=(0, None))
         axes.set_ylabel(unit, parse_math=False)
