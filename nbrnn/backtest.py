@@ -282,8 +282,9 @@ def beside(
     flat = {"last value": last_value(known, *how), "drift": drift(known, *how, history=before)}
     if season is not None:
         flat[f"seasonal-naive ({season} rows)"] = seasonal_naive(known, season, *how, history=before)
-        mean = seasonal_mean(known, season, *how, history=before, training=learned)
-        flat[f"season's mean ({season} rows)"] = mean
+        if len(learned):
+            mean = seasonal_mean(known, season, *how, history=before, training=learned)
+            flat[f"season's mean ({season} rows)"] = mean
     order = forecaster.window
     if len(learned) > (order * len(columns) + steps) * learned_stride:
         ar = LeastSquaresAR(order, steps, targets).fit(learned, learned_stride)
