@@ -59,8 +59,12 @@ class Scrambled:
         if abs(worse) < ROUGHLY:
             return f"{told} is as good: it makes no use of their order here."
         if worse < 0:
-            return f"{told} errs {-worse:.2g} % less: their order is of no use to it here."
-        return f"{told} errs {worse:.2g} % more: so much is their order worth to it here."
+            return f"{told} errs {_percent(-worse)} less: their order is of no use to it here."
+        return f"{told} errs {_percent(worse)} more: so much is their order worth to it here."
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"
 
 
 def scramble_time(problem: Problem, recipe: Recipe, seed: int = 0, **options: Any) -> Iterator[Scrambled]:

@@ -108,7 +108,7 @@ def test_each_seed_is_scored_alone(ensemble, alone):
         forecaster.models = [one]
         assert found[one.seed] == pytest.approx(rmse(forecaster.predict(rows, 2), forecaster.actual(rows, 2)[:, :, 0]))
     forecaster.models = models
-    assert f"Median {np.median(list(found.values())):.5g}" in " ".join(printed.split())
+    assert f"Median {np.median(list(found.values())):.4g}" in " ".join(printed.split())
     assert "train with --seeds 5" in refused("evaluate", alone[0], "--seeds")
 
 

@@ -120,10 +120,10 @@ def _seeds(problem: Problem, forecaster: Any, scores: Any) -> list[list[Any]]:
         values = sorted(found.values())
         median = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
         rows += [[name, seed, value] for seed, value in found.items()]
-        each = ", ".join(f"{seed}: {value:.5g}" for seed, value in found.items())
+        each = ", ".join(f"{seed}: {value:.4g}" for seed, value in found.items())
         say(
-            f"RMSE of each seed's network alone, {name}: {each}. Median {median:.5g}, from {values[0]:.5g} to "
-            f"{values[-1]:.5g}; that of their mean forecast is {scores.score('rmse', target=k):.5g}."
+            f"RMSE of each seed's network alone, {name}: {each}. Median {median:.4g}, from {values[0]:.4g} to "
+            f"{values[-1]:.4g}; that of their mean forecast is {scores.score('rmse', target=k):.4g}."
         )
     return rows
 
@@ -147,7 +147,7 @@ def _scramble(problem: Problem, notes: dict[str, Any], folder: Path, no_plots: b
             figures = (one.ordered, one.tested, one.trained)
             rows.append([one.name, *figures])
             cells = zip(SCRAMBLED, figures, strict=True)
-            click.echo(f"{one.name:<17}" + "".join(f"{value:>{len(what) + 3}.5g}" for what, value in cells))
+            click.echo(f"{one.name:<17}" + "".join(f"{value:>{len(what) + 3}.4g}" for what, value in cells))
             with writing(folder):
                 results.table("scrambled.csv", ["network", *SCRAMBLED], rows, "RMSEs with permuted steps")
     click.echo()
