@@ -229,6 +229,39 @@ def test_a_model_is_named_by_its_folder_too(alone):
     assert "the folder empty holds no model.safetensors" in refused("forecast", "empty")
 
 
+def test_several_targets_are_forecast_together_direct_and_on(tmp_path):
+    model, forecaster, _ = trained(tmp_path, "--target", "all", "--horizon", 2, "--seeds", 2)
+    printed, found = forecast_of(model, "--steps", 5)
+    table = read_csv("sales.csv")
+    said = forecaster.forecast(5, table)
+    for k, name in enumerate(("Sales", "Price", "Promo")):
+        np.testing.assert_allclose(found[f"{name} mean"], said[:, k], rtol=1e-5, atol=1e-6)
+        assert (found[f"{name} low"] <= found[f"{name} high"]).all() and f"{name}: 5 rows after 2020-12" in printed
+    assert "gives 2 steps at a time" in printed
+    assert "errors add up" not in forecast_of(model, "--steps", 2)[0]
+    result = run("forecast", model, "--out", "drawn")
+    assert result.exit_code == 0, result.output
+    assert {f"forecast-{k}.png" for k in (1, 2, 3)} <= {p.name for p in Path("drawn").iterdir()}
+
+
+def test_columns_that_are_neither_predicted_nor_known_allow_the_horizon_only(tmp_path):
+    model, _, _ = trained(tmp_path, "--target", "Sales", "--horizon", 3)
+    assert len(forecast_of(model)[1]["date"]) == 3
+    assert "it sees but does not predict" in refused("forecast", model, "--steps", 4)
+
+
+def test_the_lessons_model_goes_on_and_is_judged_on_the_rows_after_its_training():
+    from nbrnn.lesson import lesson_forecaster, lesson_parts
+
+    forecaster = lesson_forecaster(0, epochs=1)
+    forecaster.save("lesson.safetensors", source="sunspots", lesson=True)
+    assert forecast_of("lesson.safetensors", "--steps", 2)[1]["date"] == ["1984-01", "1984-02"]
+    result = run("evaluate", "lesson.safetensors", "--stride", 12, "--out", "out", "--no-plots")
+    assert result.exit_code == 0 and "seasonal-naive (134 rows)" in result.output
+    rows = list(csv.DictReader(Path("out/errors.csv").read_text().splitlines()))
+    assert rows[0]["date"] == "1937-01" and len(rows) == 47 == len(lesson_parts(forecaster)[1].rows) + 1
+
+
 def test_pictures_stand_beside_the_table(alone):
     result = run("forecast", alone[0], "--out", "out")
     assert result.exit_code == 0, result.output
