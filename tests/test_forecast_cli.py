@@ -92,6 +92,20 @@ def test_the_fan_of_seeds_is_their_paths_and_its_coverage_is_counted_on_the_vali
     assert f"The 50 % band held {100 * np.mean(held):.0f} % of the validation values (1 to 4 steps ahead)" in printed
 
 
+def test_missing_values_count_neither_as_held_nor_as_missed(tmp_path):
+    lines = [line if k not in (52, 57) else line.split(",")[0] + ",,1,1" for k, line in enumerate(sales())]
+    model, forecaster, notes = trained(tmp_path, *ALONE, "--missing", "mask", "--seeds", 2, lines=lines)
+    table = read_csv("sales.csv", columns=["Sales"], missing="keep")
+    held = []
+    for first in range(*notes["parts"]["validation"]):
+        low, high = forecaster.fan(1, table[:first]).band(1.0)
+        actual = table.column("Sales")[first]
+        held += [] if np.isnan(actual) else [low[0, 0] <= actual <= high[0, 0]]
+    assert len(held) == 9
+    told = f"The 100 % band held {100 * np.mean(held):.0f} % of the validation values (1 step ahead)"
+    assert told in forecast_of(model, "--steps", 1, "--level", 1)[0].replace("\n", " ")
+
+
 def test_dropout_draws_as_many_paths_as_asked_for_the_same_for_one_seed(dropping):
     asked = ("--steps", 3, "--samples", 7, "--seed")
     drawn = {out: forecast_of(dropping[0], *asked, seed, out=out)[1] for out, seed in (("a", 0), ("b", 0), ("c", 1))}

@@ -137,19 +137,21 @@ def _scramble(problem: Problem, notes: dict[str, Any], folder: Path, no_plots: b
         recipe = saved_recipe(notes)
         problem.check(recipe)
     results = Results(writable(folder), not no_plots)
-    name = " and ".join(problem.targets)
-    click.echo(f"RMSE of {name}, {problem.judged} rows, by the order of a window's {recipe.window} steps")
-    click.echo(f"{'':<17}" + "".join(f"{what:>{len(what) + 3}}" for what in SCRAMBLED))
+    count = "a network" if recipe.seeds == 1 else f"{recipe.seeds} networks"
+    say(f"Training Flatten -> Dense, then the network, each in order and then on permuted steps; {count} each time.")
     found, rows = [], []
     with one_sentence():
-        for one in scramble_time(problem, recipe):
+        for one in scramble_time(problem, recipe, verbose=1):
             found.append(one)
-            figures = (one.ordered, one.tested, one.trained)
-            rows.append([one.name, *figures])
-            cells = zip(SCRAMBLED, figures, strict=True)
-            click.echo(f"{one.name:<17}" + "".join(f"{value:>{len(what) + 3}.4g}" for what, value in cells))
+            rows.append([one.name, one.ordered, one.tested, one.trained])
             with writing(folder):
                 results.table("scrambled.csv", ["network", *SCRAMBLED], rows, "RMSEs with permuted steps")
+    name = " and ".join(problem.targets)
+    click.echo(f"\nRMSE of {name}, {problem.judged} rows, by the order of a window's {recipe.window} steps")
+    click.echo(f"{'':<17}" + "".join(f"{what:>{len(what) + 3}}" for what in SCRAMBLED))
+    for network, *figures in rows:
+        cells = zip(SCRAMBLED, figures, strict=True)
+        click.echo(f"{network:<17}" + "".join(f"{value:>{len(what) + 3}.4g}" for what, value in cells))
     click.echo()
     for one in found:
         say(one.verdict())

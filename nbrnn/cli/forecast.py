@@ -56,6 +56,8 @@ def forecast(
     with writing(folder):
         results.table("forecast.csv", header, rows, "the rows ahead: forecasts, band, baselines")
     if outlook.fans_out:
+        if "validation" in problem.parts:
+            click.echo("counting on the validation rows how often the band held ...")
         with one_sentence():
             held = validation_coverage(problem, forecaster, outlook.steps, outlook.level, samples, seed)
         say(coverage_sentence(held))
