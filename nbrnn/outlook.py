@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backtest import NETWORK, Backtest, _figure, _forward_filled, _spread
+from .backtest import NETWORK, Backtest, forward_filled, score_text, some_steps
 from .baselines import last_value, seasonal_naive
 from .checks import real_number, whole_number
 from .csvfile import Table, read_csv
@@ -137,7 +137,7 @@ class Outlook:
             if step is not None:
                 told.append(
                     f"From step {step} ({self.labels[step - 1]}) on the closed loop of {name} stays at "
-                    f"{_figure(self.fan.mean[-1, k])}, within a hundredth of the history's spread: it has run out "
+                    f"{score_text(self.fan.mean[-1, k])}, within a hundredth of the history's spread: it has run out "
                     "to a constant, which is no forecast. A longer window, a longer --horizon, or a transform may help."
                 )
         return told
@@ -155,8 +155,8 @@ class Outlook:
         header = "".join(f"{what:>{width}}" for what, width in widths.items())
         lines = [f"{name}{f' ({unit})' if unit else ''}: {self.steps} {_rows(self.steps)} after {after}"]
         lines.append(f"{'step':>5}  {'':<{across}}{header}")
-        for s in _spread(self.steps):
-            cells = "".join(f"{_figure(columns[what][s - 1]):>{width}}" for what, width in widths.items())
+        for s in some_steps(self.steps):
+            cells = "".join(f"{score_text(columns[what][s - 1]):>{width}}" for what, width in widths.items())
             lines.append(f"{s:>5}  {self.labels[s - 1]:<{across}}{cells}")
         return "\n".join(lines)
 
@@ -222,7 +222,7 @@ def look_ahead(
 
 def naive_forecasts(problem: Problem, steps: int) -> dict[str, NDArray[np.float64]]:
     """Return what the baselines that learn nothing say of the rows after a problem's last one, (S, T) each."""
-    rows = _forward_filled(problem.table.select(problem.targets)).values
+    rows = forward_filled(problem.table.select(problem.targets)).values
     padded = np.concatenate([rows, np.zeros((steps, rows.shape[1]))])  # baselines answer where rows follow
     found = {LAST: last_value(padded, len(rows), steps)}
     if problem.season is not None and problem.season <= len(rows):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..backtest import NETWORK
-from .forecasts import _date_axis
+from .forecasts import date_axis
 from .style import (
     ACTUAL,
     BLUE,
@@ -97,7 +97,7 @@ def plot_forecast(outlook: Outlook, target: int = 0) -> Figure:
     axes.set_title(f"{table.name}: {name}, {outlook.steps} {rows} ahead", parse_math=False)
     axes.set_xlim(right=max(axes.get_xlim()[1], end + 0.05 * len(history)))
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL)
-    _date_axis(axes, [*table.dates, *outlook.labels] if table.dates else None)
+    date_axis(axes, [*table.dates, *outlook.labels] if table.dates else None)
     tidy(axes)
     caption(figure, _how_to_read(outlook))
     return figure
