@@ -174,11 +174,11 @@ def _ranges(steps: list[int]) -> str:
     return _and(told) + (" step" if steps == [1] else " steps")
 
 
-def some_steps(steps: int) -> list[int]:
+def some_steps(steps: int, most: int = SHOWN) -> list[int]:
     """Return some steps for a table, the first and the last among them."""
     return (
-        [int(s) for s in np.unique(np.geomspace(1, steps, min(SHOWN, steps)).round())]
-        if steps > SHOWN
+        [int(s) for s in np.unique(np.geomspace(1, steps, min(most, steps)).round())]
+        if steps > most
         else [*range(1, steps + 1)]
     )
 

@@ -155,7 +155,7 @@ class Outlook:
         header = "".join(f"{what:>{width}}" for what, width in widths.items())
         lines = [f"{name}{f' ({unit})' if unit else ''}: {self.steps} {_rows(self.steps)} after {after}"]
         lines.append(f"{'step':>5}  {'':<{across}}{header}")
-        for s in some_steps(self.steps):
+        for s in some_steps(self.steps, 6):
             cells = "".join(f"{score_text(columns[what][s - 1]):>{width}}" for what, width in widths.items())
             lines.append(f"{s:>5}  {self.labels[s - 1]:<{across}}{cells}")
         return "\n".join(lines)
