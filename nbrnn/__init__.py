@@ -48,7 +48,7 @@ _HOMES = {
         "check_gradients",
     ),
     "graph": ("Input",),
-    "joins": ("Add", "Concatenate", "Flatten"),
+    "joins": ("Add", "Concatenate", "Flatten", "add", "concatenate"),
     "layers": ("Dense",),
     "losses": (
         "BinaryCrossentropy",
@@ -94,7 +94,7 @@ _HOMES = {
         "ModelCheckpoint",
         "TerminateOnNaN",
     ),
-    "recurrent": ("SimpleRNN",),
+    "simple": ("SimpleRNN",),
     "regularizers": (
         "L1",
         "L1L2",
@@ -123,6 +123,8 @@ _HOMES = {
         "Bidirectional",
         "TimeDistributed",
     ),
+    "celled": ("GRUCell", "LSTMCell", "RNN", "SimpleRNNCell"),
+    "shaping": ("Permute", "RepeatVector", "Reshape"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("callbacks", "layers", "losses", "models", "optimizers", "regularizers", "testing")  # used by their names
@@ -152,6 +154,7 @@ __all__ = [
     "Feedback",
     "Flatten",
     "GRU",
+    "GRUCell",
     "GradientReport",
     "History",
     "Huber",
@@ -162,25 +165,31 @@ __all__ = [
     "L1L2",
     "L2",
     "LSTM",
+    "LSTMCell",
     "LearningRateScheduler",
+    "Masking",
     "MaxScaler",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MinMaxScaler",
-    "Masking",
     "Model",
     "ModelCheckpoint",
+    "Permute",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Precision",
     "Quantile",
     "RMSprop",
+    "RNN",
     "Recall",
     "ReduceLROnPlateau",
+    "RepeatVector",
+    "Reshape",
     "SGD",
     "ScheduledSampling",
     "Sequential",
     "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "SparseCategoricalCrossentropy",
     "StandardScaler",
@@ -188,8 +197,10 @@ __all__ = [
     "TerminateOnNaN",
     "TimeDistributed",
     "Trace",
+    "add",
     "check_gradients",
     "chronological_split",
+    "concatenate",
     "confusion_matrix",
     "get_num_threads",
     "load_dataset",
@@ -217,6 +228,7 @@ if TYPE_CHECKING:
     from . import regularizers as regularizers
     from . import testing as testing
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
+    from .celled import RNN, GRUCell, LSTMCell, SimpleRNNCell
     from .cells import Cell
     from .checkpoint import Checkpoint
     from .confusion import ConfusionMatrix, confusion_matrix
@@ -228,7 +240,7 @@ if TYPE_CHECKING:
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
-    from .joins import Add, Concatenate, Flatten
+    from .joins import Add, Concatenate, Flatten, add, concatenate
     from .layers import Dense
     from .losses import (
         BinaryCrossentropy,
@@ -252,7 +264,6 @@ if TYPE_CHECKING:
     from .pointwise import Activation, Softmax
     from .postmortem import DivergedError
     from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
-    from .recurrent import SimpleRNN
     from .regularizers import L1, L1L2, L2
     from .sampling import ScheduledSampling
     from .saving import load_model
@@ -265,6 +276,8 @@ if TYPE_CHECKING:
         PolynomialDecay,
     )
     from .sequential import Sequential
+    from .shaping import Permute, RepeatVector, Reshape
+    from .simple import SimpleRNN
     from .targets.cpu import get_num_threads, set_num_threads
     from .tracing import Trace, trace
     from .training import History

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .checks import nearest, whole_number
+from .checks import whole_number
 
 if TYPE_CHECKING:
     from .layers import Layer
@@ -176,6 +176,17 @@ class Graph:
         return [leaf for node in self.nodes for leaf in node.layer.leaves()]
 
     @cached_property
+    def handed(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The names of the layers, those within others too, whose first states are values, and whose last ones are."""
+        calls = [
+            ({str(leaf.name) for leaf in node.called().leaves()}, len(node.sources) > 1, len(node.results) > 1)
+            for node in self.nodes
+            if not node.layer.joins
+        ]
+        first, last = ([name for names, *which in calls if which[k] for name in names] for k in range(2))
+        return frozenset(first), frozenset(last)
+
+    @cached_property
     def is_chain(self) -> bool:
         """Whether every layer reads what the one before it gives, and nothing else."""
         straight = all(node.sources == (k,) and node.results == (k + 1,) for k, node in enumerate(self.nodes))
@@ -186,8 +197,10 @@ class Graph:
         for k, node in enumerate(self.nodes):
             if node.number:
                 return f"layer {node.layer.title} is called more than once"
-            if len(node.sources) > 1 or len(node.results) > 1:
+            if len(node.sources) > 1:
                 return f"layer {node.layer.title} joins several values"
+            if len(node.results) > 1:
+                return f"layer {node.layer.title} gives several values"
             if node.sources != (k,):
                 return f"layer {node.layer.title} does not read what the layer before it gives"
         return f"it has {len(self.inputs)} inputs and {len(self.outputs)} outputs"
@@ -207,7 +220,7 @@ class Graph:
         """Return the outputs' shapes for inputs of these shapes, which leave nothing open."""
         shapes = dict(enumerate(inputs))
         for node in self.nodes:
-            shapes.update(zip(node.results, node.layer.shapes([shapes[v] for v in node.sources]), strict=True))
+            shapes.update(zip(node.results, node.layer.shapes([shapes[v] for v in node.sources]), strict=False))
         return [shapes[v] for v in self.outputs]
 
 
@@ -371,24 +384,3 @@ def unique_name(given: str | None, kind: str, taken: Iterable[str], number: int 
         number += 1
         name = f"{kind}_{number}"
     return name
-
-
-def by_name(argument: str, value: Any, names: Sequence[str], what: str) -> dict[str, Any]:
-    """Return what a dict or a list holds for names; of one name, the value may stand alone.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown, or there are too many or too few.
-    """
-    listed = ", ".join(names)
-    if isinstance(value, Mapping):
-        for name in value:
-            if name not in names:
-                close = nearest(name, names)
-                raise ValueError(f"{argument} names the {what} {name!r}{close}, but the model has {listed}.")
-        return dict(value)
-    if isinstance(value, (list, tuple)) and len(value) == len(names):
-        return dict(zip(names, value, strict=True))
-    came = f"{len(value)} of them" if isinstance(value, (list, tuple)) else f"one {type(value).__name__}"
-    raise ValueError(f"{argument} must be a dict or a list, one for each {what} ({listed}), not {came}.")

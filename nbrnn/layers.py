@@ -344,4 +344,4 @@ def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -
     Weights.changes += 1
 
 
-__getattr__ = finder(__name__, Layer, "Input")
+__getattr__ = finder(__name__, Layer, "Input", "RNN", "SimpleRNNCell", "LSTMCell", "GRUCell", "add", "concatenate")

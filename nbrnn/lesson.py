@@ -16,8 +16,8 @@ from .forecasting import NETWORK, Comparison, Forecaster
 from .layers import Dense
 from .optimizers import Adam
 from .problems import Problem
-from .recurrent import SimpleRNN
 from .sequential import Sequential
+from .simple import SimpleRNN
 
 WINDOW, UNITS, EPOCHS, BATCH_SIZE, SPLIT = 12, 3, 20, 1, 2256
 PUBLISHED = (0.058, 0.077)  # RMSE, scaled, train and test

@@ -15,9 +15,9 @@ from .datasets import DATASETS, Dataset, load_dataset
 from .forecasting import Comparison, Forecaster, compare
 from .layers import Dense
 from .optimizers import Adam
-from .recurrent import SimpleRNN
 from .scalers import MinMaxScaler, Scaler
 from .sequential import Sequential
+from .simple import SimpleRNN
 
 FORECASTS = tuple(name for name, known in DATASETS.items() if known.task == "forecast")
 

@@ -89,8 +89,8 @@ class Runnable(Stateful):
         """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).
 
         Of a model with several outputs it is a list of them, or a dict if the model was made with one. Where layers
-        have return_state=True it is a list: the outputs, then each such layer's last state, (samples, units), of an
-        LSTM h and c.
+        of a Sequential have return_state=True it is a list: the outputs, then each such layer's last state, (samples,
+        units), of an LSTM h and c.
 
         Parameters
         ----------

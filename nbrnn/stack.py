@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .arrays import Samples, arrays_of, native, one_or_several
-from .checks import flag, one_of, whole_number
-from .graph import Graph, Shape, by_name
+from .checks import by_name, flag, one_of, whole_number
+from .graph import Graph, Shape
 from .heads import Asked, Head, all_figures, make_heads, places_of
 from .initializers import initialize
 from .layers import Layer, Weight, assign, known
@@ -308,9 +308,8 @@ class Stack:
 
     def _ends(self, x: Any) -> list[tuple[int, ...]]:
         """Return the shapes of one sample's outputs for inputs."""
-        if self.graph.is_chain:
-            shape = self.output_shape
-            return [(arrays_of(x)[0].shape[1:2] if len(shape) == 2 else ()) + (known(shape[-1]),)]
+        if self.graph.is_chain and None not in self.output_shape:
+            return [self.output_shape]
         shapes = self.graph.resolve([array.shape[1:] for array in arrays_of(x)])
         return [tuple(known(n) for n in shape) for shape in shapes]
 

@@ -50,6 +50,21 @@ def softmax_backward(draw):
     return pair(draw, "y", "dy", "dx")
 
 
+def repeat_steps(draw):
+    T, B, D = draw(few, "T"), draw(few, "B"), draw(sizes, "D")
+    return {"x": draw.array(B, D), "y": draw.array(T, B, D)}
+
+
+def sum_steps(draw):
+    T, B, D = draw(few, "T"), draw(few, "B"), draw(sizes, "D")
+    return {"dy": draw.array(T, B, D), "dx": draw.array(B, D)}
+
+
+def swap_axes(draw):
+    T, B, D = draw(few, "T"), draw(few, "B"), draw(sizes, "D")
+    return {"x": draw.array(T, B, D), "y": draw.array(D, B, T)}
+
+
 def turn_matrix(draw):
     F, O = draw(few, "F"), draw(few, "O")
     return {"W": draw.array(F, O), "turned": draw.array(O, F)}
@@ -57,5 +72,8 @@ def turn_matrix(draw):
 
 CASES = {
     f.__name__: f
-    for f in (blend, multiply, scaled, weigh, activation_forward, softmax, softmax_backward, turn_matrix)
+    for f in (
+        blend, multiply, scaled, weigh, activation_forward, softmax, softmax_backward, turn_matrix, repeat_steps,
+        sum_steps, swap_axes,
+    )
 }  # fmt: skip

@@ -43,10 +43,10 @@ def recurrent(layer, x, states=None, x_mask=1.0, h_mask=1.0):
     return np.stack(rows, axis=1), [h, c] if kind == "LSTM" else [h]
 
 
-def cell(layer, x):
-    """Return what a recurrent layer gives."""
-    rows, last = recurrent(layer, x)
-    return rows if layer.return_sequences else last[0]
+def cell(layer, x, *states):
+    """Return what a recurrent layer gives, and its last states."""
+    rows, last = recurrent(layer, x, states or None)
+    return [rows if layer.return_sequences else last[0], *last]
 
 
 MERGES = {
@@ -58,10 +58,11 @@ MERGES = {
 }
 
 
-def bidirectional(wrapper, x):
-    y, z = (cell(layer, x) for layer in wrapper.both)
-    z = z[:, ::-1] if wrapper.both[0].return_sequences else z
-    return MERGES[wrapper.merge_mode](y, z)
+def bidirectional(wrapper, x, *states):
+    half = len(states) // 2
+    (y, *first), (z, *second) = cell(wrapper.both[0], x, *states[:half]), cell(wrapper.both[1], x, *states[half:])
+    merged = MERGES[wrapper.merge_mode](y, z[:, ::-1] if wrapper.both[0].return_sequences else z)
+    return [*(merged if wrapper.merge_mode is None else [merged]), *first, *second]
 
 
 def dense(layer, x):
@@ -80,6 +81,9 @@ TWINS = {
     "Softmax": lambda layer, x: activate("softmax", x),
     "Flatten": lambda layer, x: x.reshape(len(x), -1),
     "Dropout": lambda layer, x: x,  # a prediction drops nothing
+    "RepeatVector": lambda layer, x: np.stack([x] * layer.n, axis=1),
+    "Reshape": lambda layer, x: x.reshape(len(x), *layer.target_shape),
+    "Permute": lambda layer, x: x.transpose(0, *layer.dims),
     "Add": lambda layer, *xs: sum(xs),
     "Concatenate": lambda layer, *xs: np.concatenate(xs, axis=layer.axis),
 }
@@ -91,12 +95,12 @@ def forward(layer, *inputs):
 
 
 def predict(model, xs):
-    """Return a model's outputs for its inputs, both as lists, then the last states that layers return."""
+    """Return a model's outputs for its inputs, both as lists, then the last states that a chain's layers return."""
     values, states = dict(enumerate(xs)), []
     for node in model.graph.nodes:
-        inputs = [values[v] for v in node.sources]
-        made = forward(node.layer, *inputs)
-        values.update(zip(node.results, made if isinstance(made, list) else [made], strict=True))
-        if getattr(node.layer, "return_state", False):
-            states += recurrent(node.layer, *inputs)[1]
+        made = forward(node.layer, *(values[v] for v in node.sources))
+        made = made if isinstance(made, list) else [made]
+        values.update(zip(node.results, made, strict=False))
+        if len(node.results) == 1 and getattr(node.layer, "return_state", False):
+            states += made[1:]
     return [values[v] for v in model.graph.outputs] + states

@@ -23,6 +23,9 @@ from nbrnn import (
     Dropout,
     Flatten,
     Input,
+    Permute,
+    RepeatVector,
+    Reshape,
     SimpleRNN,
     Softmax,
     TimeDistributed,
@@ -215,3 +218,52 @@ def two_ways():
 
 GRAPHS = {f.__name__: f for f in (two_in, two_out, skip, in_time, mixed, shared, two_ways)}
 ROWS |= {f"graph {name}": Row(make, trace=GRAPH) for name, make in GRAPHS.items()}
+
+# ---------------------------------------------------------------- states as values
+
+
+def decoder(kind, every=True):
+    """Return an encoder whose last states begin a decoder, which is shorter or longer."""
+    a, b = Input((3, 2), "a"), Input((None, 3), "b")
+    _, *states = CELLS[kind](3, return_state=True)(a)
+    return [a, b], Dense(2)(CELLS[kind](3, return_sequences=every)(b, initial_state=states))
+
+
+def bridge():
+    """Return a model whose states go through layers and out of it, with an encoder that reads from both ends."""
+    a, b = Input((4, 2), "a"), Input((4,), "b")
+    y, h, c, *back = Bidirectional(LSTM(2, return_sequences=True, return_state=True))(a)
+    first = [Concatenate()([h, back[0]]), Dense(4, "tanh")(c)]
+    y, *last = LSTM(4, return_sequences=True, return_state=True, go_backwards=True)(y, first)
+    return [a, b], [Dense(1)(y), Add()([last[0], b, GRU(4)(y, last[1])])]
+
+
+def both_ways():
+    """Return a model whose states begin a layer that reads from both ends, and end it, its outputs apart."""
+    a, b = Input((3, 2), "a"), Input((2,), "b")
+    y, _, *last = Bidirectional(GRU(2, return_state=True), None)(a, [b, Dense(2)(b)])
+    return [a, b], [y, Dense(2)(Concatenate()(last))]
+
+
+def twice():
+    """Return a model with a layer that begins at zeros first, and then at its own last states."""
+    a = Input((3, 2))
+    cell = LSTM(2, return_sequences=True, return_state=True)
+    y, h, _ = cell(a)
+    return a, Dense(1)(cell(y, initial_state=[h, h])[0])
+
+
+STATES = {f"states {kind}": lambda kind=kind: decoder(kind) for kind in CELLS}
+STATES |= {"states, last output": lambda: decoder("LSTM", every=False)}
+STATES |= {f"states {f.__name__}": f for f in (bridge, both_ways, twice)}
+ROWS |= {name: Row(make, trace=GRAPH) for name, make in STATES.items()}
+
+# ---------------------------------------------------------------- other shapes
+
+SHAPED = {
+    "RepeatVector": lambda: [LSTM(3), RepeatVector(4), GRU(2, return_sequences=True), Dense(1)],
+    "Reshape": lambda: [Reshape((3, -1)), SimpleRNN(2, return_sequences=True), Dense(3), Reshape((9,)), Dense(2)],
+    "Reshape of vectors": lambda: [GRU(6), Reshape((-1, 2)), LSTM(3)],
+    "Permute": lambda: [Permute((2, 1)), LSTM(3, return_sequences=True), Permute([2, 1]), Permute((1, 2)), Dense(2)],
+}
+ROWS |= {name: Row(make) for name, make in SHAPED.items()}

@@ -363,8 +363,7 @@ def _one_sample(model: Model, x: Any) -> np.ndarray:
 def _one_target(model: Model, x: np.ndarray, y: Any) -> np.ndarray:
     """Return one sample's target as a batch of one."""
     array = real_array("y", y)
-    steps = x.shape[1:2] if len(model.output_shape) == 2 else ()
-    shape = (*steps, known(target_shape(model.loss, model.output_shape)[-1]))
+    shape = (*model._ends(x)[0][:-1], known(target_shape(model.loss, model.output_shape)[-1]))
     if array.shape not in (shape, (1, *shape)) and not (array.size == np.prod(shape) and array.ndim < 2):
         raise ValueError(f"y has shape {array.shape}, but the output for this sample has shape {shape}.")
     return np.array(model._pair(x, array.reshape(1, *shape))[1])

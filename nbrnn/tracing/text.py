@@ -32,6 +32,9 @@ EQUATIONS = {
     "n = {act}(x Wx + b + (r h_prev) Wh)     h = z h_prev + (1 - z) n",
     "Dense": "a = x W + b     y = {act}(a)",
     "Flatten": "y = the steps side by side",
+    "RepeatVector": "y = x at every step",
+    "Reshape": "y = the same numbers, row by row",
+    "Permute": "y = x, its steps and features in the order of dims",
 }
 
 
