@@ -125,6 +125,7 @@ _HOMES = {
     ),
     "celled": ("GRUCell", "LSTMCell", "RNN", "SimpleRNNCell"),
     "shaping": ("Permute", "RepeatVector", "Reshape"),
+    "embedding": ("Embedding",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("callbacks", "layers", "losses", "models", "optimizers", "regularizers", "testing")  # used by their names
@@ -150,6 +151,7 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
     "ExponentialDecay",
     "Feedback",
     "Flatten",
@@ -236,6 +238,7 @@ if TYPE_CHECKING:
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
     from .dropout import Dropout
+    from .embedding import Embedding
     from .feedback import Feedback, Jordan
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients

@@ -97,6 +97,11 @@ def checked_shape(shape: Any, name: str = "input_shape") -> Shape:
         shape = (shape,)
     if not isinstance(shape, (tuple, list)) or not 1 <= len(shape) <= 2:
         raise ValueError(f"{name} must be (time steps, features) or (features,), not {shape!r}.")
+    if shape[-1] is None:
+        raise ValueError(
+            f"{name} must end in a number of features, not in None: sequences of any length are (None, features), and "
+            "(None, 1) where they hold the numbers of classes or tokens."
+        )
     steps = [None if n is None else whole_number(name, n) for n in shape[:-1]]
     return (*steps, whole_number(name, shape[-1]))
 

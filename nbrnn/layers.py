@@ -69,6 +69,7 @@ class Layer:
 
     kind = "layer"
     joins = False  # whether it takes several inputs
+    tokens = 0  # its input's numbers are whole and below this; 0: they are any
 
     def __init_subclass__(cls) -> None:
         check_free(cls)

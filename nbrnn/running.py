@@ -132,6 +132,7 @@ class Runnable(Stateful):
         options, given = self._begin_at(initial_state, len(x), Options(threads=cpu.get_num_threads()))
         returned = bool(self._units("return_state"))
         small = isinstance(x, np.ndarray) and x.size <= SMALL and len(self.graph.outputs) == 1
+        small = small and not any(layer.tokens for layer in self.layers)  # which are looked at every time
         if small and plain and not returned and not self.stateful:
             ready = self._get_ready(x, batch)
             if ready is not None and (outputs := ready(x)) is not None:

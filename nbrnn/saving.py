@@ -23,7 +23,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from . import dropout, feedback, gated, joins, masking, optimizers, pointwise, shaping, simple, wrappers  # noqa: F401
+from . import dropout, embedding, feedback, gated, joins, masking, optimizers, pointwise, shaping, simple, wrappers  # noqa: F401
 from .blueprint import join_layers, layers_of, least_version, model_config
 from .checks import flag, one_of, whole_number
 from .described import UnknownLayerError

@@ -23,6 +23,7 @@ from .recurrent import Recurrent
 from .summary import kernel_lines, plan_of, summary_lines
 from .supervision import checked_targets, checked_weights, own_weights
 from .targets.compiling import MODELS
+from .tokens import check_tokens, token_inputs
 
 
 class Stack:
@@ -49,6 +50,7 @@ class Stack:
 
     def _allocate(self, graph: Graph) -> None:
         """Make the parameters of a graph; weights that are there already and fit are kept."""
+        token_inputs(graph)  # refuses what cannot be read
         self.graph = graph
         self.layers = [layer for layer, _ in graph.owners]
         self.input_shapes = [shape for _, shape in graph.owners]
@@ -262,6 +264,8 @@ class Stack:
             checked = with_masks(checked, self.graph, self.dtype, None, own)
         else:
             checked = self._samples(x)
+        if not isinstance(x, Samples):
+            check_tokens(checked, self.graph)
         return with_masks(checked, self.graph, self.dtype, mask, lengths)
 
     def _samples(self, x: Any, name: str = "x") -> Any:

@@ -81,6 +81,7 @@ TWINS = {
     "Softmax": lambda layer, x: activate("softmax", x),
     "Flatten": lambda layer, x: x.reshape(len(x), -1),
     "Dropout": lambda layer, x: x,  # a prediction drops nothing
+    "Embedding": lambda layer, x: layer.get_weights()[0][x.reshape(len(x), -1).astype(int)],
     "RepeatVector": lambda layer, x: np.stack([x] * layer.n, axis=1),
     "Reshape": lambda layer, x: x.reshape(len(x), *layer.target_shape),
     "Permute": lambda layer, x: x.transpose(0, *layer.dims),

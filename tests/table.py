@@ -21,6 +21,7 @@ from nbrnn import (
     Concatenate,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     Input,
     Permute,
@@ -30,6 +31,7 @@ from nbrnn import (
     Softmax,
     TimeDistributed,
 )
+from nbrnn.tokens import token_inputs
 
 CELLS = {
     "SimpleRNN": SimpleRNN,
@@ -76,7 +78,10 @@ def data(model, samples=3, seed=0):
     rng, graph = np.random.default_rng(seed), model.graph
     shapes = [tuple(4 if n is None else n for n in shape) for shape in graph.shapes[: len(graph.inputs)]]
     sides = (shapes, graph.resolve(shapes))
-    return tuple([rng.normal(size=(samples, *s)).astype(model.dtype) for s in shapes] for shapes in sides)
+    x, y = ([rng.normal(size=(samples, *s)).astype(model.dtype) for s in shapes] for shapes in sides)
+    for k, layer in token_inputs(graph).items():
+        x[k] = rng.integers(0, layer.tokens, x[k].shape).astype(model.dtype)
+    return x, y
 
 
 def one(arrays):
@@ -267,3 +272,23 @@ SHAPED = {
     "Permute": lambda: [Permute((2, 1)), LSTM(3, return_sequences=True), Permute([2, 1]), Permute((1, 2)), Dense(2)],
 }
 ROWS |= {name: Row(make) for name, make in SHAPED.items()}
+
+# ---------------------------------------------------------------- rows that numbers name
+
+
+def two_languages():
+    """Return a model of two sequences of tokens that share a table, one of which has another of its own."""
+    a, b = Input((4,), "a"), Input((4,), "b")
+    words, few = Embedding(7, 3), Embedding(5, 2, "glorot_uniform", "l2")
+    h = Concatenate(axis=1)([words(a), words(b)])
+    return [a, b], [Dense(2)(LSTM(3)(h)), Dense(1)(few(b))]
+
+
+ROWS |= {
+    "Embedding": Row(lambda: [Embedding(6, 3), LSTM(4), Dense(2)], (5,), trace=OTHER),
+    "Embedding of steps": Row(
+        lambda: [Embedding(300, 17), GRU(3, return_sequences=True)], (None, 1), trace=OTHER, keras=False
+    ),
+    "Embedding, flat": Row(lambda: [Embedding(4, 2, "random_normal", "l1"), Flatten(), Dense(2)], (3,), trace=OTHER),
+    "graph two_languages": Row(two_languages, trace=GRAPH),
+}

@@ -28,6 +28,7 @@ LADDER = [
         "gated",
         "joins",
         "shaping",
+        "embedding",
         "celled",
         "pointwise",
         "sampling",
@@ -40,7 +41,7 @@ LADDER = [
         "rehearsal",
         "usermodule",
     },
-    {"lowering", "summary", "stack", "chain", "states", "supervision", "ragged"},
+    {"lowering", "summary", "stack", "chain", "states", "tokens", "supervision", "ragged"},
     {
         "model",
         "models",

@@ -323,7 +323,7 @@ def _check_chain(model: Model) -> None:
                 f"a trace follows every step, and layer {layer.name} leaves some out: trace the same layers without it "
                 "on the steps that count, whose numbers are the same."
             )
-        if layer.leaves() != [layer]:
+        if layer.leaves() != [layer] or layer.tokens:
             raise ValueError(f"a trace cannot look into layer {layer.name}, a {type(layer).__name__}.")
         if isinstance(layer, Dense) and layer.activation == SOFTMAX:
             raise ValueError(
