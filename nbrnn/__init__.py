@@ -89,11 +89,7 @@ _HOMES = {
         "Softmax",
     ),
     "postmortem": ("DivergedError",),
-    "recording": (
-        "CSVLogger",
-        "ModelCheckpoint",
-        "TerminateOnNaN",
-    ),
+    "recording": ("CSVLogger", "LambdaCallback", "ModelCheckpoint", "TerminateOnNaN"),
     "simple": ("SimpleRNN",),
     "regularizers": (
         "L1",
@@ -126,6 +122,7 @@ _HOMES = {
     "celled": ("GRUCell", "LSTMCell", "RNN", "SimpleRNNCell"),
     "shaping": ("Permute", "RepeatVector", "Reshape"),
     "embedding": ("Embedding",),
+    "plots.confusion": ("plot_confusion",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("callbacks", "layers", "losses", "models", "optimizers", "regularizers", "testing")  # used by their names
@@ -168,6 +165,7 @@ __all__ = [
     "L2",
     "LSTM",
     "LSTMCell",
+    "LambdaCallback",
     "LearningRateScheduler",
     "Masking",
     "MaxScaler",
@@ -207,6 +205,7 @@ __all__ = [
     "get_num_threads",
     "load_dataset",
     "load_model",
+    "plot_confusion",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
@@ -258,6 +257,7 @@ if TYPE_CHECKING:
     from .metrics import BinaryAccuracy, Precision, Recall
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop
+    from .plots.confusion import plot_confusion
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_history, plot_predictions
     from .plots.steps import plot_step_errors
@@ -266,7 +266,7 @@ if TYPE_CHECKING:
     from .plots.windows import plot_windows
     from .pointwise import Activation, Softmax
     from .postmortem import DivergedError
-    from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
+    from .recording import CSVLogger, LambdaCallback, ModelCheckpoint, TerminateOnNaN
     from .regularizers import L1, L1L2, L2
     from .sampling import ScheduledSampling
     from .saving import load_model

@@ -59,7 +59,7 @@ class Step:
     results: list[Value]  # filled once
 
 
-def Input(shape: Shape | int, name: str | None = None) -> Value:
+def Input(shape: Shape | int | None = None, name: str | None = None, *, batch_shape: Any = None) -> Value:
     """Return a symbolic input of a functional `Model`; call layers on it.
 
     Parameters
@@ -68,6 +68,8 @@ def Input(shape: Shape | int, name: str | None = None) -> Value:
         Of one sample: (time steps, features), where the time steps may be None, or (features,).
     name : str, optional
         By which `fit` and `predict` take its array from a dict; unique within a model, which names it otherwise.
+    batch_shape : tuple, optional
+        In place of `shape`, with the samples of a batch before it, which may be None: any number fits all the same.
 
     Returns
     -------
@@ -88,6 +90,12 @@ def Input(shape: Shape | int, name: str | None = None) -> Value:
     """
     if name is not None and not (isinstance(name, str) and name):
         raise ValueError(f"name of an Input must be text, not {name!r}.")
+    if (shape is None) == (batch_shape is None):
+        raise ValueError("Input takes shape, that of one sample, or batch_shape, one of the two.")
+    if batch_shape is not None:
+        if not isinstance(batch_shape, (tuple, list)) or len(batch_shape) < 2:
+            raise ValueError(f"batch_shape must be (samples, ...) with the shape of one sample, not {batch_shape!r}.")
+        shape = tuple(batch_shape[1:])
     return Value(checked_shape(shape, "shape of an Input"), name)
 
 

@@ -177,6 +177,10 @@ class Layer:
             if regularizer is not None:
                 self.regularizers[name] = regularizer
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make this layer again, for `from_config`."""
+        return self.config()
+
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
         """Return the layer that `config` describes, for which JSON may have made lists of tuples."""

@@ -210,6 +210,33 @@ class Runnable(Stateful):
 
         self.set_weights(load_model(filepath).get_weights())
 
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes the model again, without its weights, for `from_config`: what JSON can hold."""
+        from .blueprint import model_config
+
+        self._built()
+        return model_config(cast("Model", self))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Model:
+        """Return the model of `get_config`, with first weights of its seed.
+
+        Parameters
+        ----------
+        config : dict
+
+        Raises
+        ------
+        ValueError
+            If it describes no model.
+        """
+        from .saving import model_from_config
+
+        try:
+            return model_from_config(config)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"config must be what get_config returned; this one cannot be read: {error!r}.") from error
+
     def stream(self, batch_size: int = 1) -> Stream:
         """Return the model as a stream: it takes a row at a time and keeps the recurrent layers' states.
 

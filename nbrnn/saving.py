@@ -113,7 +113,7 @@ def load_model(path: str | Path) -> Model:
     """
     config, tensors = read_contents(Path(path))
     try:
-        model = _from_config(config["model"], tensors)
+        model = model_from_config(config["model"], tensors)
         pairs = [pair for layer in model.layers for pair in layer._named()]
         assign(pairs, [tensors[name] for name, _ in pairs], f"the file {path}")
         training = config["training"]
@@ -307,7 +307,7 @@ def copy_model(model: Model, dtype: str) -> Model:
     """Return a copy of a built model in another dtype, with its weights, loss and metrics but no optimizer."""
     if not model.built:
         raise ValueError("the model does not know its input_shape yet: give it, or call fit or predict first.")
-    twin = _from_config(model_config(model) | {"dtype": dtype})
+    twin = model_from_config(model_config(model) | {"dtype": dtype})
     twin.set_weights(model.get_weights())
     twin.loss, twin.loss_weights, twin.metrics = model.loss, model.loss_weights, model.metrics
     return twin
@@ -321,7 +321,7 @@ def model_classes() -> tuple[type[Model], type[Sequential]]:
     return Model, Sequential
 
 
-def _from_config(config: dict[str, Any], tensors: dict[str, np.ndarray] | None = None) -> Model:
+def model_from_config(config: dict[str, Any], tensors: dict[str, np.ndarray] | None = None) -> Model:
     """Return the model of a configuration, whose weights are in the tensors if they are given."""
     layers, about = layers_of(config), {key: config[key] for key in ABOUT}
     if "nodes" in config:

@@ -24,6 +24,7 @@ from .summary import kernel_lines, plan_of, summary_lines
 from .supervision import checked_targets, checked_weights, own_weights
 from .targets.compiling import MODELS
 from .tokens import check_tokens, token_inputs
+from .variables import Variable, variables_of
 
 
 class Stack:
@@ -173,6 +174,14 @@ class Stack:
         """Return the number of trainable numbers."""
         self._built()
         return sum(layer.count_params() for layer in self.layers)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights with their names, in Keras' order: `path`, `shape`, `numpy()`, `assign(value)`."""
+        self._built()
+        return variables_of(self.layers)
+
+    trainable_weights = trainable_variables = variables = weights
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of all weights, in Keras' order and layouts."""

@@ -1,5 +1,6 @@
 """Pictures of what was learned. Every function returns a matplotlib Figure of its own; pyplot is not touched."""
 
+from .confusion import plot_confusion
 from .diagram import plot_model
 from .forecasts import plot_history, plot_predictions
 from .steps import plot_step_errors
@@ -11,6 +12,7 @@ __all__ = [
     "PREDICTED",
     "SPLIT",
     "VALIDATION",
+    "plot_confusion",
     "plot_history",
     "plot_model",
     "plot_predictions",
