@@ -2,7 +2,7 @@
 
 from .confusion import plot_confusion
 from .diagram import plot_model
-from .forecasts import plot_history, plot_predictions
+from .forecasts import plot_backtest, plot_history, plot_predictions, plot_series
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
 from .windows import plot_windows
@@ -13,9 +13,11 @@ __all__ = [
     "SPLIT",
     "VALIDATION",
     "plot_confusion",
+    "plot_backtest",
     "plot_history",
     "plot_model",
     "plot_predictions",
+    "plot_series",
     "plot_step_errors",
     "plot_windows",
 ]
