@@ -134,3 +134,13 @@ def test_masked_zeros_are_kerass():
         model.fit(x, y, batch_size=7, epochs=5, shuffle=False, verbose=0)
     for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
+def test_a_check_draws_numbers_of_rows():
+    from nbrnn.testing import assert_gradients
+
+    for shape in ((6,), (None, 1)):
+        assert_gradients(masked(shape))
+    a, b = Input((3,), "a"), Input((3, 2), "b")
+    model = Model([a, b], nbrnn.concatenate([Flatten()(Embedding(4, 2)(a)), LSTM(2)(b)]), seed=1)
+    assert_gradients(random_weights(model, 2))
