@@ -86,12 +86,21 @@ _HOMES = {
         "RMSprop",
         "SGD",
     ),
+    "outlook": (
+        "Outlook",
+        "look_ahead",
+    ),
     "plots.diagram": ("plot_model",),
     "plots.forecasts": (
         "plot_backtest",
         "plot_history",
         "plot_predictions",
         "plot_series",
+    ),
+    "plots.outlook": (
+        "plot_errors_by_horizon",
+        "plot_forecast",
+        "plot_scrambled",
     ),
     "plots.steps": ("plot_step_errors",),
     "plots.traces": (
@@ -117,6 +126,7 @@ _HOMES = {
         "L1L2",
         "L2",
     ),
+    "reopening": ("reopen_problem",),
     "sampling": ("ScheduledSampling",),
     "saving": ("load_model",),
     "schedules": (
@@ -126,6 +136,10 @@ _HOMES = {
         "InverseTimeDecay",
         "PiecewiseConstantDecay",
         "PolynomialDecay",
+    ),
+    "scrambling": (
+        "Scrambled",
+        "scramble_time",
     ),
     "targets.cpu": (
         "get_num_threads",
@@ -211,6 +225,7 @@ __all__ = [
     "MinMaxScaler",
     "Model",
     "ModelCheckpoint",
+    "Outlook",
     "Permute",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
@@ -226,6 +241,7 @@ __all__ = [
     "Reshape",
     "SGD",
     "ScheduledSampling",
+    "Scrambled",
     "Sequential",
     "SimpleRNN",
     "SimpleRNNCell",
@@ -247,21 +263,27 @@ __all__ = [
     "get_num_threads",
     "load_dataset",
     "load_model",
+    "look_ahead",
     "make_problem",
     "measure_coverage",
     "parse_dates",
     "plot_backtest",
     "plot_confusion",
+    "plot_errors_by_horizon",
+    "plot_forecast",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
     "plot_model",
     "plot_predictions",
+    "plot_scrambled",
     "plot_series",
     "plot_step_errors",
     "plot_unrolled",
     "plot_windows",
     "read_csv",
+    "reopen_problem",
+    "scramble_time",
     "set_num_threads",
     "sliding_windows",
     "trace",
@@ -313,9 +335,11 @@ if TYPE_CHECKING:
     from .metrics import BinaryAccuracy, Precision, Recall
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop
+    from .outlook import Outlook, look_ahead
     from .plots.confusion import plot_confusion
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
+    from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
     from .plots.steps import plot_step_errors
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
@@ -326,6 +350,7 @@ if TYPE_CHECKING:
     from .recipes import Recipe
     from .recording import CSVLogger, LambdaCallback, ModelCheckpoint, TerminateOnNaN
     from .regularizers import L1, L1L2, L2
+    from .reopening import reopen_problem
     from .sampling import ScheduledSampling
     from .saving import load_model
     from .schedules import (
@@ -336,6 +361,7 @@ if TYPE_CHECKING:
         PiecewiseConstantDecay,
         PolynomialDecay,
     )
+    from .scrambling import Scrambled, scramble_time
     from .sequential import Sequential
     from .shaping import Permute, RepeatVector, Reshape
     from .simple import SimpleRNN
