@@ -62,7 +62,7 @@ _HOMES = {
         "check_gradients",
     ),
     "graph": ("Input",),
-    "joins": ("Add", "Concatenate", "Flatten"),
+    "joins": ("Add", "Concatenate", "Flatten", "add", "concatenate"),
     "layers": ("Dense",),
     "losses": (
         "BinaryCrossentropy",
@@ -114,17 +114,13 @@ _HOMES = {
         "Softmax",
     ),
     "postmortem": ("DivergedError",),
-    "recording": (
-        "CSVLogger",
-        "ModelCheckpoint",
-        "TerminateOnNaN",
-    ),
+    "recording": ("CSVLogger", "LambdaCallback", "ModelCheckpoint", "TerminateOnNaN"),
+    "simple": ("SimpleRNN",),
     "problems": (
         "Problem",
         "make_problem",
     ),
     "recipes": ("Recipe",),
-    "recurrent": ("SimpleRNN",),
     "regularizers": (
         "L1",
         "L1L2",
@@ -158,6 +154,10 @@ _HOMES = {
         "Bidirectional",
         "TimeDistributed",
     ),
+    "celled": ("GRUCell", "LSTMCell", "RNN", "SimpleRNNCell"),
+    "shaping": ("Permute", "RepeatVector", "Reshape"),
+    "embedding": ("Embedding",),
+    "plots.confusion": ("plot_confusion",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = (  # used by their names
@@ -197,12 +197,14 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
     "ExponentialDecay",
     "Fan",
     "Feedback",
     "Flatten",
     "Forecaster",
     "GRU",
+    "GRUCell",
     "GradientReport",
     "History",
     "Huber",
@@ -213,6 +215,8 @@ __all__ = [
     "L1L2",
     "L2",
     "LSTM",
+    "LSTMCell",
+    "LambdaCallback",
     "LearningRateScheduler",
     "Masking",
     "MaxScaler",
@@ -222,20 +226,25 @@ __all__ = [
     "Model",
     "ModelCheckpoint",
     "Outlook",
+    "Permute",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Precision",
     "Problem",
     "Quantile",
     "RMSprop",
+    "RNN",
     "Recall",
     "Recipe",
     "ReduceLROnPlateau",
+    "RepeatVector",
+    "Reshape",
     "SGD",
     "ScheduledSampling",
     "Scrambled",
     "Sequential",
     "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "SparseCategoricalCrossentropy",
     "StandardScaler",
@@ -243,10 +252,12 @@ __all__ = [
     "TerminateOnNaN",
     "TimeDistributed",
     "Trace",
+    "add",
     "as_table",
     "calendar",
     "check_gradients",
     "chronological_split",
+    "concatenate",
     "confusion_matrix",
     "driven_series",
     "get_num_threads",
@@ -257,6 +268,7 @@ __all__ = [
     "measure_coverage",
     "parse_dates",
     "plot_backtest",
+    "plot_confusion",
     "plot_errors_by_horizon",
     "plot_forecast",
     "plot_hidden",
@@ -290,6 +302,7 @@ if TYPE_CHECKING:
     from . import testing as testing
     from .backtest import Backtest
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
+    from .celled import RNN, GRUCell, LSTMCell, SimpleRNNCell
     from .cells import Cell
     from .checkpoint import Checkpoint
     from .confusion import ConfusionMatrix, confusion_matrix
@@ -298,6 +311,7 @@ if TYPE_CHECKING:
     from .datasets import load_dataset
     from .dates import Calendar, calendar, parse_dates
     from .dropout import Dropout
+    from .embedding import Embedding
     from .fans import Coverage, Fan, measure_coverage
     from .feedback import Feedback, Jordan
     from .forecasting import Forecaster
@@ -306,7 +320,7 @@ if TYPE_CHECKING:
     from .generators import driven_series
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
-    from .joins import Add, Concatenate, Flatten
+    from .joins import Add, Concatenate, Flatten, add, concatenate
     from .layers import Dense
     from .losses import (
         BinaryCrossentropy,
@@ -322,6 +336,7 @@ if TYPE_CHECKING:
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop
     from .outlook import Outlook, look_ahead
+    from .plots.confusion import plot_confusion
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
@@ -333,8 +348,7 @@ if TYPE_CHECKING:
     from .postmortem import DivergedError
     from .problems import Problem, make_problem
     from .recipes import Recipe
-    from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
-    from .recurrent import SimpleRNN
+    from .recording import CSVLogger, LambdaCallback, ModelCheckpoint, TerminateOnNaN
     from .regularizers import L1, L1L2, L2
     from .reopening import reopen_problem
     from .sampling import ScheduledSampling
@@ -349,6 +363,8 @@ if TYPE_CHECKING:
     )
     from .scrambling import Scrambled, scramble_time
     from .sequential import Sequential
+    from .shaping import Permute, RepeatVector, Reshape
+    from .simple import SimpleRNN
     from .targets.cpu import get_num_threads, set_num_threads
     from .tracing import Trace, trace
     from .training import History
