@@ -1,0 +1,176 @@
+"use strict";
+// The panels beside the cell: gradients that grow, weights and inputs to edit, changes, the badge, the prediction.
+const Panels = (() => {
+  const { byId, el, fmt, lighting } = Dom;
+  const ALL = 30; // numbers of one weight that are shown at once; of a larger one those that lead to the chosen unit
+  const TERMS = 6; // steps whose terms stand beside a bar
+
+  /** The places [r, c] of a weight that are shown; r is null for a vector. */
+  function places(app, name) {
+    const W = app.L[name], H = app.H, rows = Array.isArray(W[0]) ? W.length : 0, columns = (rows ? W[0] : W).length;
+    const few = (rows || 1) * columns <= ALL;
+    const units = name === "Wh" && !few ? app.units() : [...new Array(rows).keys()];
+    const chosen = few ? [...new Array(columns).keys()] : [...new Array(columns).keys()].filter((c) => c % H === app.j);
+    return (rows ? units : [null]).flatMap((r) => chosen.map((c) => [r, c]));
+  }
+  const weights = (app) => ["Wx", "Wh", "b"].filter((name) => app.L[name]);
+  const pick = (A, r, c) => (r === null ? A[c] : A[r][c]);
+
+  /** Bars of dW, grown as far as the backward pass has come; the outline is the total. */
+  function gradients(app) {
+    const section = byId("gradients-section");
+    section.hidden = app.dir !== "backward";
+    if (section.hidden) return;
+    const at = app.at(), backs = at.layer.backward, totals = at.layer.totals;
+    const groups = weights(app).map((name) => {
+      const d = `d${name}`;
+      const items = places(app, name).map(([r, c]) => {
+        const terms = backs.map((_, t) => Formulas.shareOf(at, name, r, c, t));
+        const outside = app.L.outside ? pick(app.L.outside[d], r, c) : 0;
+        return { r, c, terms, far: terms.slice(app.t).reduce((sum, v) => sum + v, outside), total: pick(totals[d], r, c) };
+      });
+      const scale = items.reduce((most, one) => Math.max(most, Math.abs(one.far), Math.abs(one.total)), 1e-300);
+      const rows = items.map((one) => bar(app, at, name, one, scale));
+      const all = pick2(totals[d]) > items.length ? ` of unit ${Dom.unit(app.j)}` : "";
+      return el("div", { class: "bars" }, el("h3", {}, `d${name}${all}`), rows);
+    });
+    byId("gradients").replaceChildren(...groups);
+    byId("gradients-note").textContent = app.t
+      ? `Steps ${app.last} down to ${app.first + app.t} have added their share; the outline is the total that is still to come.`
+      : "Every step has added its share: this is dW, what an optimizer uses.";
+  }
+  const pick2 = (A) => Engine.flat(A).length;
+
+  function bar(app, at, name, one, scale) {
+    const share = (v) => `${(50 * v) / scale}%`, title = `d${at.weightName(name, one.r, one.c)}`;
+    const chosen = app.bar && app.bar.name === name && app.bar.r === one.r && app.bar.c === one.c;
+    const few = app.T <= TERMS ? el("span", { class: "terms" }, one.terms.map((v, t) =>
+      el("span", { class: t < app.t ? "share ahead" : "share", ...lighting([`step@${t}`]), title: `the share of step ${app.first + t}: ${v}` },
+        t < app.t ? "·" : fmt(v))).reverse().flatMap((node, k) => (k ? [" + ", node] : [node]))) : null;
+    return el("button", { type: "button", class: "bar", "aria-pressed": String(Boolean(chosen)), "data-bar": `${name}:${one.r ?? ""}:${one.c}`, "data-value": one.far,
+      title: `${title}: ${one.far} so far, ${one.total} in all`, onclick: () => app.selectBar(name, one.r, one.c) },
+    el("span", { class: "bar-name" }, title),
+    el("span", { class: "track", "aria-hidden": "true" },
+      el("span", { class: one.total < 0 ? "ghost less" : "ghost", style: `--size:${share(Math.abs(one.total))}` }),
+      el("span", { class: one.far < 0 ? "fill less" : "fill", style: `--size:${share(Math.abs(one.far))}` })),
+    el("span", { class: "bar-value" }, fmt(one.far)), few);
+  }
+
+  // ---------------------------------------------------------------- weights and inputs
+
+  function entry(app, holder, key, ref, label) {
+    const v = holder[key];
+    if (!app.editable) return el("span", { class: "number", "data-ref": ref, title: `${label} = ${v}` }, fmt(v));
+    const input = el("input", { type: "number", step: "any", value: v, "data-ref": ref, "aria-label": label, title: `${label} = ${v}` });
+    const first = app.before(label);
+    if (first !== undefined && first !== v) input.classList.add("changed");
+    input.addEventListener("change", () => {
+      const next = input.valueAsNumber;
+      if (!Number.isFinite(next)) { input.setAttribute("aria-invalid", "true"); app.say(`${label} needs a number.`); return; }
+      app.edit(holder, key, label, next);
+    });
+    return input;
+  }
+
+  function weightTable(app, L, name) {
+    const shown = L === app.L, at = app.at();
+    const cells = shown ? places(app, name) : Array.isArray(L[name][0]) ? L[name].flatMap((row, r) => row.map((_, c) => [r, c])).slice(0, ALL) : L[name].map((_, c) => [null, c]).slice(0, ALL);
+    const rows = [...new Set(cells.map(([r]) => r))], columns = [...new Set(cells.map(([, c]) => c))];
+    const H = L.H, gates = H ? Engine.CELLS[L.kind].gates : ["y"];
+    const column = (c) => (gates.length > 1 ? `${gates[Math.floor(c / H)]} ` : "") + (H ? Dom.unit(c % H) : c + 1);
+    const from = (r) => (r === null ? "" : name === "Wx" ? `x${r + 1}` : name === "b" ? ["b", "bh"][r] : `h${Dom.unit(r)}`);
+    return el("div", { class: "weight" }, el("h3", {}, `${name}${shown ? "" : ` of ${L.name}`}`),
+      el("div", { class: "scroll" }, el("table", {},
+        el("thead", {}, el("tr", {}, el("td", {}), columns.map((c) => el("th", { scope: "col" }, `→ ${column(c)}`)))),
+        el("tbody", {}, rows.map((r) => el("tr", {}, el("th", { scope: "row" }, from(r)), columns.map((c) => {
+          const ref = `${L.name}/${name}:${r ?? ""}:${c}`;
+          return el("td", {}, entry(app, r === null ? L[name] : L[name][r], c, ref, `${shown ? "" : `${L.name} `}${shown ? at.weightName(name, r, c) : `${name}[${r === null ? "" : `${r + 1},`}${c + 1}]`}`));
+        })))))));
+  }
+
+  function numbers(app) {
+    const at = app.at(), tables = weights(app).map((name) => weightTable(app, app.L, name));
+    if (at.head) tables.push(...["W", "b"].filter((name) => at.head[name]).map((name) => weightTable(app, at.head, name)));
+    byId("weights").replaceChildren(...tables);
+    const steps = app.T <= 8 ? [...new Array(app.T).keys()] : [app.t], rows = app.rowsOfX();
+    const inputs = steps.map((t) => el("div", { class: "pair" }, el("span", {}, `x${Dom.sub(t + 1)}`),
+      rows[t].map((_, d) => entry(app, rows[t], d, `x@${t}:${d}`, `x${Dom.sub(t + 1)}[${d + 1}]`))));
+    if (app.model.target && !app.model.partial) {
+      inputs.push(...app.model.target.slice(0, 8).map((row, k) => el("div", { class: "pair" }, el("span", {}, app.model.target.length > 1 ? `target ${k + 1}` : "target"),
+        row.map((_, j) => entry(app, row, j, `target:${k}:${j}`, `target ${k + 1}[${j + 1}]`)))));
+    }
+    byId("inputs").replaceChildren(...inputs);
+  }
+
+  /** What was changed, from what, to what: it stays on the screen until it is undone. */
+  function changes(app) {
+    const { edits } = app, list = byId("changes"), now = app.figures();
+    byId("changes-section").hidden = app.mode !== "sandbox";
+    byId("reset").hidden = !edits.length && !app.fault;
+    if (!edits.length) {
+      list.replaceChildren(el("li", { class: "note" }, "Nothing yet. Change a weight or an input above: the page computes everything anew."));
+      return;
+    }
+    list.replaceChildren(...edits.map((one, k) => el("li", {},
+      el("span", {}, el("b", {}, one.label), ` ${fmt(one.from)} → ${fmt(one.to)}`),
+      el("span", { class: "note" }, ` ${one.effect}`),
+      k === edits.length - 1 ? el("button", { type: "button", class: "small", onclick: () => app.undo() }, "undo") : null)),
+    el("li", { class: "sum" }, `since the start: ${app.effect(app.start, now)}`));
+  }
+
+  // ---------------------------------------------------------------- the badge
+
+  const power = (v) => (v === 0 ? "0" : v < 1e-3 ? v.toExponential(0) : v.toPrecision(2));
+
+  function badge(app) {
+    const { good, word, lines } = app.verdict();
+    const node = byId("badge");
+    node.dataset.state = good === null ? "waiting" : good ? "good" : "bad";
+    node.querySelector("summary").textContent = `${good === null ? "…" : good ? "✓" : "✗"} ${word}`;
+    node.querySelector("ul").replaceChildren(...lines.map((text) => el("li", {}, text)));
+  }
+
+  // ---------------------------------------------------------------- predict before you look
+
+  /** What a wrong answer may have left out: a term of the sum, the activation, a sign. */
+  function hint(lines, guess, right) {
+    const near = (v) => Math.abs(v - guess) <= tolerance(v);
+    if (near(-right)) return "The size is right, the sign is not.";
+    const sums = lines.flatMap((one) => {
+      const values = one.terms.map((t) => t.factors.reduce((p, f) => p * f.v, 1));
+      return values.map((v, k) => ({ name: one.terms[k].factors.map((f) => f.name).filter(Boolean).join(" · "), without: values.reduce((a, b) => a + b, 0) - v, v }));
+    });
+    const left = sums.find((one) => one.v !== 0 && near(one.without));
+    if (left) return `That is the sum without ${left.name}.`;
+    const before = lines.slice(0, -1).find((one) => near(one.result.v));
+    if (before) return `That is ${before.label}; one more line follows it.`;
+    if (Math.sign(guess) !== Math.sign(right)) return "The sign is wrong already: look at the largest term.";
+    return Math.abs(guess) > Math.abs(right) ? "Too large. Add the terms one by one." : "Too small. Add the terms one by one.";
+  }
+  const tolerance = (v) => Math.max(0.005, 0.01 * Math.abs(v));
+
+  function predict(app) {
+    const box = byId("predict"), { predict: asked } = app;
+    box.hidden = !asked;
+    if (!asked) return;
+    byId("predict-ask").textContent = asked.solved ? asked.message : `Predict before you look: ${app.lines().at(-1).label} = ?`;
+    byId("predict-form").hidden = asked.solved;
+    byId("predict-say").textContent = asked.solved ? "" : asked.message;
+    box.dataset.state = asked.solved ? "right" : asked.message ? "wrong" : "open";
+  }
+
+  function answer(app, text) {
+    const guess = Number(text.trim().replace(",", ".").replace(Dom.MINUS, "-")), lines = app.lines(), right = lines.at(-1).result.v;
+    const asked = app.predict;
+    if (!text.trim() || !Number.isFinite(guess)) asked.message = "Write a number, such as -1.3.";
+    else if (Math.abs(guess - right) <= tolerance(right)) Object.assign(asked, { solved: true, message: `Right: ${lines.at(-1).label} = ${fmt(right)}.` });
+    else asked.message = `Not ${text.trim()}. ${hint(lines, guess, right)}`;
+  }
+
+  function reveal(app) {
+    const own = app.lines().at(-1);
+    Object.assign(app.predict, { solved: true, message: `${own.label} = ${fmt(own.result.v)}. Read the terms below: each lights where it comes from.` });
+  }
+
+  return { gradients, numbers, changes, badge, predict, answer, reveal, power };
+})();
