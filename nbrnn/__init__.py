@@ -34,6 +34,7 @@ _HOMES = {
     ),
     "datasets": ("load_dataset",),
     "dropout": ("Dropout",),
+    "explorer": ("explore",),
     "feedback": (
         "Feedback",
         "Jordan",
@@ -191,6 +192,7 @@ __all__ = [
     "check_gradients",
     "chronological_split",
     "confusion_matrix",
+    "explore",
     "get_num_threads",
     "load_dataset",
     "load_model",
@@ -224,6 +226,7 @@ if TYPE_CHECKING:
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
     from .dropout import Dropout
+    from .explorer import explore
     from .feedback import Feedback, Jordan
     from .gated import GRU, LSTM
     from .gradcheck import GradientReport, check_gradients

@@ -12,6 +12,7 @@ import click
 from .. import __version__
 from .bench import bench
 from .common import STOPPED
+from .explore import explore
 from .gradcheck import gradcheck
 from .show import data, info
 from .trace import trace
@@ -40,5 +41,5 @@ def main() -> None:
     """Learn, run and measure recurrent neural networks."""
 
 
-for command in (train, gradcheck, data, info, trace, tutorial, bench):
+for command in (train, gradcheck, data, info, trace, explore, tutorial, bench):
     main.add_command(command)

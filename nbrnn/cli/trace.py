@@ -36,27 +36,12 @@ def trace(model: str | None, out: str | None, check: bool, **options: Any) -> No
     tutorial's cell of two units, on 1, 2, 3 with the target 4. Numbers are in float64 and in the model's own (scaled)
     units.
     """
-    from ..saving import read_model
     from ..targets import compiling
     from ..tracing import trace as run
 
     compiling.announce = lambda text: click.echo(text, err=True)
-    sequence, target = options["sequence"], options["target"]
     with one_sentence():
-        if model is None:
-            loaded = read_model(Path(__file__).parents[1] / "tracing" / "mlm.json")
-            if sequence is None:
-                sequence, target = EXAMPLE[0], EXAMPLE[1] if target is None else target
-            elif len(_rows("--sequence", sequence)) != 3:
-                loaded = _any_length(loaded)
-        else:
-            loaded = read_model(model)
-        if sequence is None:
-            raise UserError("give the model its input: --sequence 1,2,3, or a CSV file with a row a step.")
-        x = _sequence(sequence)
-        y: Any = None if target is None else _rows("--target", target)
-        if y is not None and len(loaded.output_shape) == 1:
-            y = [number for row in y for number in row]
+        loaded, x, y = sample_of(model, options["sequence"], options["target"])
         steps = options["steps"] and [k - 1 for k in _whole("--steps", options["steps"])]
         layers = options["layers"] and [name.strip() for name in options["layers"].split(",")]
         found = run(loaded, x, y, numeric=check)
@@ -71,6 +56,27 @@ def trace(model: str | None, out: str | None, check: bool, **options: Any) -> No
         found.to_json(folder / "trace.json")
         found.to_csv(folder / "trace.csv")
     click.echo(f"Written: trace.json (lists from 0) and trace.csv (counted from 1) into the folder {folder}")
+
+
+def sample_of(model: str | None, sequence: str | None, target: str | None) -> tuple[Any, Any, Any]:
+    """Return a model, a sequence and its target or None, as typed; the packaged ones where no model is named."""
+    from ..saving import read_model
+
+    if model is None:
+        loaded = read_model(Path(__file__).parents[1] / "tracing" / "mlm.json")
+        if sequence is None:
+            sequence, target = EXAMPLE[0], EXAMPLE[1] if target is None else target
+    else:
+        loaded = read_model(model)
+    if sequence is None:
+        raise UserError("give the model its input: --sequence 1,2,3, or a CSV file with a row a step.")
+    x = _sequence(sequence)
+    if model is None and len(x) != 3:
+        loaded = _any_length(loaded)
+    y: Any = None if target is None else _rows("--target", target)
+    if y is not None and len(loaded.output_shape) == 1:
+        y = [number for row in y for number in row]
+    return loaded, x, y
 
 
 def _any_length(model: Any) -> Any:

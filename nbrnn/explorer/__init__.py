@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 MOST = 1_000_000  # bytes of a page
 CHECKED = 2_000  # weights; a model with more is not checked by the complex step, which costs a pass a weight
-UNITS, STEPS = 8, 50  # of a model too large to be shown whole
+LONGEST = 200  # steps of a sequence that is shown whole; more are no longer looked through
+UNITS, STEPS = 8, 50  # of what is not shown whole
 STYLES, SCRIPTS = ("page.css",), ("dom.js", "engine.js", "formulas.js", "views.js", "panels.js", "tour.js", "app.js")
 
 
@@ -50,7 +51,7 @@ def explore(
         The recurrent layer that is shown, by name or place; the first if not given.
     units : sequence of int, optional
         Only these units of the layer, counted from 0; by default all, or the first 8 where the page would be larger
-        than 1 MB.
+        than 1 MB or the sequence is longer than 200 steps.
     steps : sequence of int, optional
         The first and the last step shown, counted from 0; by default all, or the last 50 likewise.
     path : str or Path, optional
@@ -94,7 +95,7 @@ def explore(
 def _smallest(found: Any, shown: int, units: Sequence[int] | None, steps: Sequence[int] | None) -> str:
     """Return the fullest page that is no larger than MOST."""
     one = found.layers[shown]
-    if units is None and steps is None:
+    if units is None and steps is None and len(one.steps) <= LONGEST:
         for shares in (True, False):
             text = assemble(whole(found, shown, shares))
             if len(text.encode()) <= MOST:

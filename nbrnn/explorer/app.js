@@ -43,6 +43,7 @@ const explorer = (() => {
 
     compute() {
       this.run = Engine.run(this.model, this.fault);
+      this.scales = {};
       this.run.outputs = this.T ? this.at(this.T - 1).head !== null : false;
       this.agreement = this.untouched || this.fault ? Engine.compare(this.run, this.trace) : null;
       this.recheck();
@@ -89,6 +90,16 @@ const explorer = (() => {
       return { good, lines, word: good === false ? `${what}: check failed` : good === null ? "checking" : `${what} checked` };
     }
 
+    /** The largest number of a kind in all steps, for colours. */
+    scale(name) {
+      if (!(name in this.scales)) {
+        const layer = this.run.layers[this.model.shown], upper = this.run.layers[this.model.shown + 1];
+        const own = name.replace("_prev", ""), kind = name.startsWith("d") ? name.slice(0, 2) : own; // dh and its parts alike
+        const rows = name === "out" ? upper.steps.map((s) => s.y) : layer.steps.map((s, t) => s[kind] || s[own] || layer.backward[t][kind] || layer.backward[t][own]);
+        this.scales[name] = Engine.flat(rows).reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+      }
+      return this.scales[name];
+    }
     figures() { return { loss: this.run.loss, output: Engine.flat(this.run.output)[0] }; }
     effect(from, to) {
       const shift = (name, a, b) => `${name} ${fmt(a)} → ${fmt(b)}`;
@@ -179,12 +190,12 @@ const explorer = (() => {
     }
     enter(mode) {
       this.mode = mode;
-      if (mode === "tour") this.reset();
       document.body.dataset.mode = mode;
       byId("tour-mode").setAttribute("aria-pressed", String(mode === "tour"));
       byId("sandbox-mode").setAttribute("aria-pressed", String(mode === "sandbox"));
+      this.draw();
       if (mode === "tour") this.visit(this.stop);
-      else { this.question(); this.draw(); }
+      else { this.question(); this.show(); }
     }
 
     // ---------------------------------------------------------------- drawing

@@ -58,13 +58,15 @@ def choose_layer(trace: Trace, layer: str | int | None) -> int:
 
 
 def choose(name: str, given: Sequence[int] | None, count: int, default: range) -> list[int]:
-    """Return chosen places below count, checked."""
+    """Return chosen places below count, in order, checked."""
     if given is None:
         return [*default]
-    whole = [k for k in given if isinstance(k, (int, np.integer)) and not isinstance(k, bool) and 0 <= k < count]
-    if len(whole) != len(list(given)) or not whole or len({*whole}) != len(whole):
-        raise ValueError(f"{name} must be different whole numbers from 0 to {count - 1}, not {given!r}.")
-    return sorted(int(k) for k in whole)
+    listed = [*given] if isinstance(given, Sequence) and not isinstance(given, str) else []
+    if not listed or any(isinstance(k, bool) or not isinstance(k, int) or k < 0 for k in listed):
+        raise ValueError(f"{name} must be a list of whole numbers from 0 on, not {given!r}.")
+    if max(listed) >= count:
+        raise ValueError(f"the layer has {count} {name}, so there is no number {max(listed) + 1} (counted from 1).")
+    return sorted({*listed})
 
 
 def whole(trace: Trace, shown: int, shares: bool = True) -> dict[str, Any]:
@@ -92,8 +94,8 @@ def part(trace: Trace, shown: int, units: list[int], steps: range, shares: bool)
     columns = [g * H + j for g in range(max(1, len(layer.gates))) for j in units]
     forward, backward = [layer.steps[t] for t in steps], [layer.backward[t] for t in steps if layer.backward]
     own = _layer(layer) | {
-        "Wx": layer.weights["Wx"][np.ix_(features, columns)].tolist(),
-        "Wh": layer.weights["Wh"][np.ix_(units, columns)].tolist(),
+        "Wx": layer.weights["Wx"][features][:, columns].tolist(),
+        "Wh": layer.weights["Wh"][units][:, columns].tolist(),
         "H": len(units),
         "backwards": False,  # the steps stand in the order in which they are taken
         "h0": forward[0].h_prev[units].tolist(),
@@ -108,9 +110,9 @@ def part(trace: Trace, shown: int, units: list[int], steps: range, shares: bool)
         if name == "x":
             return array[features].tolist()
         if name == "dWx":
-            return array[np.ix_(features, columns)].tolist()
+            return array[features][:, columns].tolist()
         if name == "dWh":
-            return array[np.ix_(units, columns)].tolist()
+            return array[units][:, columns].tolist()
         if name in BY_UNIT:
             return array[units].tolist()
         return array[..., columns].tolist() if name in (*BY_COLUMN, "db") else None
@@ -208,12 +210,12 @@ def _rest(
     gated = np.array(columns) < 2 * H  # of a GRU that resets before its product: what sees h, not r h
     rest: dict[str, list[Any]] = {"x": [], "h": []}
     for step in forward:
-        through = step.h_prev[others] @ Wh[np.ix_(others, columns)]
+        through = step.h_prev[others] @ Wh[others][:, columns]
         if before:
-            reset = step.rh[others] @ Wh[np.ix_(others, columns)]
+            reset = step.rh[others] @ Wh[others][:, columns]
             through = np.where(gated, through, reset)
         rest["h"].append(through.tolist())
-        rest["x"].append((step.x[left] @ Wx[np.ix_(left, columns)]).tolist())
+        rest["x"].append((step.x[left] @ Wx[left][:, columns]).tolist())
     if not backward:
         return rest
     rest["future"] = []
@@ -221,11 +223,10 @@ def _rest(
         d = back["dq"] if "dq" in back.names else back["da"]
         if before:
             late = closed[closed >= 2 * H]
-            m = Wh[np.ix_(units, late)] @ back.da[late]
+            m = Wh[units][:, late] @ back.da[late]
             rest.setdefault("m", []).append(m.tolist())
-            future = Wh[np.ix_(units, closed[closed < 2 * H])] @ back.da[closed[closed < 2 * H]]
+            future = Wh[units][:, closed[closed < 2 * H]] @ back.da[closed[closed < 2 * H]]
         else:
-            future = Wh[np.ix_(units, closed)] @ d[closed]
+            future = Wh[units][:, closed] @ d[closed]
         rest["future"].append(future.tolist())
     return rest
-

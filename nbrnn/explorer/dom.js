@@ -30,9 +30,9 @@ const Dom = (() => {
   const unit = (j) => (numbering.units ? numbering.units[j] : j + 1);
   const sub = (n) => String(nth(n - 1)).replace(/\d/g, (d) => String.fromCharCode(0x2080 + Number(d)));
 
-  // A tile's colour: orange above zero, blue below, stronger with size.
-  function tint(v) {
-    const share = Math.round(60 * Math.tanh(Math.abs(v)));
+  // A tile's colour: orange above zero, blue below, stronger the nearer to the largest of its kind.
+  function tint(v, scale) {
+    const share = v && scale ? Math.round(8 + 54 * Math.sqrt(Math.min(1, Math.abs(v) / scale))) : 0;
     return `--share:${share}%;--tint:var(${v < 0 ? "--negative" : "--positive"})`;
   }
 

@@ -62,6 +62,11 @@ const Formulas = (() => {
       return this.above.backwards ? count - 1 - k : k;
     }
 
+    // The model's output by a letter of its own: an LSTM's o is a gate.
+    get out() {
+      return this.L.kind === "LSTM" ? "y" : "o";
+    }
+
     get head() {
       return this.above && this.above.kind === "Dense" ? this.above : null;
     }
@@ -156,7 +161,7 @@ const Formulas = (() => {
     const terms = [...range(at.H).map((j) => term(at.value("h", j), at.weight("W", j, k, L)))];
     if (L.b) terms.push(term(at.weight("b", null, k, L)));
     const out = number("y", at.t, k, s.y[k]), sum = number("ay", at.t, k, s.a[k]);
-    out.name = `o${sub(at.t + 1)}[${k + 1}]`;
+    out.name = `${at.out}${sub(at.t + 1)}[${k + 1}]`;
     const first = { label: act ? `a${sub(at.t + 1)}[${k + 1}] of ${L.name}` : out.name, eq: "h W + b", terms, result: act ? sum : out };
     return act ? [first, { label: out.name, eq: `${act}(a)`, wrap: act, terms: [term(sum)], result: out }] : [first];
   }
@@ -167,11 +172,11 @@ const Formulas = (() => {
     const t = at.seenAt(), row = at.model.layers.length === at.model.shown + 1 ? at.run.output.length - (at.T - at.t) : t;
     const y = at.run.output[row][k], target = at.model.target[row][k], v = at.run.dout[row][k];
     const count = Engine.flat(at.run.output).length, { name, delta } = at.model.loss;
-    const e = { v: y - target, text: `(${Dom.fmt(y)} − ${Dom.inner(target)})`, ref: `y@${at.t}:${k}`, name: "o − target" };
+    const e = { v: y - target, text: `(${Dom.fmt(y)} − ${Dom.inner(target)})`, ref: `y@${at.t}:${k}`, name: `(${at.out} − target)` };
     const terms = { mse: [term(plain(2, "2"), e)], mae: [term({ ...e, v: Math.sign(e.v), text: `sign${e.text}` })] }[name]
       || [term({ ...e, v: v * count, text: `${Dom.fmt(v * count)}, from −${delta} to ${delta}` })];
     if (count > 1) terms[0].factors.push(plain(1 / count, `1/${count}`));
-    return { label: `dL/do${sub(at.t + 1)}[${k + 1}]`, eq: `the slope of ${name}`, terms, result: number("dy", at.t, k, v) };
+    return { label: `dL/d${at.out}${sub(at.t + 1)}[${k + 1}]`, eq: `the slope of ${name}`, terms, result: number("dy", at.t, k, v) };
   }
 
   function fromLoss(at, j) {
@@ -190,11 +195,11 @@ const Formulas = (() => {
         lines.push(lossSlope(at, k));
         if (at.head.act !== "linear") {
           const s = { v: Engine.SLOPE[at.head.act](upper.steps[t].y[k]), ref: `y@${at.t}:${k}`, name: `slope of ${at.head.act}` };
-          lines.push({ label: `da of o${sub(at.t + 1)}[${k + 1}]`, eq: `dL/do · slope of ${at.head.act}`, terms: [term(number("dy", at.t, k, upper.backward[t].dy[k]), s)], result: plain(da[k]) });
+          lines.push({ label: `da of ${at.out}${sub(at.t + 1)}[${k + 1}]`, eq: `dL/d${at.out} · slope of ${at.head.act}`, terms: [term(number("dy", at.t, k, upper.backward[t].dy[k]), s)], result: plain(da[k]) });
         }
       }
     }
-    const terms = da.map((d, k) => term({ ...plain(d), ref: `dy@${at.t}:${k}`, name: `da of o[${k + 1}]` }, at.weight(W, j, k, at.above)));
+    const terms = da.map((d, k) => term({ ...plain(d), ref: `dy@${at.t}:${k}`, name: `da of ${at.out}[${k + 1}]` }, at.weight(W, j, k, at.above)));
     return [...lines, { ...own, eq: `what ${at.above.name} hands down: da ${W}ᵀ`, terms }];
   }
 

@@ -2,16 +2,16 @@
 // The panels beside the cell: gradients that grow, weights and inputs to edit, changes, the badge, the prediction.
 const Panels = (() => {
   const { byId, el, fmt, lighting } = Dom;
-  const ALL = 30; // numbers of one weight that are shown at once; of a larger one those that lead to the chosen unit
+  // So many bars, and so many columns of a table, show a layer whole; of a larger one what leads to the chosen unit.
+  const MOST_BARS = 18, MOST_COLUMNS = 8, MOST_ROWS = 32;
   const TERMS = 6; // steps whose terms stand beside a bar
 
-  /** The places [r, c] of a weight that are shown; r is null for a vector. */
-  function places(app, name) {
+  /** The places [r, c] of a weight that are shown, all or those of one unit; r is null for a vector. */
+  function places(app, name, all) {
     const W = app.L[name], H = app.H, rows = Array.isArray(W[0]) ? W.length : 0, columns = (rows ? W[0] : W).length;
-    const few = (rows || 1) * columns <= ALL;
-    const units = name === "Wh" && !few ? app.units() : [...new Array(rows).keys()];
-    const chosen = few ? [...new Array(columns).keys()] : [...new Array(columns).keys()].filter((c) => c % H === app.j);
-    return (rows ? units : [null]).flatMap((r) => chosen.map((c) => [r, c]));
+    const units = !rows ? [null] : name === "Wh" ? app.units() : [...new Array(rows).keys()];
+    const chosen = [...new Array(columns).keys()].filter((c) => all || c % H === app.j);
+    return units.flatMap((r) => chosen.map((c) => [r, c]));
   }
   const weights = (app) => ["Wx", "Wh", "b"].filter((name) => app.L[name]);
   const pick = (A, r, c) => (r === null ? A[c] : A[r][c]);
@@ -22,24 +22,23 @@ const Panels = (() => {
     section.hidden = app.dir !== "backward";
     if (section.hidden) return;
     const at = app.at(), backs = at.layer.backward, totals = at.layer.totals;
+    const all = weights(app).reduce((sum, name) => sum + Engine.flat(app.L[name]).length, 0) <= MOST_BARS;
     const groups = weights(app).map((name) => {
       const d = `d${name}`;
-      const items = places(app, name).map(([r, c]) => {
+      const items = places(app, name, all).map(([r, c]) => {
         const terms = backs.map((_, t) => Formulas.shareOf(at, name, r, c, t));
         const outside = app.L.outside ? pick(app.L.outside[d], r, c) : 0;
         return { r, c, terms, far: terms.slice(app.t).reduce((sum, v) => sum + v, outside), total: pick(totals[d], r, c) };
       });
       const scale = items.reduce((most, one) => Math.max(most, Math.abs(one.far), Math.abs(one.total)), 1e-300);
       const rows = items.map((one) => bar(app, at, name, one, scale));
-      const all = pick2(totals[d]) > items.length ? ` of unit ${Dom.unit(app.j)}` : "";
-      return el("div", { class: "bars" }, el("h3", {}, `d${name}${all}`), rows);
+      return el("div", { class: "bars" }, el("h3", {}, all ? d : `${d} of unit ${Dom.unit(app.j)}`), rows);
     });
     byId("gradients").replaceChildren(...groups);
     byId("gradients-note").textContent = app.t
       ? `Steps ${app.last} down to ${app.first + app.t} have added their share; the outline is the total that is still to come.`
       : "Every step has added its share: this is dW, what an optimizer uses.";
   }
-  const pick2 = (A) => Engine.flat(A).length;
 
   function bar(app, at, name, one, scale) {
     const share = (v) => `${(50 * v) / scale}%`, title = `d${at.weightName(name, one.r, one.c)}`;
@@ -61,7 +60,7 @@ const Panels = (() => {
   function entry(app, holder, key, ref, label) {
     const v = holder[key];
     if (!app.editable) return el("span", { class: "number", "data-ref": ref, title: `${label} = ${v}` }, fmt(v));
-    const input = el("input", { type: "number", step: "any", value: v, "data-ref": ref, "aria-label": label, title: `${label} = ${v}` });
+    const input = el("input", { type: "number", step: "any", value: Number(v.toPrecision(5)), "data-ref": ref, "aria-label": label, title: `${label} = ${v}` });
     const first = app.before(label);
     if (first !== undefined && first !== v) input.classList.add("changed");
     input.addEventListener("change", () => {
@@ -74,7 +73,7 @@ const Panels = (() => {
 
   function weightTable(app, L, name) {
     const shown = L === app.L, at = app.at();
-    const cells = shown ? places(app, name) : Array.isArray(L[name][0]) ? L[name].flatMap((row, r) => row.map((_, c) => [r, c])).slice(0, ALL) : L[name].map((_, c) => [null, c]).slice(0, ALL);
+    const cells = shown ? places(app, name, app.L.Wx[0].length <= MOST_COLUMNS) : Array.isArray(L[name][0]) ? L[name].flatMap((row, r) => row.map((_, c) => [r, c])).slice(0, MOST_ROWS) : L[name].map((_, c) => [null, c]).slice(0, MOST_ROWS);
     const rows = [...new Set(cells.map(([r]) => r))], columns = [...new Set(cells.map(([, c]) => c))];
     const H = L.H, gates = H ? Engine.CELLS[L.kind].gates : ["y"];
     const column = (c) => (gates.length > 1 ? `${gates[Math.floor(c / H)]} ` : "") + (H ? Dom.unit(c % H) : c + 1);
@@ -105,10 +104,10 @@ const Panels = (() => {
   /** What was changed, from what, to what: it stays on the screen until it is undone. */
   function changes(app) {
     const { edits } = app, list = byId("changes"), now = app.figures();
-    byId("changes-section").hidden = app.mode !== "sandbox";
+    byId("changes-section").hidden = app.mode !== "sandbox" && !edits.length && !app.fault;
     byId("reset").hidden = !edits.length && !app.fault;
     if (!edits.length) {
-      list.replaceChildren(el("li", { class: "note" }, "Nothing yet. Change a weight or an input above: the page computes everything anew."));
+      list.replaceChildren(el("li", { class: "note" }, "Nothing yet. Change a weight or an input: the page computes everything anew."));
       return;
     }
     list.replaceChildren(...edits.map((one, k) => el("li", {},

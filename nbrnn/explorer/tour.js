@@ -8,7 +8,7 @@ const Tour = (() => {
     LSTM: [
       { title: "Gates", q: "f", text: (app) => `A gate is a number between 0 and 1 for each unit, made as every sum here: x Wx + h Wh + b, then ${app.L.gate}. The forget gate f says how much of the cell state stays. Here it is ${fmt(app.at().step.f[0])} for unit 1.` },
       { title: "The cell state only adds", q: "c", text: () => "c = f · c before + i · n: what is kept, and what is new. No weight stands between one c and the next, only the gate f. This is the road on which the gradient travels far." },
-      { title: "What is shown", q: "h", text: () => "h = o · tanh(c), with the layer's own activation in tanh's place. h is what the next step and the layer above see; c stays inside." },
+      { title: "What is shown", q: "h", text: (app) => (app.L.act === "linear" ? "h = o · c. h is" : `h = o · ${app.L.act}(c). h is`) + " what the next step and the layer above see; c stays inside." },
     ],
     GRU: [
       { title: "The reset gate", q: "r", text: (app) => app.L.after

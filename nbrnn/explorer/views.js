@@ -26,9 +26,9 @@ const Views = (() => {
       : L.after ? `x${now} Wx + b + r · (h${before} Wh + bh)` : `x${now} Wx + (r · h${before}) Wh + b`;
     const later = `step ${nth(t)}`, last = t === at.T;
     const texts = {
-      x: ["the input of this step", ""],
-      h_prev: [t === 1 ? "the memory before the first step" : `the memory that step ${nth(t - 2)} left`, ""],
-      c_prev: [t === 1 ? "the cell state before the first step" : `the cell state that step ${nth(t - 2)} left`, ""],
+      x: ["the input of this step", `x${now}`],
+      h_prev: [t === 1 ? "the memory before the first step" : `the memory that step ${nth(t - 2)} left`, `h${before}`],
+      c_prev: [t === 1 ? "the cell state before the first step" : `the cell state that step ${nth(t - 2)} left`, `c${before}`],
       a: ["input and memory, weighted and added", `a${now} = ${sum}`],
       f: [`${gates.f}: how much of c${before} stays`, `f${now} = ${wrap(L.gate, sum)}`],
       i: [`${gates.i}: how much of n goes in`, `i${now} = ${wrap(L.gate, sum)}`],
@@ -54,8 +54,6 @@ const Views = (() => {
     return texts[q];
   }
 
-  const NAMES = { h_prev: (t) => `h${sub(t)}`, c_prev: (t) => `c${sub(t)}` };
-  const heading = (at, q) => (NAMES[q] ? NAMES[q](at.t) : words(at, q)[1].split(" = ")[0] || q + sub(at.t + 1));
 
   function chip(app, at, q, j) {
     const [name, c] = q.startsWith("da_") ? ["da", at.gates.indexOf(q.slice(3)) * at.H + j] : [q, j];
@@ -63,7 +61,7 @@ const Views = (() => {
     const formula = q === "out" || q in (app.dir === "forward" ? Formulas.FORWARD : Formulas.BACKWARD)[at.L.kind];
     const hidden = app.hides(q, j), text = hidden ? "?" : fmt(v);
     const own = {
-      class: "chip", "data-q": q, "data-unit": j, "data-ref": ref, style: hidden ? "" : tint(v),
+      class: "chip", "data-q": q, "data-unit": j, "data-ref": ref, style: hidden ? "" : tint(v, app.scale(name)),
       title: hidden ? label : `${label} = ${v}`, "data-value": hidden ? null : v, "aria-label": `${label} = ${text}`,
     };
     if (!formula || (q === "dh_prev" && !at.t)) return el("span", own, text);
@@ -73,30 +71,30 @@ const Views = (() => {
 
   function outputOf(at, k) {
     const layer = at.run.layers[at.model.shown + 1];
-    return { v: layer.steps[at.seenAt()].y[k], ref: `y@${at.t}:${k}`, name: `o${sub(at.t + 1)}[${k + 1}]` };
+    return { v: layer.steps[at.seenAt()].y[k], ref: `y@${at.t}:${k}`, name: `${at.out}${sub(at.t + 1)}[${k + 1}]` };
   }
 
   /** The cell at one step: a row a quantity, a chip a unit. */
   function cell(app) {
     const at = app.at(), rows = [];
-    const add = (title, eq, note, chips) => rows.push(el("div", { class: "row" },
-      el("div", { class: "row-head" }, el("span", { class: "eq" }, eq || title), el("span", { class: "note" }, note)),
-      el("div", { class: "chips" }, chips)));
+    const add = (eq, note, chips) => rows.push(el("div", { class: "row" },
+      el("div", { class: "row-head" }, el("span", { class: "eq" }, eq), el("span", { class: "note" }, note)),
+      el("div", { class: "chips", style: `--columns:${Math.min(4, chips.length, app.units().length)}` }, chips)));
     if (app.dir === "backward" && at.t + 1 < at.T && at.gates.length * app.units().length <= SOURCES) {
       const next = app.at(at.t + 1), name = at.L.kind === "GRU" && at.L.after ? "dq" : "da";
       const columns = at.gates.flatMap((_, g) => app.units().map((j) => g * at.H + j));
-      add("", `${name}${sub(at.t + 2)}`, `what step ${nth(at.t + 1)} found at its own ${at.gates.length > 1 ? `sums, for ${at.gates.join(", ")}` : "sum"}`, columns.map((c) => {
+      add(`${name}${sub(at.t + 2)}`, `what step ${nth(at.t + 1)} found at its own ${at.gates.length > 1 ? `sums, for ${at.gates.join(", ")}` : "sum"}`, columns.map((c) => {
         const { v, ref, name: label } = next.value(name, c);
-        return el("span", { class: "chip", "data-ref": ref, style: tint(v), title: `${label} = ${v}` }, fmt(v));
+        return el("span", { class: "chip", "data-ref": ref, style: tint(v, app.scale(name)), title: `${label} = ${v}` }, fmt(v));
       }));
     }
     for (const q of ROWS[at.L.kind][app.dir]) {
       const [note, eq] = words(at, q);
-      add(heading(at, q), eq, note, (q === "x" ? at.step.x.map((_, d) => d) : app.units()).map((j) => chip(app, at, q, j)));
+      add(eq, note, (q === "x" ? at.step.x.map((_, d) => d) : app.units()).map((j) => chip(app, at, q, j)));
     }
     if (app.dir === "forward" && at.head && at.seenAt() !== null) {
       const count = at.run.layers[app.model.shown + 1].steps[0].y.length;
-      add("o", `o${sub(at.t + 1)} = h${sub(at.t + 1)} W + b`, `the output, by ${at.head.name}`, [...new Array(count).keys()].map((k) => chip(app, at, "out", k)));
+      add(`${at.out}${sub(at.t + 1)} = h${sub(at.t + 1)} W + b`, `the output, by ${at.head.name}`, [...new Array(count).keys()].map((k) => chip(app, at, "out", k)));
     }
     byId("cell-title").textContent = `Inside the cell at step ${nth(at.t)}${app.dir === "backward" ? ", backward" : ""}`;
     byId("cell").replaceChildren(...rows);
@@ -138,10 +136,10 @@ const Views = (() => {
 
   // ---------------------------------------------------------------- the strip
 
-  function tiles(name, t, values, units) {
+  function tiles(name, t, values, units, scale) {
     const many = units.length > NUMBERS;
     return el("span", { class: many ? "tiles" : "numbers" }, units.map((j) =>
-      el("span", { class: "tile", "data-ref": Formulas.ref(name, t, j), "data-strip": name, "data-unit": j, style: tint(values[j]), title: `${Formulas.label(name, t, j)} = ${values[j]}` },
+      el("span", { class: "tile", "data-ref": Formulas.ref(name, t, j), "data-strip": name, "data-unit": j, style: tint(values[j], scale), title: `${Formulas.label(name, t, j)} = ${values[j]}` },
         many ? "" : fmt(values[j]))));
   }
 
@@ -153,17 +151,17 @@ const Views = (() => {
       const at = app.at(t), seen = at.head && at.seenAt() !== null ? at.seenAt() : null, s = layer.steps[t];
       const rank = (label, cls, body) => el("span", { class: `rank ${cls}` }, el("span", { class: "rank-name" }, label), body);
       const outs = seen === null ? [] : upper.steps[seen].y.slice(0, NUMBERS).map((v, k) =>
-        el("span", { class: "tile", "data-ref": `y@${t}:${k}`, style: tint(v), title: `o = ${v}` }, fmt(v)));
+        el("span", { class: "tile", "data-ref": `y@${t}:${k}`, style: tint(v, app.scale("out")), title: `${at.out} = ${v}` }, fmt(v)));
       columns.push(el("button", {
         type: "button", class: "step", tabindex: "-1", "data-step": t, "data-ref": `step@${t}`,
         "aria-label": `step ${nth(t)}`, onclick: () => app.go(t),
       },
       el("span", { class: "step-name" }, `t = ${app.first + t}`),
-      app.run.outputs ? rank(seen === null ? "" : `o${sub(t + 1)}`, "fwd out", el("span", { class: "numbers" }, outs)) : null,
-      rank(`h${sub(t + 1)}`, "fwd state", tiles("h", t, s.h, units)),
+      app.run.outputs ? rank(seen === null ? "" : `${at.out}${sub(t + 1)}`, "fwd out", el("span", { class: "numbers" }, outs)) : null,
+      rank(`h${sub(t + 1)}`, "fwd state", tiles("h", t, s.h, units, app.scale("h"))),
       rank(`x${sub(t + 1)}`, "input", el("span", { class: s.x.length > NUMBERS ? "tiles" : "numbers" }, s.x.slice(0, 8).map((v, d) =>
-        el("span", { class: "tile", "data-ref": `x@${t}:${d}`, style: tint(v), title: `x = ${v}` }, s.x.length > NUMBERS ? "" : fmt(v))))),
-      layer.backward ? rank(`dh${sub(t + 1)}`, "bwd", tiles("dh", t, layer.backward[t].dh, units)) : null));
+        el("span", { class: "tile", "data-ref": `x@${t}:${d}`, style: tint(v, app.scale("x")), title: `x = ${v}` }, s.x.length > NUMBERS ? "" : fmt(v))))),
+      layer.backward ? rank(`dh${sub(t + 1)}`, "bwd", tiles("dh", t, layer.backward[t].dh, units, app.scale("dh"))) : null));
       if (t + 1 < app.T) columns.push(el("span", { class: "arrow", "aria-hidden": "true" }));
     }
     byId("strip").replaceChildren(...columns);
@@ -178,7 +176,8 @@ const Views = (() => {
       node.classList.toggle("now", t === app.t);
       node.classList.toggle("ahead", !backward && t > app.t);
       node.classList.toggle("unreached", !backward || t < app.t);
-      node.toggleAttribute("aria-current", t === app.t);
+      if (t === app.t) node.setAttribute("aria-current", "step");
+      else node.removeAttribute("aria-current");
       node.classList.toggle("guess", app.predict !== null && !app.predict.solved && t === app.predict.t);
     }
     byId("strip").dataset.dir = app.dir;
@@ -203,7 +202,7 @@ const Views = (() => {
       parts.push(`output ${first(Engine.flat(model.value.output))}`);
       if (model.value.loss !== null) parts.push(`loss L = ${fmt(model.value.loss)}`);
     } else {
-      parts.push(`output o = ${asked ? "?" : first(flatOut)}`);
+      parts.push(`output ${app.at().out} = ${asked ? "?" : first(flatOut)}`);
       if (model.target) parts.push(`target ${first(Engine.flat(model.target))}`);
       if (run.loss !== null) {
         const e = flatOut.length === 1 && model.loss.name === "mse" ? `(${fmt(flatOut[0])} − ${inner(model.target[0][0])})² = ` : "";
@@ -213,5 +212,5 @@ const Views = (() => {
     byId("result").replaceChildren(...parts.map((text) => el("span", {}, text)));
   }
 
-  return { strip, walk, cell, formula, result, ROWS, heading };
+  return { strip, walk, cell, formula, result, ROWS };
 })();
