@@ -62,7 +62,7 @@ def choose(name: str, given: Sequence[int] | None, count: int, default: range) -
     if given is None:
         return [*default]
     listed = [*given] if isinstance(given, Sequence) and not isinstance(given, str) else []
-    if not listed or any(isinstance(k, bool) or not isinstance(k, int) or k < 0 for k in listed):
+    if not listed or any(isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 0 for k in listed):
         raise ValueError(f"{name} must be a list of whole numbers from 0 on, not {given!r}.")
     if max(listed) >= count:
         raise ValueError(f"the layer has {count} {name}, so there is no number {max(listed) + 1} (counted from 1).")

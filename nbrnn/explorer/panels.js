@@ -43,9 +43,11 @@ const Panels = (() => {
   function bar(app, at, name, one, scale) {
     const share = (v) => `${(50 * v) / scale}%`, title = `d${at.weightName(name, one.r, one.c)}`;
     const chosen = app.bar && app.bar.name === name && app.bar.r === one.r && app.bar.c === one.c;
-    const few = app.T <= TERMS ? el("span", { class: "terms" }, one.terms.map((v, t) =>
-      el("span", { class: t < app.t ? "share ahead" : "share", ...lighting([`step@${t}`]), title: `the share of step ${app.first + t}: ${v}` },
-        t < app.t ? "·" : fmt(v))).reverse().flatMap((node, k) => (k ? [" + ", node] : [node]))) : null;
+    const few = app.T <= TERMS ? el("span", { class: "terms" }, one.terms.map((v, t) => [v, t]).reverse().flatMap(([v, t], k) => {
+      const ahead = t < app.t, sign = k === 0 ? null : v < 0 && !ahead ? ` ${Dom.MINUS} ` : " + ";
+      return [sign, el("span", { class: ahead ? "share ahead" : "share", ...lighting([`step@${t}`]), title: `the share of step ${app.first + t}: ${v}` },
+        ahead ? "·" : fmt(k ? Math.abs(v) : v))];
+    })) : null;
     return el("button", { type: "button", class: "bar", "aria-pressed": String(Boolean(chosen)), "data-bar": `${name}:${one.r ?? ""}:${one.c}`, "data-value": one.far,
       title: `${title}: ${one.far} so far, ${one.total} in all`, onclick: () => app.selectBar(name, one.r, one.c) },
     el("span", { class: "bar-name" }, title),

@@ -19,6 +19,11 @@ const Tour = (() => {
     ],
   };
 
+  const HANDED = {
+    SimpleRNN: "its da times Wh, read the other way.",
+    LSTM: "its da, of all four gates, times Wh read the other way. The cell state has a road of its own beside it: dc · f.",
+    GRU: "what came through Wh, read the other way, and dh · z, which passed no weight at all.",
+  };
   const SLOPES = (app) => app.L.kind === "SimpleRNN" && app.L.act === "linear"
     ? "The activation is linear here: its slope is 1, so da = dh. With tanh the slope is 1 − h², always below 1: gradients shrink at each step."
     : "dh is about the value after the activation, da about the sum before it. Between them stands the activation's slope, computed from its output. Where an activation is saturated the slope is near 0, and little gets through.";
@@ -26,7 +31,7 @@ const Tour = (() => {
   /** The stops for a model; `at` is a step from 0, negative from the end. */
   function stops(app) {
     const L = app.L, T = app.T, middle = Math.min(1, T - 1), many = T > 1, last = sub(T);
-    const da = L.kind === "SimpleRNN" ? "da" : L.kind === "LSTM" ? "da_n" : "da_n";
+    const da = L.kind === "SimpleRNN" ? "da" : "da_n";
     const list = [
       { title: "One cell, used again and again", t: 0, dir: "forward", q: "h",
         text: () => `This is one ${L.kind} layer of ${app.H} unit${app.H > 1 ? "s" : ""}, drawn ${T} times: once for each step of the sequence. It is not ${T} cells: the same weights Wx, Wh and b are used at every step. “Units” are the numbers in one h; “steps” are how often it is used.` },
@@ -50,7 +55,7 @@ const Tour = (() => {
         { title: "Turn round", t: T - 1, dir: "backward", q: "dh",
           text: () => `Backward asks of every number: if it grew a little, how would the loss change? dh${last} is that answer for h${last}. After the last step nothing follows, so all of it comes from the loss at once.` },
         many && { title: "What comes from the future", t: T - 2, dir: "backward", q: "dh_future",
-          text: () => `h${sub(T - 1)} was used by step ${app.first + T - 1} too, so the loss depends on it through that step. Step ${app.first + T - 1} hands back its da times Wh, read the other way. In code this is called dh_next. It is the total of everything later, not just of the next step.` },
+          text: () => `h${sub(T - 1)} was used by step ${app.first + T - 1} too, so the loss depends on it through that step. Step ${app.first + T - 1} hands back ${HANDED[L.kind]} In code this is called dh_next. It is the total of everything later, not just of the next step.` },
         many && { title: "Both ways together", t: T - 2, dir: "backward", q: "dh",
           text: () => "dh = from the loss + from the future. Where only the last step has an output, the first part is 0 here; where every step has one, both count. Leaving out either is the most common mistake." },
         { title: "Through the activation", t: Math.max(0, T - 2), dir: "backward", q: da, text: () => SLOPES(app) },

@@ -114,7 +114,7 @@ const Views = (() => {
     const node = el("span", { class: "term", tabindex: "0", role: "group", "data-value": value, title: `${said} = ${whole}`,
       "aria-label": `${said}: ${shown} = ${whole}`, ...lighting(refs) },
       el("span", { class: "symbols", "aria-hidden": "true" }, symbols), el("span", {}, shown));
-    return sign ? [sign, node] : [node];
+    return [el("span", { class: "signed" }, sign, node)];
   }
 
   /** The formula of what is chosen, with its numbers; hovering or focusing a term lights where it comes from. */
@@ -128,7 +128,7 @@ const Views = (() => {
         hidden ? "?" : fmt(one.result.v));
       return el("div", { class: "line", "data-line": k },
         el("div", { class: "line-head" }, el("b", {}, one.label), one.eq ? ` = ${one.eq}` : ""),
-        el("div", { class: "line-body" }, terms.length ? ["= ", ...body, el("span", {}, " = ")] : "= ", result));
+        el("div", { class: "line-body" }, "=", terms.length ? [...body, "="] : null, result));
     });
     byId("formula-title").textContent = `The formula with its numbers: ${lines.at(-1).label}`;
     byId("formula").replaceChildren(...nodes);
@@ -185,9 +185,8 @@ const Views = (() => {
     box.scrollLeft = now.offsetLeft - (box.clientWidth - now.offsetWidth) / 2;
     const slider = byId("slider");
     slider.value = app.t + 1;
+    slider.style.setProperty("--at", `${(100 * app.t) / Math.max(1, app.T - 1)}%`);
     slider.setAttribute("aria-valuetext", `step ${app.first + app.t} of ${app.last}, ${app.dir}`);
-    slider.style.setProperty("--from", backward ? app.t / Math.max(1, app.T - 1) : 0);
-    slider.style.setProperty("--to", backward ? 1 : app.t / Math.max(1, app.T - 1));
     byId("where").textContent = `step ${app.first + app.t} of ${app.last}, ${app.dir}`;
     for (const dir of ["forward", "backward"]) byId(dir).setAttribute("aria-pressed", String(app.dir === dir));
   }
