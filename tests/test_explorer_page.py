@@ -77,6 +77,15 @@ def test_tab_reaches_every_term_and_lights_its_sources(opened):
     ]  # fmt: skip
 
 
+def test_the_focus_stays_on_a_term_while_the_reader_walks(opened):
+    browser = sandbox(opened())
+    browser.run("document.querySelectorAll('#formula .term')[1].focus()")
+    lit = "return [...document.querySelectorAll('.lit')].map((node) => node.dataset.ref)"
+    for t in (1, 2):
+        browser.keys(RIGHT)
+        assert set(browser.run(lit)) == {f"h@{t - 1}:0", "simple_rnn/Wh:0:0"}
+
+
 def test_hovering_a_term_lights_the_step_before(opened):
     from selenium.webdriver.common.action_chains import ActionChains
 

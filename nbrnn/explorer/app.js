@@ -13,7 +13,7 @@ const explorer = (() => {
     constructor() {
       Object.assign(this, {
         model: data, trace: data.trace, PAGE: 8, page: 0, t: 0, dir: "forward", q: "h", j: 0, bar: null,
-        mode: "tour", stop: 0, fault: "", predict: null, solved: new Set(), edits: [], checked: null, agreement: null,
+        mode: "tour", stop: 0, fault: "", predict: null, solved: new Set(), edits: [], changes: 0, checked: null, agreement: null,
       });
       const partial = data.partial;
       this.L = data.layers[data.shown];
@@ -44,6 +44,7 @@ const explorer = (() => {
     compute() {
       this.run = Engine.run(this.model, this.fault);
       this.scales = {};
+      this.changes += 1;
       this.run.outputs = this.T ? this.at(this.T - 1).head !== null : false;
       this.agreement = this.untouched || this.fault ? Engine.compare(this.run, this.trace) : null;
       this.recheck();
@@ -178,9 +179,8 @@ const explorer = (() => {
       if (!known) { this.q = this.dir === "forward" ? "h" : "dh"; this.j = this.units()[0]; }
       if (this.dir === "forward") this.bar = null;
     }
-    select(q, j) { Object.assign(this, { q, j, bar: null }); this.question(); this.show(); this.refocus(`[data-q="${q}"][data-unit="${j}"]`); }
-    selectBar(name, r, c) { this.bar = { name, r, c }; this.question(); this.show(); this.refocus(`[data-bar="${name}:${r ?? ""}:${c}"]`); }
-    refocus(selector) { const node = document.querySelector(`main button${selector}`); if (node) node.focus({ preventScroll: true }); }
+    select(q, j) { Object.assign(this, { q, j, bar: null }); this.question(); this.show(); }
+    selectBar(name, r, c) { this.bar = { name, r, c }; this.question(); this.show(); }
 
     visit(stop) {
       this.stop = Math.max(0, Math.min(this.stops.length - 1, stop));
@@ -205,6 +205,7 @@ const explorer = (() => {
       Views.walk(this); Views.cell(this); Views.formula(this); Views.result(this);
       Panels.gradients(this); Panels.numbers(this); Panels.predict(this);
       this.guide();
+      Dom.relight();
     }
     guide() {
       byId("guide").hidden = this.mode !== "tour";
@@ -238,6 +239,12 @@ const explorer = (() => {
     on("reset", "click", () => app.reset());
     on("predict-form", "submit", (event) => { event.preventDefault(); Panels.answer(app, byId("predict-guess").value); app.settle(); });
     on("predict-reveal", "click", () => { Panels.reveal(app); app.settle(); });
+    document.addEventListener("click", ({ target }) => {
+      const { q, unit, bar, step } = (target.closest("button") || target).dataset;
+      if (q) app.select(q, Number(unit));
+      else if (bar) { const [name, r, c] = bar.split(":"); app.selectBar(name, r === "" ? null : Number(r), Number(c)); } else if (step) app.go(Number(step));
+    });
+    Dom.listen();
     document.addEventListener("keydown", (event) => {
       const typing = event.target.matches("input:not([type=range]):not([type=checkbox]), select, textarea");
       if (typing || event.ctrlKey || event.altKey || event.metaKey) return;

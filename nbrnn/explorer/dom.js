@@ -53,10 +53,22 @@ const Dom = (() => {
     mark(new Set([...missing].map((ref) => ref.replace(/^\w+@(-?\d+):.*$/, "step@$1"))));
   }
 
-  const lighting = (refs) => ({
-    onmouseenter: () => light(refs), onmouseleave: () => light([]),
-    onfocus: () => light(refs), onblur: () => light([]),
-  });
+  // Terms name what they are made of in data-refs; pointing at one, or going to it, lights that.
+  const refsOf = (node) => ((node && node.closest && node.closest("[data-refs]")) || { dataset: { refs: "" } }).dataset.refs;
+  const relight = (node = document.activeElement) => light(refsOf(node).split("|").filter(Boolean));
+  const listen = () => {
+    document.addEventListener("mouseover", (event) => relight(event.target));
+    document.addEventListener("focusin", (event) => relight(event.target));
+    document.addEventListener("focusout", () => light([]));
+  };
 
-  return { byId, el, fmt, inner, numbering, nth, unit, sub, tint, light, lighting, MINUS };
+  /** Draw a box anew; the focus goes to what has the same key as what had it. */
+  function redraw(box, nodes) {
+    const { activeElement: active } = document, key = box.contains(active) ? active.dataset.key : undefined;
+    box.replaceChildren(...nodes);
+    const again = key === undefined ? null : [...box.querySelectorAll("[data-key]")].find((node) => node.dataset.key === key);
+    if (again) again.focus({ preventScroll: true });
+  }
+
+  return { byId, el, fmt, inner, numbering, nth, unit, sub, tint, listen, relight, redraw, MINUS };
 })();

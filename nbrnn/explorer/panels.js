@@ -1,10 +1,10 @@
 "use strict";
 // The panels beside the cell: gradients that grow, weights and inputs to edit, changes, the badge, the prediction.
 const Panels = (() => {
-  const { byId, el, fmt, lighting } = Dom;
+  const { byId, el, fmt } = Dom;
   // So many bars, and so many columns of a table, show a layer whole; of a larger one what leads to the chosen unit.
   const MOST_BARS = 18, MOST_COLUMNS = 8, MOST_ROWS = 32;
-  const TERMS = 6; // steps whose terms stand beside a bar
+  const TERMS = 6, FEW_STEPS = 8; // steps whose terms stand beside a bar; whose inputs are all shown
 
   /** The places [r, c] of a weight that are shown, all or those of one unit; r is null for a vector. */
   function places(app, name, all) {
@@ -18,43 +18,57 @@ const Panels = (() => {
 
   /** Bars of dW, grown as far as the backward pass has come; the outline is the total. */
   function gradients(app) {
-    const section = byId("gradients-section");
+    const section = byId("gradients-section"), box = byId("gradients");
     section.hidden = app.dir !== "backward";
     if (section.hidden) return;
-    const at = app.at(), backs = at.layer.backward, totals = at.layer.totals;
-    const all = weights(app).reduce((sum, name) => sum + Engine.flat(app.L[name]).length, 0) <= MOST_BARS;
-    const groups = weights(app).map((name) => {
-      const d = `d${name}`;
-      const items = places(app, name, all).map(([r, c]) => {
-        const terms = backs.map((_, t) => Formulas.shareOf(at, name, r, c, t));
-        const outside = app.L.outside ? pick(app.L.outside[d], r, c) : 0;
-        return { r, c, terms, far: terms.slice(app.t).reduce((sum, v) => sum + v, outside), total: pick(totals[d], r, c) };
-      });
-      const scale = items.reduce((most, one) => Math.max(most, Math.abs(one.far), Math.abs(one.total)), 1e-300);
-      const rows = items.map((one) => bar(app, at, name, one, scale));
-      return el("div", { class: "bars" }, el("h3", {}, all ? d : `${d} of unit ${Dom.unit(app.j)}`), rows);
-    });
-    byId("gradients").replaceChildren(...groups);
+    afresh(box, `${app.changes} ${app.j} ${app.page}`, () => groups(app));
+    for (const node of box.querySelectorAll(".bar")) grow(app, node);
     byId("gradients-note").textContent = app.t
       ? `Steps ${app.last} down to ${app.first + app.t} have added their share; the outline is the total that is still to come.`
       : "Every step has added its share: this is dW, what an optimizer uses.";
   }
 
-  function bar(app, at, name, one, scale) {
-    const share = (v) => `${(50 * v) / scale}%`, title = `d${at.weightName(name, one.r, one.c)}`;
-    const chosen = app.bar && app.bar.name === name && app.bar.r === one.r && app.bar.c === one.c;
-    const few = app.T <= TERMS ? el("span", { class: "terms" }, one.terms.map((v, t) => [v, t]).reverse().flatMap(([v, t], k) => {
-      const ahead = t < app.t, sign = k === 0 ? null : v < 0 && !ahead ? ` ${Dom.MINUS} ` : " + ";
-      return [sign, el("span", { class: ahead ? "share ahead" : "share", ...lighting([`step@${t}`]), title: `the share of step ${app.first + t}: ${v}` },
-        ahead ? "·" : fmt(k ? Math.abs(v) : v))];
-    })) : null;
-    return el("button", { type: "button", class: "bar", "aria-pressed": String(Boolean(chosen)), "data-bar": `${name}:${one.r ?? ""}:${one.c}`, "data-value": one.far,
-      title: `${title}: ${one.far} so far, ${one.total} in all`, onclick: () => app.selectBar(name, one.r, one.c) },
-    el("span", { class: "bar-name" }, title),
-    el("span", { class: "track", "aria-hidden": "true" },
-      el("span", { class: one.total < 0 ? "ghost less" : "ghost", style: `--size:${share(Math.abs(one.total))}` }),
-      el("span", { class: one.far < 0 ? "fill less" : "fill", style: `--size:${share(Math.abs(one.far))}` })),
-    el("span", { class: "bar-value" }, fmt(one.far)), few);
+  function groups(app) {
+    const at = app.at(), all = weights(app).reduce((sum, name) => sum + Engine.flat(app.L[name]).length, 0) <= MOST_BARS;
+    return weights(app).map((name) => {
+      const d = `d${name}`;
+      const items = places(app, name, all).map(([r, c]) => ({
+        key: `${name}:${r ?? ""}:${c}`, title: `d${at.weightName(name, r, c)}`, total: pick(at.layer.totals[d], r, c),
+        terms: at.layer.backward.map((_, t) => Formulas.shareOf(at, name, r, c, t)),
+        outside: app.L.outside ? pick(app.L.outside[d], r, c) : 0,
+      }));
+      const reach = ({ terms, outside, total }) => terms.reduceRight(([sum, most], v) => [sum + v, Math.max(most, Math.abs(sum + v))], [outside, Math.abs(total)])[1];
+      const scale = Math.max(1e-300, ...items.map(reach));
+      return el("div", { class: "bars" }, el("h3", {}, all ? d : `${d} of unit ${Dom.unit(app.j)}`), items.map((one) => bar(app, one, scale)));
+    });
+  }
+
+  function bar(app, item, scale) {
+    const side = (name, v) => (v < 0 ? `${name} less` : name);
+    const fill = el("span"), value = el("span", { class: "bar-value" });
+    const terms = app.T > TERMS ? [] : item.terms.map((_, t) => el("span", { "data-refs": `step@${t}`, title: `the share of step ${app.first + t}: ${item.terms[t]}` }));
+    const node = el("button", { type: "button", class: "bar", "data-bar": item.key },
+      el("span", { class: "bar-name" }, item.title),
+      el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: side("ghost", item.total), style: `--size:${(50 * Math.abs(item.total)) / scale}%` }), fill),
+      value, terms.length ? el("span", { class: "terms" }, [...terms].reverse()) : null);
+    return Object.assign(node, { item: { ...item, fill, value, spans: terms, scale, side } });
+  }
+
+  /** Show what the steps so far have added to a bar. */
+  function grow(app, node) {
+    const { key, title, total, terms, outside, fill, value, spans, scale, side } = node.item;
+    const far = terms.slice(app.t).reduce((sum, v) => sum + v, outside);
+    fill.className = side("fill", far);
+    fill.style.transform = `scaleX(${Math.abs(far) / scale})`;
+    value.textContent = fmt(far);
+    node.dataset.value = far;
+    node.title = `${title}: ${far} so far, ${total} in all`;
+    node.setAttribute("aria-pressed", String(app.bar !== null && `${app.bar.name}:${app.bar.r ?? ""}:${app.bar.c}` === key));
+    spans.forEach((span, t) => {
+      const ahead = t < app.t, v = terms[t], first = t + 1 === app.T;
+      span.className = ahead ? "share ahead" : "share";
+      span.textContent = `${first ? "" : v < 0 && !ahead ? ` ${Dom.MINUS} ` : " + "}${ahead ? "·" : fmt(first ? v : Math.abs(v))}`;
+    });
   }
 
   // ---------------------------------------------------------------- weights and inputs
@@ -89,24 +103,39 @@ const Panels = (() => {
         })))))));
   }
 
+  /** Fields are made anew only where they show something else: whoever types in one keeps it. */
   function numbers(app) {
+    const key = `${app.mode} ${app.changes}`;
+    afresh(byId("weights"), `${key} ${app.j} ${app.page}`, () => weightTables(app));
+    afresh(byId("inputs"), `${key} ${app.T <= FEW_STEPS || app.t}`, () => inputFields(app));
+  }
+  function afresh(box, key, make) {
+    if (box.dataset.shows === key) return;
+    box.dataset.shows = key;
+    box.replaceChildren(...make());
+  }
+
+  function weightTables(app) {
     const at = app.at(), tables = weights(app).map((name) => weightTable(app, app.L, name));
     if (at.head) tables.push(...["W", "b"].filter((name) => at.head[name]).map((name) => weightTable(app, at.head, name)));
-    byId("weights").replaceChildren(...tables);
-    const steps = app.T <= 8 ? [...new Array(app.T).keys()] : [app.t], rows = app.rowsOfX();
+    return tables;
+  }
+
+  function inputFields(app) {
+    const steps = app.T <= FEW_STEPS ? [...new Array(app.T).keys()] : [app.t], rows = app.rowsOfX();
     const inputs = steps.map((t) => el("div", { class: "pair" }, el("span", {}, `x${Dom.sub(t + 1)}`),
       rows[t].map((_, d) => entry(app, rows[t], d, `x@${t}:${d}`, `x${Dom.sub(t + 1)}[${d + 1}]`))));
     if (app.model.target && !app.model.partial) {
       inputs.push(...app.model.target.slice(0, 8).map((row, k) => el("div", { class: "pair" }, el("span", {}, app.model.target.length > 1 ? `target ${k + 1}` : "target"),
         row.map((_, j) => entry(app, row, j, `target:${k}:${j}`, `target ${k + 1}[${j + 1}]`)))));
     }
-    byId("inputs").replaceChildren(...inputs);
+    return inputs;
   }
 
   /** What was changed, from what, to what: it stays on the screen until it is undone. */
   function changes(app) {
     const { edits } = app, list = byId("changes"), now = app.figures();
-    byId("changes-section").hidden = app.mode !== "sandbox" && !edits.length && !app.fault;
+    byId("changes-section").hidden = !app.editable && !edits.length && !app.fault;
     byId("reset").hidden = !edits.length && !app.fault;
     if (!edits.length) {
       list.replaceChildren(el("li", { class: "note" }, "Nothing yet. Change a weight or an input: the page computes everything anew."));

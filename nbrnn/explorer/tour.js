@@ -34,7 +34,7 @@ const Tour = (() => {
     const da = L.kind === "SimpleRNN" ? "da" : "da_n";
     const list = [
       { title: "One cell, used again and again", t: 0, dir: "forward", q: "h",
-        text: () => `This is one ${L.kind} layer of ${app.H} unit${app.H > 1 ? "s" : ""}, drawn ${T} times: once for each step of the sequence. It is not ${T} cells: the same weights Wx, Wh and b are used at every step. “Units” are the numbers in one h; “steps” are how often it is used.` },
+        text: () => `This is one ${L.kind} layer of ${app.H} unit${app.H > 1 ? "s" : ""}, drawn ${T} times: once for each step of the sequence. It is not ${T} cells: the same weights Wx, Wh and b are used at every step. h is its memory, which each step reads and writes anew. “Units” are the numbers in one h; “steps” are how often it is used.` },
       { title: "Step 1: an input, and no memory yet", t: 0, dir: "forward", q: L.kind === "SimpleRNN" ? "a" : "n",
         text: () => `x${sub(1)} is weighted by Wx. The memory h${sub(0)} is ${app.at(0).step.h_prev.every((v) => v === 0) ? "0, so its terms are 0 this once" : "given"}. Point at a term of the formula: the input or memory and the weight that it is made of light up.` },
       many && { title: "Step 2: the memory comes back in", t: middle, dir: "forward", q: L.kind === "SimpleRNN" ? "a" : "n",

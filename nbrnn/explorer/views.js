@@ -1,7 +1,7 @@
 "use strict";
 // The overview, the cell and the formula. Each draws one section from the page's state.
 const Views = (() => {
-  const { byId, el, fmt, inner, sub, nth, tint, lighting } = Dom;
+  const { byId, el, fmt, inner, sub, nth, tint, redraw } = Dom;
   const SOURCES = 16; // so many numbers of the next step are shown beside the cell
   const NUMBERS = 4; // a strip's box shows as many units as numbers; more are tiles of colour
 
@@ -61,12 +61,12 @@ const Views = (() => {
     const formula = q === "out" || q in (app.dir === "forward" ? Formulas.FORWARD : Formulas.BACKWARD)[at.L.kind];
     const hidden = app.hides(q, j), text = hidden ? "?" : fmt(v);
     const own = {
-      class: "chip", "data-q": q, "data-unit": j, "data-ref": ref, style: hidden ? "" : tint(v, app.scale(name)),
+      class: "chip", "data-q": q, "data-unit": j, "data-key": `${q}:${j}`, "data-ref": ref, style: hidden ? "" : tint(v, app.scale(name)),
       title: hidden ? label : `${label} = ${v}`, "data-value": hidden ? null : v, "aria-label": `${label} = ${text}`,
     };
     if (!formula || (q === "dh_prev" && !at.t)) return el("span", own, text);
     const chosen = app.q === q && app.j === j && !app.bar;
-    return el("button", { ...own, type: "button", "aria-pressed": String(chosen), onclick: () => app.select(q, j) }, text);
+    return el("button", { ...own, type: "button", "aria-pressed": String(chosen) }, text);
   }
 
   function outputOf(at, k) {
@@ -97,11 +97,11 @@ const Views = (() => {
       add(`${at.out}${sub(at.t + 1)} = h${sub(at.t + 1)} W + b`, `the output, by ${at.head.name}`, [...new Array(count).keys()].map((k) => chip(app, at, "out", k)));
     }
     byId("cell-title").textContent = `Inside the cell at step ${nth(at.t)}${app.dir === "backward" ? ", backward" : ""}`;
-    byId("cell").replaceChildren(...rows);
+    redraw(byId("cell"), rows);
   }
 
   // `open`: numbers that are not shown yet, since the reader is asked for them
-  function termNode(one, first, open) {
+  function termNode(one, place, first, open) {
     const [head, ...others] = one.factors, refs = one.factors.map((f) => f.ref).filter(Boolean);
     const negative = head.v < 0 && !head.text && !first;
     const write = (f, number) => (open.includes(f.v) ? "?" : f.text || number(f.v));
@@ -111,8 +111,8 @@ const Views = (() => {
     const said = one.factors.map((f) => f.name || fmt(f.v)).join(" times ");
     const whole = open.some((v) => one.factors.some((f) => f.v === v)) ? "?" : fmt(value);
     const sign = first ? null : el("span", { class: "sign" }, negative ? ` ${Dom.MINUS} ` : " + ");
-    const node = el("span", { class: "term", tabindex: "0", role: "group", "data-value": value, title: `${said} = ${whole}`,
-      "aria-label": `${said}: ${shown} = ${whole}`, ...lighting(refs) },
+    const node = el("span", { class: "term", "data-key": place, tabindex: "0", role: "group", "data-value": value, title: `${said} = ${whole}`,
+      "aria-label": `${said}: ${shown} = ${whole}`, "data-refs": refs.join("|") },
       el("span", { class: "symbols", "aria-hidden": "true" }, symbols), el("span", {}, shown));
     return [el("span", { class: "signed" }, sign, node)];
   }
@@ -122,16 +122,17 @@ const Views = (() => {
     const lines = app.lines(), hidden = app.hides(app.q, app.j) && !app.bar;
     const nodes = lines.map((one, k) => {
       const open = hidden ? lines.slice(0, k).map((line) => line.result.v) : [];
-      const terms = one.terms.flatMap((t, m) => termNode(t, m === 0, open));
-      const body = one.wrap ? [`${one.wrap}(`, ...terms, ")"] : terms;
+      const terms = one.terms.flatMap((t, m) => termNode(t, `${k}.${m}`, m === 0, open));
+      const equals = () => el("span", {}, "=");
+      const body = one.wrap ? [el("span", { class: "wrapped" }, `${one.wrap}(`, ...terms, ")")] : terms;
       const result = el("output", { class: "result", "data-ref": one.result.ref || null, "data-value": hidden ? null : one.result.v, title: hidden ? "" : String(one.result.v) },
         hidden ? "?" : fmt(one.result.v));
       return el("div", { class: "line", "data-line": k },
         el("div", { class: "line-head" }, el("b", {}, one.label), one.eq ? ` = ${one.eq}` : ""),
-        el("div", { class: "line-body" }, "=", terms.length ? [...body, "="] : null, result));
+        el("div", { class: "line-body" }, equals(), terms.length ? [...body, equals()] : null, result));
     });
     byId("formula-title").textContent = `The formula with its numbers: ${lines.at(-1).label}`;
-    byId("formula").replaceChildren(...nodes);
+    redraw(byId("formula"), nodes);
   }
 
   // ---------------------------------------------------------------- the strip
@@ -154,7 +155,7 @@ const Views = (() => {
         el("span", { class: "tile", "data-ref": `y@${t}:${k}`, style: tint(v, app.scale("out")), title: `${at.out} = ${v}` }, fmt(v)));
       columns.push(el("button", {
         type: "button", class: "step", tabindex: "-1", "data-step": t, "data-ref": `step@${t}`,
-        "aria-label": `step ${nth(t)}`, onclick: () => app.go(t),
+        "aria-label": `step ${nth(t)}`,
       },
       el("span", { class: "step-name" }, `t = ${app.first + t}`),
       app.run.outputs ? rank(seen === null ? "" : `${at.out}${sub(t + 1)}`, "fwd out", el("span", { class: "numbers" }, outs)) : null,
