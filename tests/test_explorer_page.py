@@ -91,7 +91,7 @@ def test_hovering_a_term_lights_the_step_before(opened):
 
     browser = sandbox(opened())
     browser.keys(RIGHT)
-    ActionChains(browser.driver).move_to_element(browser.find("#formula .line .signed:nth-of-type(2) .term")).perform()
+    ActionChains(browser.driver).move_to_element(browser.find('#formula [data-key="0.1"]')).perform()
     assert browser.run(
         "return document.querySelector('[data-step=\"0\"] [data-strip=\"h\"]').classList.contains('lit')"
     )

@@ -23,7 +23,10 @@ MOST = 1_000_000  # bytes of a page
 CHECKED = 2_000  # weights; a model with more is not checked by the complex step, which costs a pass a weight
 LONGEST = 200  # steps of a sequence that is shown whole; more are no longer looked through
 UNITS, STEPS = 8, 50  # of what is not shown whole
-STYLES, SCRIPTS = ("page.css",), ("dom.js", "engine.js", "formulas.js", "views.js", "panels.js", "tour.js", "app.js")
+STYLES = ("page.css",)
+SCRIPTS = (
+    "dom.js", "engine.js", "formulas.js", "backward.js", "views.js", "panels.js", "tour.js", "app.js", "start.js",
+)  # fmt: skip
 
 
 def explore(

@@ -1,19 +1,30 @@
 "use strict";
 // The page's state and what a reader can do; every change draws the sections that show it.
-const explorer = (() => {
-  const { byId, el, fmt } = Dom;
+const App = (() => {
+  const { byId, fmt } = Dom;
   const data = JSON.parse(byId("data").textContent);
   const AGREE = 1e-10; // of this page's numbers and the engine's
-  const FAULTS = {
-    "": "no, leave it right", future: "leave out what comes from the future", slope: "forget the activation's slope",
-    last: "take dW from the last step only", twice: "add a second backward to the first",
-  };
-
   class App {
     constructor() {
       Object.assign(this, {
-        model: data, trace: data.trace, PAGE: 8, page: 0, t: 0, dir: "forward", q: "h", j: 0, bar: null,
-        mode: "tour", stop: 0, fault: "", predict: null, solved: new Set(), edits: [], changes: 0, checked: null, agreement: null,
+        model: data,
+        trace: data.trace,
+        PAGE: 8,
+        page: 0,
+        t: 0,
+        dir: "forward",
+        q: "h",
+        j: 0,
+        bar: null,
+        mode: "tour",
+        stop: 0,
+        fault: "",
+        predict: null,
+        solved: new Set(),
+        edits: [],
+        changes: 0,
+        checked: null,
+        agreement: null,
       });
       const partial = data.partial;
       this.L = data.layers[data.shown];
@@ -28,16 +39,24 @@ const explorer = (() => {
       this.stops = Tour.stops(this);
     }
 
-    get editable() { return this.mode === "sandbox" && !this.model.partial; }
-    get untouched() { return !this.edits.length && !this.fault; }
-    at(t = this.t) { return new Formulas.At(this.model, this.run, t); }
+    get editable() {
+      return this.mode === "sandbox" && !this.model.partial;
+    }
+    get untouched() {
+      return !this.edits.length && !this.fault;
+    }
+    at(t = this.t) {
+      return new Formulas.At(this.model, this.run, t);
+    }
     units() {
       return [...new Array(this.H).keys()].slice(this.page * this.PAGE, (this.page + 1) * this.PAGE);
     }
     rowsOfX() {
       return this.model.shown === 0 && this.L.backwards ? [...this.model.x].reverse() : this.model.x;
     }
-    say(text) { byId("said").textContent = text; }
+    say(text) {
+      byId("said").textContent = text;
+    }
 
     // ---------------------------------------------------------------- numbers
 
@@ -55,61 +74,112 @@ const explorer = (() => {
       clearTimeout(this.timer);
       this.checked = null;
       if (!this.model.target || this.model.partial) return;
-      const steps = Engine.check(this.model, this.run.layers.map((layer) => layer.totals));
+      const steps = Engine.check(
+        this.model,
+        this.run.layers.map((layer) => layer.totals),
+      );
       const slice = () => {
         const until = performance.now() + 6;
         let next;
-        do next = steps.next(); while (!next.done && performance.now() < until);
-        if (next.done) { this.checked = next.value; Panels.badge(this); } else this.timer = setTimeout(slice, 4);
+        do next = steps.next();
+        while (!next.done && performance.now() < until);
+        if (next.done) {
+          this.checked = next.value;
+          Panels.badge(this);
+        } else this.timer = setTimeout(slice, 4);
       };
       this.timer = setTimeout(slice, 30);
     }
 
     verdict() {
-      const { power } = Panels, lines = [], marks = [], numeric = this.model.numeric;
+      if (![this.run.loss ?? 0, ...Engine.flat(this.run.output)].every(Number.isFinite)) {
+        return {
+          good: false,
+          word: "the numbers overflow",
+          lines: ["A number is no longer finite: undo the last change."],
+        };
+      }
+      const { power } = Panels,
+        lines = [],
+        marks = [],
+        numeric = this.model.numeric;
       if (this.agreement) {
         const { error, where } = this.agreement;
         marks.push(error <= AGREE);
-        lines.push(error <= AGREE ? `This page and nbrnn agree on every number: to ${power(error)}.` : `This page and nbrnn differ by ${power(error)} in ${where}.`);
+        lines.push(
+          error <= AGREE
+            ? `This page and nbrnn agree on every number: to ${power(error)}.`
+            : `This page and nbrnn differ by ${power(error)} in ${where}.`,
+        );
       }
       if (numeric && this.untouched) {
-        const rows = Object.entries(numeric.rows), worst = Math.max(...rows.map(([, row]) => row.rel_err)), bad = rows.find(([, row]) => !row.passed);
+        const rows = Object.entries(numeric.rows),
+          worst = Math.max(...rows.map(([, row]) => row.rel_err)),
+          bad = rows.find(([, row]) => !row.passed);
         marks.push(!bad);
-        lines.push(bad ? `nbrnn's ${numeric.method} step contradicts ${bad[0]}.` : `nbrnn's gradients against the ${numeric.method} step: ${power(worst)}.`);
+        lines.push(
+          bad
+            ? `nbrnn's ${numeric.method} step contradicts ${bad[0]}.`
+            : `nbrnn's gradients against the ${numeric.method} step: ${power(worst)}.`,
+        );
       }
       if (this.checked) {
-        const worst = this.checked.find((row) => !row.passed) || this.checked.reduce((a, b) => (b.error > a.error ? b : a));
+        const worst =
+          this.checked.find((row) => !row.passed) || this.checked.reduce((a, b) => (b.error > a.error ? b : a));
         marks.push(worst.passed);
-        lines.push(worst.passed ? `The gradients on this page against differences of the loss: ${power(worst.error)}, all ${this.checked.length} arrays.` : `${worst.name} is wrong: differences of the loss give another gradient (relative error ${power(worst.error)}).`);
+        lines.push(
+          worst.passed
+            ? `The gradients on this page against differences of the loss: ${power(worst.error)}, all ${this.checked.length} arrays.`
+            : `${worst.name} is wrong: differences of the loss give another gradient (relative error ${power(worst.error)}).`,
+        );
       } else if (this.model.target && !this.model.partial) {
         marks.push(null);
         lines.push("The gradients on this page are being checked.");
       }
-      if (!numeric && this.model.target && this.untouched) lines.push("The model has many weights: nbrnn left the complex step out.");
+      if (!numeric && this.model.target && this.untouched)
+        lines.push("The model has many weights: nbrnn left the complex step out.");
       const good = marks.includes(false) ? false : marks.includes(null) ? null : true;
       const what = this.checked || (numeric && this.untouched) ? "gradients" : "numbers";
-      return { good, lines, word: good === false ? `${what}: check failed` : good === null ? "checking" : `${what} checked` };
+      return {
+        good,
+        lines,
+        word: good === false ? `${what}: check failed` : good === null ? "checking" : `${what} checked`,
+      };
     }
 
     /** The largest number of a kind in all steps, for colours. */
     scale(name) {
       if (!(name in this.scales)) {
-        const layer = this.run.layers[this.model.shown], upper = this.run.layers[this.model.shown + 1];
-        const own = name.replace("_prev", ""), kind = name.startsWith("d") ? name.slice(0, 2) : own; // dh and its parts alike
-        const rows = name === "out" ? upper.steps.map((s) => s.y) : layer.steps.map((s, t) => s[kind] || s[own] || layer.backward[t][kind] || layer.backward[t][own]);
+        const layer = this.run.layers[this.model.shown],
+          upper = this.run.layers[this.model.shown + 1];
+        const own = name.replace("_prev", ""),
+          kind = name.startsWith("d") ? name.slice(0, 2) : own; // dh and its parts alike
+        const rows =
+          name === "out"
+            ? upper.steps.map((s) => s.y)
+            : layer.steps.map((s, t) => s[kind] || s[own] || layer.backward[t][kind] || layer.backward[t][own]);
         this.scales[name] = Engine.flat(rows).reduce((most, v) => Math.max(most, Math.abs(v)), 0);
       }
       return this.scales[name];
     }
-    figures() { return { loss: this.run.loss, output: Engine.flat(this.run.output)[0] }; }
+    figures() {
+      return { loss: this.run.loss, output: Engine.flat(this.run.output)[0] };
+    }
     effect(from, to) {
       const shift = (name, a, b) => `${name} ${fmt(a)} → ${fmt(b)}`;
-      return [shift("output", from.output, to.output), ...(from.loss === null ? [] : [shift("loss", from.loss, to.loss)])].join(", ");
+      return [
+        shift("output", from.output, to.output),
+        ...(from.loss === null ? [] : [shift("loss", from.loss, to.loss)]),
+      ].join(", ");
     }
-    before(label) { const first = this.edits.find((one) => one.label === label); return first && first.from; }
+    before(label) {
+      const first = this.edits.find((one) => one.label === label);
+      return first && first.from;
+    }
 
     edit(holder, key, label, to) {
-      const from = holder[key], was = this.figures();
+      const from = holder[key],
+        was = this.figures();
       if (from === to) return;
       holder[key] = to;
       const one = { holder, key, label, from, to, effect: "" };
@@ -126,32 +196,42 @@ const explorer = (() => {
       this.draw();
     }
     reset() {
-      while (this.edits.length) { const { holder, key, from } = this.edits.pop(); holder[key] = from; }
+      while (this.edits.length) {
+        const { holder, key, from } = this.edits.pop();
+        holder[key] = from;
+      }
       this.fault = byId("fault").value = "";
       this.compute();
       this.draw();
     }
-    break(fault) { this.fault = fault; this.compute(); this.draw(); }
+    break(fault) {
+      this.fault = fault;
+      this.compute();
+      this.draw();
+    }
 
     // ---------------------------------------------------------------- where the reader is
 
     lines() {
       const at = this.at();
-      if (this.bar) return Formulas.shareLines(at, this.bar.name, this.bar.r, this.bar.c);
+      if (this.bar) return Backward.shareLines(at, this.bar.name, this.bar.r, this.bar.c);
       if (this.q === "out") return Formulas.outputLines(at, this.j);
-      return (this.dir === "forward" ? Formulas.FORWARD : Formulas.BACKWARD)[this.L.kind][this.q](at, this.j);
+      return (this.dir === "forward" ? Formulas.FORWARD : Backward.ROWS)[this.L.kind][this.q](at, this.j);
     }
     hides(q, j) {
       const asked = this.predict;
       if (!asked || asked.solved || asked.t !== this.t) return false;
       if (q === "out") return true;
-      const rows = Views.ROWS[this.L.kind][this.dir], from = asked.q === "h" && rows.includes("a") ? "a" : asked.q;
+      const rows = Views.ROWS[this.L.kind][this.dir],
+        from = asked.q === "h" && rows.includes("a") ? "a" : asked.q;
       return j === asked.j && rows.indexOf(q) >= rows.indexOf(from);
     }
     question() {
-      const key = `${this.dir} ${this.t} ${this.q} ${this.j}`, asks = this.mode === "tour" ? this.stops[this.stop].predict : byId("ask").checked;
+      const key = `${this.dir} ${this.t} ${this.q} ${this.j}`,
+        asks = this.mode === "tour" ? this.stops[this.stop].predict : byId("ask").checked;
       if (!asks || this.bar || this.solved.has(key) || !this.lines().at(-1).terms.length) this.predict = null;
-      else if (!this.predict || this.predict.key !== key) this.predict = { key, t: this.t, q: this.q, j: this.j, solved: false, message: "" };
+      else if (!this.predict || this.predict.key !== key)
+        this.predict = { key, t: this.t, q: this.q, j: this.j, solved: false, message: "" };
     }
     settle() {
       if (this.predict && this.predict.solved) this.solved.add(this.predict.key);
@@ -164,27 +244,59 @@ const explorer = (() => {
       this.keep();
       this.question();
       this.show();
-      const { step, back } = this.at(), list = (v) => this.units().map((j) => fmt(v[j])).join(", ");
-      this.say(`${byId("where").textContent}: ${this.predict ? "a question is open" : this.dir === "forward" ? `h = ${list(step.h)}` : `dh = ${list(back.dh)}`}`);
+      const { step, back } = this.at(),
+        list = (v) =>
+          this.units()
+            .map((j) => fmt(v[j]))
+            .join(", ");
+      this.say(
+        `${byId("where").textContent}: ${this.predict ? "a question is open" : this.dir === "forward" ? `h = ${list(step.h)}` : `dh = ${list(back.dh)}`}`,
+      );
     }
     turn(dir) {
-      if (dir === "backward" && !this.model.target) { this.say("Without a target there is no backward pass."); return; }
-      if (dir !== this.dir) { this.dir = dir; this.bar = null; this.q = dir === "forward" ? "h" : "dh"; this.t = dir === "forward" ? 0 : this.T - 1; }
+      if (dir === "backward" && !this.model.target) {
+        this.say("Without a target there is no backward pass.");
+        return;
+      }
+      if (dir !== this.dir) {
+        this.dir = dir;
+        this.bar = null;
+        this.q = dir === "forward" ? "h" : "dh";
+        this.t = dir === "forward" ? 0 : this.T - 1;
+      }
       this.go(this.t);
     }
     /** Keep what is chosen if it exists here, else choose the cell's result. */
     keep() {
-      const rows = this.dir === "forward" ? Formulas.FORWARD : Formulas.BACKWARD, at = this.at();
-      const known = this.q === "dh_prev" && !this.t ? false : this.q === "out" ? this.dir === "forward" && at.head && at.seenAt() !== null : this.q in rows[this.L.kind];
-      if (!known) { this.q = this.dir === "forward" ? "h" : "dh"; this.j = this.units()[0]; }
+      const rows = this.dir === "forward" ? Formulas.FORWARD : Backward.ROWS,
+        at = this.at();
+      const known =
+        this.q === "dh_prev" && !this.t
+          ? false
+          : this.q === "out"
+            ? this.dir === "forward" && at.head && at.seenAt() !== null
+            : this.q in rows[this.L.kind];
+      if (!known) {
+        this.q = this.dir === "forward" ? "h" : "dh";
+        this.j = this.units()[0];
+      }
       if (this.dir === "forward") this.bar = null;
     }
-    select(q, j) { Object.assign(this, { q, j, bar: null }); this.question(); this.show(); }
-    selectBar(name, r, c) { this.bar = { name, r, c }; this.question(); this.show(); }
+    select(q, j) {
+      Object.assign(this, { q, j, bar: null });
+      this.question();
+      this.show();
+    }
+    selectBar(name, r, c) {
+      this.bar = { name, r, c };
+      this.question();
+      this.show();
+    }
 
     visit(stop) {
       this.stop = Math.max(0, Math.min(this.stops.length - 1, stop));
-      const { t, dir, q, bar } = this.stops[this.stop], j = q === "out" ? 0 : this.units()[0];
+      const { t, dir, q, bar } = this.stops[this.stop],
+        j = q === "out" ? 0 : this.units()[0];
       Object.assign(this, { t, dir, q, j, bar: bar ? { name: bar[0], r: bar[1], c: bar[2] } : null });
       this.go(this.t);
     }
@@ -195,15 +307,28 @@ const explorer = (() => {
       byId("sandbox-mode").setAttribute("aria-pressed", String(mode === "sandbox"));
       this.draw();
       if (mode === "tour") this.visit(this.stop);
-      else { this.question(); this.show(); }
+      else {
+        this.question();
+        this.show();
+      }
     }
 
     // ---------------------------------------------------------------- drawing
 
-    draw() { Views.strip(this); this.show(); Panels.changes(this); Panels.badge(this); }
+    draw() {
+      Views.strip(this);
+      this.show();
+      Panels.changes(this);
+      Panels.badge(this);
+    }
     show() {
-      Views.walk(this); Views.cell(this); Views.formula(this); Views.result(this);
-      Panels.gradients(this); Panels.numbers(this); Panels.predict(this);
+      Views.walk(this);
+      Views.cell(this);
+      Views.formula(this);
+      Views.result(this);
+      Panels.gradients(this);
+      Panels.numbers(this);
+      Panels.predict(this);
       this.guide();
       Dom.relight();
     }
@@ -219,62 +344,5 @@ const explorer = (() => {
     }
   }
 
-  const app = new App(), { partial } = data;
-
-  function listen() {
-    const on = (id, event, what) => byId(id).addEventListener(event, what);
-    on("slider", "input", (event) => app.go(event.target.valueAsNumber - 1));
-    on("earlier", "click", () => app.go(app.t - 1));
-    on("later", "click", () => app.go(app.t + 1));
-    on("forward", "click", () => app.turn("forward"));
-    on("backward", "click", () => app.turn("backward"));
-    on("tour-mode", "click", () => app.enter("tour"));
-    on("sandbox-mode", "click", () => app.enter("sandbox"));
-    on("guide-back", "click", () => app.visit(app.stop - 1));
-    on("guide-next", "click", () => (app.stop + 1 < app.stops.length ? app.visit(app.stop + 1) : app.enter("sandbox")));
-    on("theme", "change", (event) => { document.documentElement.dataset.theme = event.target.value; });
-    on("units", "change", (event) => { app.page = Number(event.target.value); app.j = app.units()[0]; app.bar = null; app.question(); app.draw(); });
-    on("ask", "change", () => { app.predict = null; app.question(); app.show(); });
-    on("fault", "change", (event) => app.break(event.target.value));
-    on("reset", "click", () => app.reset());
-    on("predict-form", "submit", (event) => { event.preventDefault(); Panels.answer(app, byId("predict-guess").value); app.settle(); });
-    on("predict-reveal", "click", () => { Panels.reveal(app); app.settle(); });
-    document.addEventListener("click", ({ target }) => {
-      const { q, unit, bar, step } = (target.closest("button") || target).dataset;
-      if (q) app.select(q, Number(unit));
-      else if (bar) { const [name, r, c] = bar.split(":"); app.selectBar(name, r === "" ? null : Number(r), Number(c)); } else if (step) app.go(Number(step));
-    });
-    Dom.listen();
-    document.addEventListener("keydown", (event) => {
-      const typing = event.target.matches("input:not([type=range]):not([type=checkbox]), select, textarea");
-      if (typing || event.ctrlKey || event.altKey || event.metaKey) return;
-      const to = { ArrowLeft: app.t - 1, ArrowRight: app.t + 1, Home: 0, End: app.T - 1 }[event.key];
-      if (to === undefined) return;
-      event.preventDefault();
-      app.go(to);
-    });
-  }
-
-  function begin() {
-    const { L, T } = app, form = L.kind === "GRU" ? (L.after ? ", reset after the product" : ", reset before the product") : "";
-    byId("title").textContent = `${L.kind}: ${partial ? partial.of_units : app.H} unit${app.H > 1 ? "s" : ""}, ${partial ? partial.of_steps : T} steps`;
-    byId("subtitle").textContent = `layer ${L.name} of model ${data.model}${form}`;
-    if (partial) {
-      const list = partial.units.length > 12 ? `${partial.units.slice(0, 12).join(", ")} …` : partial.units.join(", ");
-      byId("partial").hidden = false;
-      byId("partial").textContent = `This page shows a part: units ${list} of ${partial.of_units}, steps ${app.first} to ${app.last} of ${partial.of_steps}`
-        + `${partial.features < partial.of_features ? `, inputs 1 to ${partial.features} of ${partial.of_features}` : ""}. What the others add stands in the formulas as one number; weights cannot be changed here.`;
-    }
-    byId("slider").max = T;
-    byId("backward").disabled = !data.target;
-    byId("fault").replaceChildren(...Object.entries(FAULTS).map(([value, text]) => el("option", { value }, text)));
-    byId("fault-box").hidden = !data.target || Boolean(partial);
-    byId("units").replaceChildren(...[...new Array(Math.ceil(app.H / app.PAGE)).keys()].map((k) =>
-      el("option", { value: k }, `${k * app.PAGE + 1} to ${Math.min(app.H, (k + 1) * app.PAGE)}`)));
-    listen();
-    app.enter("tour");
-  }
-
-  begin();
-  return app;
+  return App;
 })();

@@ -8,7 +8,8 @@ const Dom = (() => {
     const node = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
       if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-      else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+      else if (value !== null && value !== undefined && value !== false)
+        node.setAttribute(name, value === true ? "" : value);
     }
     node.append(...children.flat().filter((child) => child !== null && child !== undefined));
     return node;
@@ -54,7 +55,8 @@ const Dom = (() => {
   }
 
   // Terms name what they are made of in data-refs; pointing at one, or going to it, lights that.
-  const refsOf = (node) => ((node && node.closest && node.closest("[data-refs]")) || { dataset: { refs: "" } }).dataset.refs;
+  const refsOf = (node) =>
+    ((node && node.closest && node.closest("[data-refs]")) || { dataset: { refs: "" } }).dataset.refs;
   const relight = (node = document.activeElement) => light(refsOf(node).split("|").filter(Boolean));
   const listen = () => {
     document.addEventListener("mouseover", (event) => relight(event.target));
@@ -64,9 +66,11 @@ const Dom = (() => {
 
   /** Draw a box anew; the focus goes to what has the same key as what had it. */
   function redraw(box, nodes) {
-    const { activeElement: active } = document, key = box.contains(active) ? active.dataset.key : undefined;
+    const { activeElement: active } = document,
+      key = box.contains(active) ? active.dataset.key : undefined;
     box.replaceChildren(...nodes);
-    const again = key === undefined ? null : [...box.querySelectorAll("[data-key]")].find((node) => node.dataset.key === key);
+    const again =
+      key === undefined ? null : [...box.querySelectorAll("[data-key]")].find((node) => node.dataset.key === key);
     if (again) again.focus({ preventScroll: true });
   }
 

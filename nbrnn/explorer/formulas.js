@@ -1,12 +1,23 @@
 "use strict";
-// What each cell computes, as rows to look at and as formulas whose every term knows where its factors come from.
+// What each cell computes forward, as formulas whose every term knows where its factors come from.
 const Formulas = (() => {
   const { sub, nth, unit } = Dom;
   const range = (n) => [...new Array(n).keys()];
-  const GATE_WORDS = { i: "input gate", f: "forget gate", n: "candidate", o: "output gate", z: "update gate", r: "reset gate" };
+  const GATE_WORDS = {
+    i: "input gate",
+    f: "forget gate",
+    n: "candidate",
+    o: "output gate",
+    z: "update gate",
+    r: "reset gate",
+  };
 
   const TITLES = {
-    dh_loss: "dh from the loss", dh_future: "dh from the future", dh_prev: "dh handed back", dc_here: "dc from dh", dc_future: "dc from the future",
+    dh_loss: "dh from the loss",
+    dh_future: "dh from the future",
+    dh_prev: "dh handed back",
+    dc_here: "dc from dh",
+    dc_future: "dc from the future",
   };
   const label = (name, t, j) => {
     const place = name === "x" ? j + 1 : unit(j);
@@ -37,11 +48,13 @@ const Formulas = (() => {
     }
 
     weightName(name, r, c, L = this.L) {
-      const gates = L.H ? Engine.CELLS[L.kind].gates : [], gated = gates.length > 1;
-      const gate = gated ? gates[Math.floor(c / L.H)] : "", j = gated ? c % L.H : c;
+      const gates = L.H ? Engine.CELLS[L.kind].gates : [],
+        gated = gates.length > 1;
+      const gate = gated ? gates[Math.floor(c / L.H)] : "",
+        j = gated ? c % L.H : c;
       const which = name === "b" && r !== null ? (r ? "bh" : "b") : name;
       const row = name === "b" ? "" : `${L.H && name === "Wx" ? r + 1 : unit(r)},`; // Wx reads features, all others units
-    return `${which}${gate && " " + gate}[${row}${L.H ? unit(j) : j + 1}]`;
+      return `${which}${gate && " " + gate}[${row}${L.H ? unit(j) : j + 1}]`;
     }
 
     value(name, j, t = this.t) {
@@ -57,7 +70,8 @@ const Formulas = (() => {
     // Which step of the layer above reads this step's h; null if none does.
     seenAt() {
       if (!this.above) return null;
-      const count = this.L.sequences ? this.T : 1, k = this.t - (this.T - count);
+      const count = this.L.sequences ? this.T : 1,
+        k = this.t - (this.T - count);
       if (k < 0) return null;
       return this.above.backwards ? count - 1 - k : k;
     }
@@ -73,16 +87,6 @@ const Formulas = (() => {
   }
 
   const activation = (name) => (name === "linear" ? "" : name === "sigmoid" ? "σ" : name);
-
-  // act'(a) as it is written with y = act(a)
-  function slopeFactor(at, act, name, j) {
-    const y = at.value(name, j);
-    if (at.run.fault === "slope") return plain(1, "1", "slope forgotten");
-    const v = Engine.SLOPE[act](y.v), s = Dom.inner(y.v);
-    const text = { linear: "1", tanh: `(1 − ${s}²)`, sigmoid: `${s}·(1 − ${s})` }[act] || Dom.inner(v);
-    const written = { tanh: `(1 − ${y.name}²)`, sigmoid: `${y.name}·(1 − ${y.name})` }[act] || `slope of ${act}`;
-    return { v, text, ref: y.ref, name: written };
-  }
 
   const rest = (at, kind, j) => {
     const rows = at.L.rest && at.L.rest[kind];
@@ -105,17 +109,31 @@ const Formulas = (() => {
 
   /** The lines of a pre-activation: column c of a = x Wx + h Wh + b. */
   function sumLines(at, g, j) {
-    const c = g * at.H + j, gate = at.gates[g], gru = at.L.kind === "GRU", a = at.value("a", c);
+    const c = g * at.H + j,
+      gate = at.gates[g],
+      gru = at.L.kind === "GRU",
+      a = at.value("a", c);
     const own = { label: a.name, result: a };
     if (gru && at.L.after && gate === "n") {
       const q = inner(at, c, j);
       return [
-        { label: q.name, eq: "h Wh + bh, what the memory says", terms: [...states(at, c), ...biases(at, c, 1)], result: q },
+        {
+          label: q.name,
+          eq: "h Wh + bh, what the memory says",
+          terms: [...states(at, c), ...biases(at, c, 1)],
+          result: q,
+        },
         { ...own, eq: "x Wx + b + r · q", terms: [...inputs(at, c), ...biases(at, c, 0), term(at.value("r", j), q)] },
       ];
     }
     if (gru && at.L.after) {
-      return [{ ...own, eq: "x Wx + h Wh + b + bh", terms: [...inputs(at, c), ...states(at, c), ...biases(at, c, 0), ...biases(at, c, 1)] }];
+      return [
+        {
+          ...own,
+          eq: "x Wx + h Wh + b + bh",
+          terms: [...inputs(at, c), ...states(at, c), ...biases(at, c, 0), ...biases(at, c, 1)],
+        },
+      ];
     }
     const reset = gru && gate === "n";
     const terms = [...inputs(at, c), ...states(at, c, reset ? "rh" : "h_prev"), ...biases(at, c)];
@@ -123,13 +141,27 @@ const Formulas = (() => {
   }
 
   function gateLines(at, gate, j, name = gate) {
-    const g = at.gates.indexOf(gate), act = ["n", "a"].includes(gate) ? at.L.act : at.L.gate;
+    const g = at.gates.indexOf(gate),
+      act = ["n", "a"].includes(gate) ? at.L.act : at.L.gate;
     const a = at.value("a", g * at.H + j);
-    const before = gate === "r" || at.L.after || at.L.kind !== "GRU" || gate !== "n" ? [] : range(at.H).map((k) => ({
-      label: label("rh", at.t, k), eq: "r · h", terms: [term(at.value("r", k), at.value("h_prev", k))], result: at.value("rh", k),
-    }));
-    const out = at.value(name, j), shown = activation(act);
-    const line = { label: out.name, eq: shown ? `${shown}(a)` : "a, as it is (linear)", wrap: shown, terms: [term(a)], result: out };
+    const before =
+      gate === "r" || at.L.after || at.L.kind !== "GRU" || gate !== "n"
+        ? []
+        : range(at.H).map((k) => ({
+            label: label("rh", at.t, k),
+            eq: "r · h",
+            terms: [term(at.value("r", k), at.value("h_prev", k))],
+            result: at.value("rh", k),
+          }));
+    const out = at.value(name, j),
+      shown = activation(act);
+    const line = {
+      label: out.name,
+      eq: shown ? `${shown}(a)` : "a, as it is (linear)",
+      wrap: shown,
+      terms: [term(a)],
+      result: out,
+    };
     return [...before, ...sumLines(at, g, j), line];
   }
 
@@ -140,161 +172,68 @@ const Formulas = (() => {
   const FORWARD = {
     SimpleRNN: { a: (at, j) => sumLines(at, 0, j), h: (at, j) => gateLines(at, "a", j, "h") },
     LSTM: {
-      i: (at, j) => gateLines(at, "i", j), f: (at, j) => gateLines(at, "f", j),
-      n: (at, j) => gateLines(at, "n", j), o: (at, j) => gateLines(at, "o", j),
-      c: (at, j) => [line(at, "c", j, "f · c before + i · n", [term(at.value("f", j), at.value("c_prev", j)), term(at.value("i", j), at.value("n", j))])],
-      s: (at, j) => [{ ...line(at, "s", j, `${activation(at.L.act) || "linear"}(c)`, [term(at.value("c", j))]), wrap: activation(at.L.act) }],
+      i: (at, j) => gateLines(at, "i", j),
+      f: (at, j) => gateLines(at, "f", j),
+      n: (at, j) => gateLines(at, "n", j),
+      o: (at, j) => gateLines(at, "o", j),
+      c: (at, j) => [
+        line(at, "c", j, "f · c before + i · n", [
+          term(at.value("f", j), at.value("c_prev", j)),
+          term(at.value("i", j), at.value("n", j)),
+        ]),
+      ],
+      s: (at, j) => [
+        {
+          ...line(at, "s", j, `${activation(at.L.act) || "linear"}(c)`, [term(at.value("c", j))]),
+          wrap: activation(at.L.act),
+        },
+      ],
       h: (at, j) => [...FORWARD.LSTM.s(at, j), line(at, "h", j, "o · s", [term(at.value("o", j), at.value("s", j))])],
     },
     GRU: {
-      r: (at, j) => gateLines(at, "r", j), z: (at, j) => gateLines(at, "z", j), n: (at, j) => gateLines(at, "n", j),
+      r: (at, j) => gateLines(at, "r", j),
+      z: (at, j) => gateLines(at, "z", j),
+      n: (at, j) => gateLines(at, "n", j),
       h: (at, j) => {
         const z = at.value("z", j);
         const kept = remainder(z);
-        return [line(at, "h", j, "z · h before + (1 − z) · n", [term(z, at.value("h_prev", j)), term(kept, at.value("n", j))])];
+        return [
+          line(at, "h", j, "z · h before + (1 − z) · n", [
+            term(z, at.value("h_prev", j)),
+            term(kept, at.value("n", j)),
+          ]),
+        ];
       },
     },
   };
 
   function outputLines(at, k) {
-    const L = at.head, t = at.seenAt(), s = at.run.layers[at.model.shown + 1].steps[t], act = activation(L.act);
+    const L = at.head,
+      t = at.seenAt(),
+      s = at.run.layers[at.model.shown + 1].steps[t],
+      act = activation(L.act);
     const terms = [...range(at.H).map((j) => term(at.value("h", j), at.weight("W", j, k, L)))];
     if (L.b) terms.push(term(at.weight("b", null, k, L)));
-    const out = number("y", at.t, k, s.y[k]), sum = number("ay", at.t, k, s.a[k]);
+    const out = number("y", at.t, k, s.y[k]),
+      sum = number("ay", at.t, k, s.a[k]);
     out.name = `${at.out}${sub(at.t + 1)}[${k + 1}]`;
-    const first = { label: act ? `a${sub(at.t + 1)}[${k + 1}] of ${L.name}` : out.name, eq: "h W + b", terms, result: act ? sum : out };
+    const first = {
+      label: act ? `a${sub(at.t + 1)}[${k + 1}] of ${L.name}` : out.name,
+      eq: "h W + b",
+      terms,
+      result: act ? sum : out,
+    };
     return act ? [first, { label: out.name, eq: `${act}(a)`, wrap: act, terms: [term(sum)], result: out }] : [first];
   }
 
-  // ---------------------------------------------------------------- backward
-
-  function lossSlope(at, k) {
-    const t = at.seenAt(), row = at.model.layers.length === at.model.shown + 1 ? at.run.output.length - (at.T - at.t) : t;
-    const y = at.run.output[row][k], target = at.model.target[row][k], v = at.run.dout[row][k];
-    const count = Engine.flat(at.run.output).length, { name, delta } = at.model.loss;
-    const e = { v: y - target, text: `(${Dom.fmt(y)} − ${Dom.inner(target)})`, ref: `y@${at.t}:${k}`, name: `(${at.out} − target)` };
-    const terms = { mse: [term(plain(2, "2"), e)], mae: [term({ ...e, v: Math.sign(e.v), text: `sign${e.text}` })] }[name]
-      || [term({ ...e, v: v * count, text: `${Dom.fmt(v * count)}, from −${delta} to ${delta}` })];
-    if (count > 1) terms[0].factors.push(plain(1 / count, `1/${count}`));
-    return { label: `dL/d${at.out}${sub(at.t + 1)}[${k + 1}]`, eq: `the slope of ${name}`, terms, result: number("dy", at.t, k, v) };
-  }
-
-  function fromLoss(at, j) {
-    const own = line(at, "dh_loss", j, "", []);
-    if (at.model.partial) return [{ ...own, eq: "handed down by what stands above (not on this page)" }];
-    if (!at.above) {
-      const seen = at.t >= at.T - at.run.output.length;
-      return seen ? [{ ...lossSlope(at, j), label: own.label, result: own.result }] : [{ ...own, eq: "the loss does not see this step" }];
-    }
-    const t = at.seenAt();
-    if (t === null) return [{ ...own, eq: "the loss does not see this step: only what comes later does" }];
-    const upper = at.run.layers[at.model.shown + 1], W = at.head ? "W" : "Wx", da = upper.backward[t].da;
-    const lines = [], last = at.model.shown + 2 === at.model.layers.length;
-    if (at.head && last) {
-      for (const k of range(da.length)) {
-        lines.push(lossSlope(at, k));
-        if (at.head.act !== "linear") {
-          const s = { v: Engine.SLOPE[at.head.act](upper.steps[t].y[k]), ref: `y@${at.t}:${k}`, name: `slope of ${at.head.act}` };
-          lines.push({ label: `da of ${at.out}${sub(at.t + 1)}[${k + 1}]`, eq: `dL/d${at.out} · slope of ${at.head.act}`, terms: [term(number("dy", at.t, k, upper.backward[t].dy[k]), s)], result: plain(da[k]) });
-        }
-      }
-    }
-    const terms = da.map((d, k) => term({ ...plain(d), ref: `dy@${at.t}:${k}`, name: `da of ${at.out}[${k + 1}]` }, at.weight(W, j, k, at.above)));
-    return [...lines, { ...own, eq: `what ${at.above.name} hands down: da ${W}ᵀ`, terms }];
-  }
-
-  // dh that step t + 1 computed and hands to step t, taken apart
-  function fromFuture(at, j) {
-    const own = line(at, "dh_future", j, "", []);
-    if (at.t + 1 === at.T) {
-      return [{ ...own, eq: at.model.partial && at.L.dh_end ? "handed back by the steps that are not shown" : "0: there is no later step" }];
-    }
-    if (at.run.fault === "future") return [{ ...own, eq: "left out: the backward pass is broken" }];
-    const next = new At(at.model, at.run, at.t + 1), H = at.H, L = at.L;
-    const through = (name, from, to) => range(to - from).map((k) => term(next.value(name, from + k), at.weight("Wh", j, from + k)));
-    const others = rest(next, "future", j);
-    const step = `step ${nth(at.t + 1)}`;
-    if (L.kind !== "GRU") return [{ ...own, eq: `da of ${step}, back through Whᵀ`, terms: [...through("da", 0, at.gates.length * H), ...others] }];
-    const straight = term(next.value("dh", j), next.value("z", j));
-    if (L.after) return [{ ...own, eq: `dh · z of ${step} + dq Whᵀ`, terms: [straight, ...through("dq", 0, 3 * H), ...others] }];
-    const m = { label: `m${sub(at.t + 2)}[${unit(j)}]`, eq: "da n Whᵀ: what reaches r · h", terms: [...through("da", 2 * H, 3 * H), ...rest(next, "m", j)], result: next.value("dm", j) };
-    return [m, { ...own, eq: `dh · z + m · r of ${step} + da Whᵀ`, terms: [straight, term(next.value("dm", j), next.value("r", j)), ...through("da", 0, 2 * H), ...others] }];
-  }
-
-  const bothWays = (at, j) => [line(at, "dh", j, "from the loss + from the future", [term(at.value("dh_loss", j)), term(at.value("dh_future", j))])];
-
-  function gateBack(at, gate, j, factors, eq, before = []) {
-    const g = at.gates.indexOf(gate), act = gate === "n" ? at.L.act : at.L.gate, c = g * at.H + j;
-    const d = `d${gate}`, a = at.value("da", c);
-    return [...before, line(at, d, j, eq, [term(...factors)]),
-      { label: a.name, eq: `d${gate} · slope of ${act}`, terms: [term(at.value(d, j), slopeFactor(at, act, gate, j))], result: a }];
-  }
-
-  // What a step hands back is what the one before it receives from the future.
-  const handedBack = (at, j) => fromFuture(new At(at.model, at.run, at.t - 1), j).map((one) => ({ ...one, label: one.label.replace(/^dh\S* from the future/, `dh handed back to step ${nth(at.t - 1)}`) }));
-  const COMMON_BACK = { dh_loss: fromLoss, dh_future: fromFuture, dh: bothWays, dh_prev: handedBack };
-  const BACKWARD = {
-    SimpleRNN: {
-      ...COMMON_BACK,
-      da: (at, j) => [...bothWays(at, j), line(at, "da", j, `dh · slope of ${at.L.act}`, [term(at.value("dh", j), slopeFactor(at, at.L.act, "h", j))])],
-    },
-    LSTM: {
-      ...COMMON_BACK,
-      dc_here: (at, j) => [
-        line(at, "ds", j, "dh · o", [term(at.value("dh", j), at.value("o", j))]),
-        line(at, "dc_here", j, `ds · slope of ${at.L.act}`, [term(at.value("ds", j), slopeFactor(at, at.L.act, "s", j))]),
-      ],
-      dc_future: (at, j) => {
-        const own = line(at, "dc_future", j, "0: there is no later step", []);
-        if (at.t + 1 === at.T) return [own];
-        const next = new At(at.model, at.run, at.t + 1);
-        return [{ ...own, eq: `dc · f of step ${nth(at.t + 1)}: no product of weights in between`, terms: [term(next.value("dc", j), next.value("f", j))] }];
-      },
-      dc: (at, j) => [line(at, "dc", j, "from dh + from the future", [term(at.value("dc_here", j)), term(at.value("dc_future", j))])],
-      da_i: (at, j) => gateBack(at, "i", j, [at.value("dc", j), at.value("n", j)], "dc · n"),
-      da_f: (at, j) => gateBack(at, "f", j, [at.value("dc", j), at.value("c_prev", j)], "dc · c before"),
-      da_n: (at, j) => gateBack(at, "n", j, [at.value("dc", j), at.value("i", j)], "dc · i"),
-      da_o: (at, j) => gateBack(at, "o", j, [at.value("dh", j), at.value("s", j)], "dh · s"),
-    },
-    GRU: {
-      ...COMMON_BACK,
-      da_z: (at, j) => {
-        const h = at.value("h_prev", j), n = at.value("n", j);
-        const gap = { ...h, v: h.v - n.v, text: `(${Dom.fmt(h.v)} − ${Dom.inner(n.v)})`, name: `(${h.name} − ${n.name})` };
-        return gateBack(at, "z", j, [at.value("dh", j), gap], "dh · (h before − n)");
-      },
-      da_n: (at, j) => {
-        const z = at.value("z", j);
-        return gateBack(at, "n", j, [at.value("dh", j), remainder(z)], "dh · (1 − z)");
-      },
-      da_r: (at, j) => {
-        const c = 2 * at.H + j;
-        if (at.L.after) return gateBack(at, "r", j, [at.value("da", c), inner(at, c, j)], "da n · q");
-        const m = { label: label("dm", at.t, j), eq: "da n Whᵀ", terms: [...range(at.H).map((k) => term(at.value("da", 2 * at.H + k), at.weight("Wh", j, 2 * at.H + k))), ...rest(at, "m", j)], result: at.value("dm", j) };
-        return gateBack(at, "r", j, [at.value("dm", j), at.value("h_prev", j)], "m · h before", [m]);
-      },
-    },
+  return {
+    At,
+    FORWARD,
+    GATE_WORDS,
+    label,
+    ref,
+    outputLines,
+    activation,
+    parts: { range, number, plain, term, rest, line, inner, remainder },
   };
-
-  /** What step t adds to the gradient of a weight, in a broken pass too. */
-  function shareOf(at, name, r, c, t) {
-    const A = at.layer.backward[t][`d${name}`], v = r === null ? A[c] : A[r][c], fault = at.run.fault;
-    return fault === "last" && t + 1 < at.T ? 0 : fault === "twice" ? 2 * v : v;
-  }
-
-  /** One step's share of a weight's gradient, and the sum of the shares so far. */
-  function shareLines(at, name, r, c) {
-    const L = at.L, gru = L.kind === "GRU", d = `d${name}`;
-    const late = gru && L.after && (name === "Wh" || (name === "b" && r === 1)) ? "dq" : "da";
-    const seen = name === "Wx" ? at.value("x", r) : name === "b" ? null : at.value(gru && !L.after && c >= 2 * at.H ? "rh" : "h_prev", r);
-    const back = at.value(late, c), of = (t) => shareOf(at, name, r, c, t);
-    const title = at.weightName(name, r, c), shown = range(at.T - at.t).map((k) => at.T - 1 - k);
-    const share = { label: `step ${nth(at.t)}'s share of d${title}`, eq: seen ? "what came in · da" : "da", terms: [term(...(seen ? [seen] : []), back)], result: plain(of(at.t)) };
-    const terms = shown.map((t) => term({ ...plain(of(t)), ref: `step@${t}`, name: `step ${nth(t)}` }));
-    const out = L.outside && L.outside[d] ? (r === null ? L.outside[d][c] : L.outside[d][r][c]) : 0;
-    if (out) terms.unshift(term(plain(out, null, "other steps")));
-    return [share, { label: `d${title}${at.t ? " so far" : ", the total"}`, eq: at.t ? `a term a step, from ${nth(at.T - 1)} down to ${nth(at.t)}` : "a term a step: the same weight was used in every step", terms, result: plain(terms.reduce((sum, one) => sum + one.factors[0].v, 0)) }];
-  }
-
-  return { At, FORWARD, BACKWARD, GATE_WORDS, TITLES, label, ref, outputLines, shareOf, shareLines, lossSlope, activation };
 })();
