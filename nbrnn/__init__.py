@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "backtest": ("Backtest",),
     "callbacks": (
         "Callback",
         "EarlyStopping",
@@ -33,12 +34,25 @@ _HOMES = {
         "sliding_windows",
     ),
     "datasets": ("load_dataset",),
+    "dates": (
+        "Calendar",
+        "calendar",
+        "parse_dates",
+    ),
     "dropout": ("Dropout",),
     "explorer": ("explore",),
+    "fans": (
+        "Coverage",
+        "Fan",
+        "measure_coverage",
+    ),
     "feedback": (
         "Feedback",
         "Jordan",
     ),
+    "forecasting": ("Forecaster",),
+    "generators": ("driven_series",),
+    "frames": ("as_table",),
     "masking": ("Masking",),
     "gated": (
         "GRU",
@@ -75,8 +89,10 @@ _HOMES = {
     ),
     "plots.diagram": ("plot_model",),
     "plots.forecasts": (
+        "plot_backtest",
         "plot_history",
         "plot_predictions",
+        "plot_series",
     ),
     "plots.steps": ("plot_step_errors",),
     "plots.traces": (
@@ -95,6 +111,11 @@ _HOMES = {
         "ModelCheckpoint",
         "TerminateOnNaN",
     ),
+    "problems": (
+        "Problem",
+        "make_problem",
+    ),
+    "recipes": ("Recipe",),
     "recurrent": ("SimpleRNN",),
     "regularizers": (
         "L1",
@@ -126,17 +147,30 @@ _HOMES = {
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("callbacks", "layers", "losses", "models", "optimizers", "regularizers", "testing")  # used by their names
+_MODULES = (  # used by their names
+    "baselines",
+    "callbacks",
+    "layers",
+    "losses",
+    "missing",
+    "models",
+    "optimizers",
+    "regularizers",
+    "scores",
+    "testing",
+)
 
 __all__ = [
     "Activation",
     "Adam",
     "AdamW",
     "Add",
+    "Backtest",
     "Bidirectional",
     "BinaryAccuracy",
     "BinaryCrossentropy",
     "CSVLogger",
+    "Calendar",
     "Callback",
     "CategoricalCrossentropy",
     "Cell",
@@ -145,13 +179,16 @@ __all__ = [
     "ConfusionMatrix",
     "CosineDecay",
     "CosineDecayRestarts",
+    "Coverage",
     "Dense",
     "DivergedError",
     "Dropout",
     "EarlyStopping",
     "ExponentialDecay",
+    "Fan",
     "Feedback",
     "Flatten",
+    "Forecaster",
     "GRU",
     "GradientReport",
     "History",
@@ -164,19 +201,21 @@ __all__ = [
     "L2",
     "LSTM",
     "LearningRateScheduler",
+    "Masking",
     "MaxScaler",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MinMaxScaler",
-    "Masking",
     "Model",
     "ModelCheckpoint",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Precision",
+    "Problem",
     "Quantile",
     "RMSprop",
     "Recall",
+    "Recipe",
     "ReduceLROnPlateau",
     "SGD",
     "ScheduledSampling",
@@ -189,18 +228,26 @@ __all__ = [
     "TerminateOnNaN",
     "TimeDistributed",
     "Trace",
+    "as_table",
+    "calendar",
     "check_gradients",
     "chronological_split",
     "confusion_matrix",
+    "driven_series",
     "explore",
     "get_num_threads",
     "load_dataset",
     "load_model",
+    "make_problem",
+    "measure_coverage",
+    "parse_dates",
+    "plot_backtest",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
     "plot_model",
     "plot_predictions",
+    "plot_series",
     "plot_step_errors",
     "plot_unrolled",
     "plot_windows",
@@ -211,13 +258,17 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from . import baselines as baselines
     from . import callbacks as callbacks
     from . import layers as layers
     from . import losses as losses
+    from . import missing as missing
     from . import models as models
     from . import optimizers as optimizers
     from . import regularizers as regularizers
+    from . import scores as scores
     from . import testing as testing
+    from .backtest import Backtest
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
     from .cells import Cell
     from .checkpoint import Checkpoint
@@ -225,10 +276,15 @@ if TYPE_CHECKING:
     from .csvfile import Table, read_csv
     from .data import MaxScaler, MinMaxScaler, StandardScaler, chronological_split, sliding_windows
     from .datasets import load_dataset
+    from .dates import Calendar, calendar, parse_dates
     from .dropout import Dropout
     from .explorer import explore
+    from .fans import Coverage, Fan, measure_coverage
     from .feedback import Feedback, Jordan
+    from .forecasting import Forecaster
+    from .frames import as_table
     from .gated import GRU, LSTM
+    from .generators import driven_series
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
     from .joins import Add, Concatenate, Flatten
@@ -247,13 +303,15 @@ if TYPE_CHECKING:
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop
     from .plots.diagram import plot_model
-    from .plots.forecasts import plot_history, plot_predictions
+    from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.steps import plot_step_errors
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
     from .pointwise import Activation, Softmax
     from .postmortem import DivergedError
+    from .problems import Problem, make_problem
+    from .recipes import Recipe
     from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
     from .regularizers import L1, L1L2, L2

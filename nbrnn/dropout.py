@@ -14,10 +14,12 @@ from .program import Buffer, Program
 def mask(p: Program, name: str, rate: float, seed: int | None, *shape: int) -> Buffer:
     """Add the call that draws a mask (steps, samples, features) into a new buffer; its name decides the numbers."""
     drawn = p.buffer(name, *shape)
-    purpose = zlib.crc32(name.encode()) | 1 << 31  # apart from the small numbers of kernels/random.py
+    sampled = p.options.sampled
+    key = f"{name} sampled" if sampled else name  # no mask of a training
+    purpose = zlib.crc32(key.encode()) | 1 << 31  # apart from the small numbers of kernels/random.py
     own = {"seed": -1 if seed is None else seed, "threshold": round(rate * 2**32), "kept": 1 / (1 - rate)}
     room = p.buffer(f"{name} room", BLOCK)
-    p.call("draw_mask", control=p["control"], purpose=purpose, mask=drawn, room=room, **own)
+    p.call("draw_mask", control=p["control"], purpose=purpose, sampled=int(sampled), mask=drawn, room=room, **own)
     return drawn
 
 
@@ -48,7 +50,7 @@ class Dropout(Layer):
 
     Notes
     -----
-    `predict` and `evaluate` drop nothing. Source: Srivastava et al., JMLR 15 (2014).
+    `evaluate` drops nothing, `predict` only with training=True. Source: Srivastava et al., JMLR 15 (2014).
     """
 
     kind = "dropout"

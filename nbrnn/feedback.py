@@ -178,7 +178,7 @@ class Feedback(Wrapper):
         seen = p.buffer(f"{self.name}/seen", steps, samples, features + self.memory.units)
         self._begin(p, fed)
         p.call("put_columns", part=rows(x), first=0, W=rows(seen))
-        forced = p.training and self.training == TEACHER
+        forced = p.training and not p.options.sampled and self.training == TEACHER
         y, backward = (self._at_once if forced else self._by_steps)(p, seen, fed, features)
 
         def back(dy: Buffer, wanted: bool) -> Buffer | None:
@@ -255,7 +255,7 @@ class Feedback(Wrapper):
         chain = Steps(self.steps, (steps, seen.shape[-1]))
         chain.begin(p, steps, samples)
         coins, y = None, fed[lags:]
-        if p.training and isinstance(self.training, ScheduledSampling):
+        if p.training and not p.options.sampled and isinstance(self.training, ScheduledSampling):
             target, y = self._target(p, shape), p.buffer(f"{self.name}/y_of_steps", *shape)
             coins = self.training.draw(p, f"{self.name}/coins", steps, samples)
         for t in range(steps):

@@ -165,7 +165,7 @@ def shard_program(
     layout = parameter_layout(model, gradients=mode == TRAIN)
     p = Program(model.dtype, samples, layout, f"{model.name}: {mode}", batch, options, prepare)
     p.taped = mode == TRAIN or options.tape
-    p.training = mode == TRAIN if options.training is None else options.training
+    p.training = options.sampled or (mode == TRAIN if options.training is None else options.training)
     control = p.buffer("control", CONTROL_WORDS, block="control")
     order = p.buffer("order", feeds[0].samples, block="order")
     calls = [(node, node.called()) for node in graph.nodes]

@@ -1,151 +1,209 @@
-"""What `nbrnn train` is asked: a series, a target, a split by time and a window, checked before anything is trained."""
+"""What is to be forecast: a series, its targets, and a split by time, checked before anything is trained."""
 
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from .backtest import Backtest, backtest
 from .catalogue import WIDTH
 from .checks import nearest, real_number, whole_number
 from .csvfile import Columns, Table, read_csv
-from .data import sliding_windows, split_slices
+from .data import split_slices
 from .datasets import DATASETS, Dataset, load_dataset
-from .forecasting import Comparison, Forecaster, compare
-from .layers import Dense
-from .optimizers import Adam
-from .recurrent import SimpleRNN
-from .scalers import MinMaxScaler, Scaler
-from .sequential import Sequential
+from .dates import calendar
+from .forecasting import Forecaster
+from .missing import fill
+from .recipes import Recipe
 
 FORECASTS = tuple(name for name, known in DATASETS.items() if known.task == "forecast")
+SHARES = (0.7, 0.15, 0.15)
+TRAINING, VALIDATION, TEST = "training", "validation", "test"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """A series with everything decided that does not depend on the model.
+    """A series with everything decided that does not depend on the network.
 
     Attributes
     ----------
     table : Table
-        The columns that the model sees, raw.
-    target : str
-        The column to predict.
-    window : int
-        Rows in a window.
-    split : int
-        The first test row.
+        The columns that the network sees, raw.
+    targets : tuple of str
+        The columns to predict.
+    parts : dict of str to slice
+        The rows of "training", "validation" (which may be missing) and "test", one after the other.
+    known : tuple of str
+        Columns whose future is known when a forecast is made.
     season : int or None
-        Rows in a season, for the seasonal baseline.
-    unit : str
-        Of the target; empty if unknown.
+        Rows in a season, for the seasonal baselines.
+    units : dict of str to str
+        Of the columns, where they are known.
     title : str
         One line for people.
-    lesson : bool
-        Whether windows do not overlap and do not reach back over the split, and the scaler sees the test rows, as in
-        the lesson.
+    remarks : tuple of str
+        Sentences on dates and missing values.
+    source : str
+        The data set or file that it was read from.
     """
 
     table: Table
-    target: str
-    window: int
-    split: int
+    targets: tuple[str, ...]
+    parts: dict[str, slice]
+    known: tuple[str, ...] = ()
     season: int | None = None
-    unit: str = ""
+    units: dict[str, str] = field(default_factory=dict)
     title: str = ""
-    lesson: bool = False
+    remarks: tuple[str, ...] = ()
+    source: str = ""
 
     def __post_init__(self) -> None:
-        whole_number("window", self.window)
+        for name in (*self.targets, *self.known):
+            self.table.index(name)
+        both = [name for name in self.known if name in self.targets]
+        if both:
+            raise ValueError(f"{both[0]} is to be predicted, so its future cannot be known; take it out of --known.")
         if self.season is not None:
             whole_number("season", self.season)
-        for name, needs in (("window", self.window), ("season", self.season or 0)):
-            if self.split <= needs:
+
+    @property
+    def masked(self) -> bool:
+        """Whether rows are missing, so that the network must skip them."""
+        return bool(np.isnan(self.table.values).any())
+
+    @property
+    def judged(self) -> str:
+        """The part on which choices are made: "validation", or "test" where there is none."""
+        return VALIDATION if VALIDATION in self.parts else TEST
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise ValueError unless every part has rows enough for a recipe's window and horizon."""
+        needs = {
+            f"window of {recipe.window}" + f" with horizon {recipe.horizon}" * (recipe.horizon > 1): recipe.window
+            + recipe.horizon
+            + ("difference" in recipe.transform),
+            f"season of {self.season}": (self.season or 0) + 1,
+        }
+        rows = self.parts[TRAINING].stop
+        for name, least in needs.items():
+            if rows < least:
                 raise ValueError(
-                    f"{self.table.name} has {self.split} training rows ({len(self.table)} in all), but a {name} of "
-                    f"{needs} needs at least {needs + 1}; give more rows or a smaller {name}."
+                    f"{self.table.name} has {rows} training rows ({len(self.table)} in all), but a {name} needs at "
+                    f"least {least}; give more rows or a smaller {name.split()[0]}."
+                )
+        for name, at in self.parts.items():
+            if at.stop - at.start < recipe.horizon:
+                raise ValueError(
+                    f"the {name} part has {at.stop - at.start} rows, but a horizon of {recipe.horizon} needs as many; "
+                    "choose a smaller horizon or another split."
                 )
 
-    @property
-    def column(self) -> int:
-        """The target's index."""
-        return self.table.index(self.target)
+    def fit(self, recipe: Recipe, **options: Any) -> Forecaster:
+        """Return the forecaster of a recipe, trained; the validation rows decide when to stop.
 
-    @property
-    def stride(self) -> int:
-        """Rows from one window's start to the next."""
-        return self.window if self.lesson else 1
-
-    @property
-    def parts(self) -> dict[str, slice]:
-        """The rows whose windows are judged: every baseline knows a value for each of their targets.
-
-        The windows of the first test rows look back over the split: that past is known when they are predicted.
-        """
-        if self.lesson:
-            return {"train": slice(0, self.split), "test": slice(self.split, len(self.table))}
-        first = max(0, (self.season or 0) - self.window)
-        return {"train": slice(first, self.split), "test": slice(self.split - self.window, len(self.table))}
-
-    def scaler(self) -> Scaler:
-        """Return a scaler fitted on the training rows only; in the lesson, on all rows.
+        Parameters
+        ----------
+        recipe : Recipe
+        **options
+            As for `Sequential.fit`, beside what the recipe decides.
 
         Raises
         ------
         ValueError
-            If a column is constant.
+            As `check` and `Forecaster.fit`.
+        KeyboardInterrupt
+            On Ctrl-C, as `Forecaster.fit`.
         """
-        return MinMaxScaler().fit(self.table if self.lesson else self.table[: self.split])
+        forecaster = self.forecaster(recipe)
+        self.train(forecaster, recipe, **options)
+        return forecaster
 
-    def forecaster(self, model: Sequential) -> Forecaster:
-        """Return a forecaster of this window, target and scaler around a model."""
-        return Forecaster(model, self.window, self.scaler(), self.column, self.stride)
+    def forecaster(self, recipe: Recipe) -> Forecaster:
+        """Return a recipe's forecaster, not trained; raises as `check`."""
+        self.check(recipe)
+        found = recipe.forecaster(len(self.table.columns), self.targets, self.known)
+        found.measure(self.table[self.parts[TRAINING]])
+        return found
 
-    def fit(self, forecaster: Forecaster, **options: Any) -> None:
-        """Train on the training rows; options as for `Sequential.fit`, errors too."""
-        forecaster.fit(self.table[: self.split], **options)
+    def train(self, forecaster: Forecaster, recipe: Recipe, **options: Any) -> None:
+        """Train a forecaster as a recipe says; parameters and errors as for `fit`."""
+        held = self.parts.get(VALIDATION)
+        callbacks = [*(recipe.callbacks() if held else ()), *options.pop("callbacks", ())]
+        stop = (held or self.parts[TRAINING]).stop
+        count = held.stop - held.start if held else 0
+        how = {"epochs": recipe.epochs, "batch_size": recipe.batch_size, "callbacks": callbacks} | options
+        forecaster.fit(self.table[:stop], count, **how)
 
-    def compare(self, forecaster: Forecaster) -> Comparison:
-        """Return the scores of a trained forecaster beside the baselines."""
-        return compare(forecaster, self.table, self.parts, self.split, self.season)
+    def backtest(self, forecaster: Forecaster, part: str, steps: int | None = None, stride: int = 1) -> Backtest:
+        """Return the forecasts of a part's rows beside the baselines'; parameters and errors as `nbrnn.backtest`."""
+        if part not in self.parts:
+            raise ValueError(f"there is no {part} part; the split made {', '.join(self.parts)}.")
+        training = self.parts[TRAINING]
+        return backtest(forecaster, self.table, self.parts[part], training, steps, self.season, stride, part)
+
+    def unit(self, target: str) -> str:
+        """Return a column's unit, or its name where none is known."""
+        return self.units.get(target) or target
 
     def notes(self) -> dict[str, Any]:
         """Return what a model file keeps of the problem."""
         dates = self.table.dates
         return {
-            "series": self.table.name,
-            "columns": list(self.table.columns),
-            "target_name": self.target,
-            "unit": self.unit,
-            "split": self.split,
-            "split_date": dates[self.split] if dates else None,
+            "source": self.source,
+            "rows": len(self.table),
+            "parts": {name: [at.start, at.stop] for name, at in self.parts.items()},
+            "first_dates": {name: dates[at.start] for name, at in self.parts.items()} if dates else None,
             "season": self.season,
+            "units": {name: unit for name, unit in self.units.items() if name in self.table.columns},
+            "title": self.title,
         }
 
-    def __str__(self) -> str:
-        table, split = self.table, self.split
-        scaler, c = self.scaler(), self.column
-        low, high = scaler.inverse_transform([0.0, 1.0], columns=c)
-        first = sliding_windows(table[:split], self.window, 1, self.stride)[0]
-        last = sliding_windows(table[self.parts["test"]], self.window, 1, self.stride)[0]
-        others = [name for name in table.columns if name != self.target]
-        sees = f", from its own past and that of {', '.join(others)}" if others else ", from its own past"
-        overlap = "not overlapping" if self.stride > 1 else "overlapping"
-        seen = "ALL rows, the test rows too" if self.lesson else "the training rows only"
-        lines = {
-            "predicts": self.target + (f" ({self.unit})" if self.unit else "") + sees,
-            "training": f"{split} rows, {_span(table[:split])}",
-            "test": f"{len(table) - split} rows, {_span(table[split:])}; never trained on",
-            "scaling": f"{low:g} to {high:g} becomes 0 to 1, measured on {seen}",
-            "windows": f"{self.window} rows -> the row after them; {len(first)} to train on, {len(last)} to test on, "
-            f"{overlap}",
+    def describe(self, recipe: Recipe, forecaster: Forecaster) -> str:
+        """Return a few lines that say what will be done."""
+        table = self.table
+        others = [name for name in table.columns if name not in self.targets]
+        sees = f", from {'its' if len(self.targets) == 1 else 'their'} own past"
+        sees += f" and that of {', '.join(others)}" if others else ""
+        named = [name + (f" ({self.units[name]})" if self.units.get(name) else "") for name in self.targets]
+        ahead = "the row" if recipe.horizon == 1 else f"the {recipe.horizon} rows"
+        lines = {"predicts": ", ".join(named) + sees}
+        judged = {
+            TRAINING: "",
+            VALIDATION: "; they decide when to stop",
+            TEST: "; untouched, for nbrnn evaluate" if VALIDATION in self.parts else "; never trained on",
         }
+        for name, at in self.parts.items():
+            lines[name] = f"{at.stop - at.start} rows, {_span(table[at])}{judged[name]}"
+        lines["scaling"] = _scaling(recipe, forecaster)
+        lines["windows"] = f"{recipe.window} rows -> {ahead} after them, overlapping"
         told = [
-            textwrap.fill(text, WIDTH, initial_indent=f"  {name:<10}", subsequent_indent=" " * 12)
+            textwrap.fill(text, WIDTH, initial_indent=f"  {name:<12}", subsequent_indent=" " * 14)
             for name, text in lines.items()
         ]
-        return "\n".join([textwrap.fill(self.title, WIDTH), *told])
+        remarks = [
+            textwrap.fill(text, WIDTH, initial_indent="  note: ", subsequent_indent=" " * 8) for text in self.remarks
+        ]
+        return "\n".join([textwrap.fill(self.title, WIDTH), *told, *remarks])
+
+
+def _scaling(recipe: Recipe, forecaster: Forecaster) -> str:
+    """Return in words how the network's numbers come from the series'."""
+    turned = {
+        "none": "",
+        "log": "logarithms of the targets; ",
+        "difference": "changes of the targets from row to row; ",
+        "log-difference": "changes of the targets' logarithms from row to row; ",
+    }[recipe.transform]
+    scaler = forecaster.scaler
+    if scaler is None:
+        return turned + "none"
+    low, high = scaler.inverse_transform([0.0, 1.0], columns=forecaster.target_columns[0])
+    return f"{turned}{low:.4g} to {high:.4g} becomes 0 to 1, measured on the training rows only"
 
 
 def _span(table: Table) -> str:
@@ -153,8 +211,16 @@ def _span(table: Table) -> str:
     return f"{table.dates[0]} to {table.dates[-1]}" if table.dates else "in the order of the file"
 
 
-def find_series(source: str, features: Columns | None = None) -> tuple[Table, Dataset | None]:
+def find_series(source: str, features: Columns | None = None, missing: str = "refuse") -> tuple[Table, Dataset | None]:
     """Return a packaged series by its name, with what is known of it, or the table of a CSV file.
+
+    Parameters
+    ----------
+    source : str
+        A packaged series' name, or a CSV file's path.
+    features : names or indices of columns, optional
+    missing : {"refuse", "keep"}
+        As for `read_csv`.
 
     Raises
     ------
@@ -178,63 +244,80 @@ def find_series(source: str, features: Columns | None = None) -> tuple[Table, Da
             f"there is no file {source}, and no packaged series of that name{nearest(source, [*FORECASTS, *beside])}; "
             f"packaged are {', '.join(FORECASTS)}."
         )
-    return read_csv(path, columns=features), None
+    return read_csv(path, columns=features, missing=missing), None
 
 
 def make_problem(
     source: str,
-    target: str | None = None,
-    window: int = 24,
-    split: float = 0.8,
-    season: int | None = None,
+    target: str | Sequence[str] | None = None,
     features: Columns | None = None,
+    split: float | Sequence[float] | None = None,
+    train_until: str | None = None,
+    validate_until: str | None = None,
+    season: int | None = None,
+    known: Sequence[str] = (),
+    missing: str = "refuse",
 ) -> Problem:
-    """Return the problem of predicting a column of a packaged series or a CSV file.
+    """Return the problem of predicting columns of a packaged series or a CSV file.
 
     Parameters
     ----------
     source : str
         A packaged series' name, or a CSV file's path.
-    target : str, optional
-        The column to predict; the data set's own, or a file's only one.
-    window : int
-        Rows in a window.
-    split : float
-        Share of the rows, from the start, to train on.
+    target : str or sequence of str, optional
+        The columns to predict, "all" for all; the data set's own, or a file's only one, if not given.
+    features : names or indices of columns, optional
+        The columns that the network sees; the targets must be among them. All of a file's if not given.
+    split : float or sequence of float, optional
+        Shares of the rows: training and test, or training, validation and test; 0.7, 0.15 and 0.15 if not given.
+    train_until, validate_until : str, optional
+        The last dates of the training and validation rows, in place of shares.
     season : int, optional
         Rows in a season; the data set's own if not given.
-    features : names or indices of columns, optional
-        The columns that the model sees; the target must be one of them. All of a file's if not given.
+    known : sequence of str
+        Columns whose future is known when a forecast is made.
+    missing : {"refuse", "interpolate", "drop", "mask"}
+        What is done about missing values.
 
     Raises
     ------
     ValueError, FileNotFoundError
         In one sentence, if something does not fit.
     """
-    table, known = find_series(source, features)
-    if target is None and known is not None and known.target in table.columns:
-        target = known.target
+    table, packaged = find_series(source, features, "refuse" if missing == "refuse" else "keep")
+    gaps = np.isnan(table.values).any()
+    table, told = fill(table, missing)
+    remarks = [told] if gaps else []
+    dated = None if table.dates is None else calendar(table.dates)
+    remarks += [] if dated is None else dated.problems()
+    targets = _targets(table, target, packaged)
+    for share in np.atleast_1d([] if split is None else split).tolist():
+        real_number("split", share, 0.0, 1.0)
+    way: dict[str, Any] = {"share": SHARES if split is None else split}
+    if train_until is not None or validate_until is not None:
+        if split is not None:
+            raise ValueError("a split is given by shares (--split) or by dates (--train-until), not by both.")
+        if train_until is None:
+            raise ValueError("--validate-until needs --train-until, where the training rows end.")
+        way = {"train_until": train_until, "validate_until": validate_until, "dates": table.dates}
+    slices = split_slices(len(table), **way)
+    names = (TRAINING, TEST) if len(slices) == 2 else (TRAINING, VALIDATION, TEST)
+    units, title = {}, f"{table.name}: {len(table)} rows"
+    if packaged is not None:
+        season = packaged.season if season is None else season
+        units, title = dict(packaged.units), f"{table.name}: {packaged.description}"
+    parts = dict(zip(names, slices, strict=True))
+    return Problem(table, targets, parts, tuple(known), season, units, title, tuple(remarks), source)
+
+
+def _targets(table: Table, target: str | Sequence[str] | None, packaged: Dataset | None) -> tuple[str, ...]:
+    """Return the names of the columns to predict."""
+    if target == "all":
+        return table.columns
+    if target is None and packaged is not None and packaged.target in table.columns:
+        target = packaged.target
     if target is None and len(table.columns) > 1:
         columns = ", ".join(table.columns)
         raise ValueError(f"{table.name} has the columns {columns}; say which one is to be predicted (--target).")
-    target = table.columns[table.index(target or 0)]
-    train, _ = split_slices(len(table), share=real_number("split", split, 0.0, 1.0))
-    unit, title = "", f"{table.name}: {len(table)} rows"
-    if known is not None:
-        season = known.season if season is None else season
-        unit, title = known.units.get(target, ""), f"{table.name}: {known.description}"
-    return Problem(table, target, window, train.stop, season, unit, title)
-
-
-def make_model(problem: Problem, units: int, learning_rate: float, seed: int) -> Sequential:
-    """Return SimpleRNN(units) -> Dense(1) for a problem, with Adam and the mean squared error.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
-    """
-    shape = (problem.window, len(problem.table.columns))
-    model = Sequential([SimpleRNN(units), Dense(1)], input_shape=shape, seed=seed)
-    model.compile(Adam(learning_rate=learning_rate), "mse")
-    return model
+    chosen = [target or 0] if target is None or isinstance(target, str) else list(target)
+    return tuple(table.columns[table.index(name)] for name in chosen)

@@ -191,6 +191,7 @@ class Options:
     streamed: bool = False  # one step, run many times between two changes of the weights
     threads: int = 0  # that run the shards, where no sum goes over them and so no bit depends on their cut
     training: bool | None = None  # whether dropout drops; None: in a training only
+    sampled: bool = False  # a prediction in which dropout drops: the epoch counts the draws
     truncate: int = 0  # steps over which the gradient of a state goes back; 0: all
 
 

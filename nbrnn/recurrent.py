@@ -110,11 +110,6 @@ class Recurrent(Layer):
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
         steps, samples, _ = x.shape
         packing = Packing.of(p, p.masks[0], self.go_backwards) if p.masks and p.masks[0] else None
-        if packing and p.options.truncate:
-            raise ValueError(
-                f"truncate={p.options.truncate} counts steps, and layer {self.name} leaves out those that are masked: "
-                "give truncate without a mask."
-            )
         p.packing, backwards = packing, self.go_backwards and packing is None
         inner = turned(p, x, f"{self.name}/x_reversed") if backwards else x
         every = [p.taped or (self.return_sequences and name == "h") for name in self.states]
@@ -208,8 +203,10 @@ class Recurrent(Layer):
         """Add the mask of h_(t-1), where there is dropout: `mask`, and `kept`, room for the masked states."""
         if not p.training or not self.recurrent_dropout:
             return {}
-        drawn = mask(p, f"{self.name}/h_mask", self.recurrent_dropout, self.seed, 1, *h.shape[1:])
-        return {"mask": drawn[0], "kept": self.buffer(p, "h_kept", *h.shape)}
+        drawn = mask(p, f"{self.name}/h_mask", self.recurrent_dropout, self.seed, 1, *h.shape[1:])[0]
+        if p.packing:
+            drawn = p.packing.to_rows(p, drawn, self.buffer(p, "h_mask_rows", *drawn.shape))
+        return {"mask": drawn, "kept": self.buffer(p, "h_kept", *h.shape)}
 
     def mask_back(self, p: Program, drawn: dict[str, Buffer]) -> dict[str, Buffer]:
         """Return what a backward kernel needs beside a mask: room for one step's product."""

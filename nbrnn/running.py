@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .arrays import foreign_arrays
-from .checks import count_or, whole_number
+from .checks import count_or, flag, whole_number
 from .graph import Graph, Value
 from .kernels.optimizers import LANES
 from .lowering import PREDICT, TRAIN, Feeds, add_optimizer, feeds_of, make_plan, parameter_layout
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PREDICT_BATCH = 256
 KEPT = 8  # executors, and forward passes that are ready
 SMALL = 2**14  # numbers of an input up to which copying it costs less than pointing a program at it
+DRAWS = 2**32  # of masks that a prediction may ask for
 ALL = 2**62  # a batch size that every number of samples fits in
 
 
@@ -79,6 +80,8 @@ class Runnable(Stateful):
         batch_size: int | None = PREDICT_BATCH,
         verbose: int | str = 0,
         *,
+        training: bool = False,
+        seed: int | None = None,
         initial_state: Any = None,
         mask: Any = None,
         lengths: Any = None,
@@ -97,6 +100,12 @@ class Runnable(Stateful):
             How many samples are worked on at a time; it changes the memory used, not the numbers.
         verbose : int or str
             Taken for Keras' sake; nothing is shown.
+        training : bool, default False
+            Whether dropout drops, as in a training: each sample has masks of its own, so that copies of one sample, or
+            several calls, give a sample of the outputs (Monte Carlo dropout).
+        seed : int, optional
+            With training=True, the number of the draw: the masks depend on it, the layer, the sample's place in x and
+            the model's seed. Drawn anew for each call where it is not given.
         initial_state : dict of name to array (samples, units), or a list, optional
             The first states of the recurrent layers: {"lstm/h": h, "lstm/c": c}, zeros where a name is missing, or
             all of them in the layers' order. A stateful layer goes on from its own instead, see `set_states`.
@@ -104,8 +113,14 @@ class Runnable(Stateful):
             Which time steps count, as for `fit`.
         lengths : array (samples,) of int, optional
             How many steps of each sample count, as for `fit`.
+
+        Raises
+        ------
+        ValueError
+            If an argument or an array does not fit.
         """
-        plain = initial_state is None and mask is None and lengths is None
+        draw = None if training is False and seed is None else checked_draw(training, seed)
+        plain = draw is None and initial_state is None and mask is None and lengths is None
         if type(x) is np.ndarray and type(batch_size) is int and plain and x.dtype is self.dtype:
             ready = self._ready.get((x.shape, batch_size))
             if ready is not None:
@@ -117,15 +132,15 @@ class Runnable(Stateful):
         options, given = self._begin_at(initial_state, len(x), Options(threads=cpu.get_num_threads()))
         returned = bool(self._units("return_state"))
         small = isinstance(x, np.ndarray) and x.size <= SMALL and len(self.graph.outputs) == 1
-        if small and given is None and not returned and not self.stateful:
+        if small and plain and not returned and not self.stateful:
             ready = self._get_ready(x, batch)
             if ready is not None and (outputs := ready(x)) is not None:
                 return outputs
-        options = replace(options, kept=returned)
+        options = replace(options, kept=returned, sampled=draw is not None)
         places = self._outputs(x)
         memory = {numbered("output", k): flat for k, (flat, _) in enumerate(places)}
         executor = self._executor(PREDICT, x, None, batch, options, given, memory)
-        run_once(executor)
+        run_once(executor, self.seed, draw or 0)
         found = [array for _, array in places]
         if returned:
             found += self._last(executor.arrays["final"], len(x), "return_state").values()
@@ -210,11 +225,20 @@ class Runnable(Stateful):
         self._built()
         return Stream(cast("Model", self), whole_number("batch_size", batch_size))
 
-    def __call__(self, x: Any, *, initial_state: Any = None, mask: Any = None, lengths: Any = None) -> Any:
+    def __call__(
+        self,
+        x: Any,
+        *,
+        training: bool = False,
+        seed: int | None = None,
+        initial_state: Any = None,
+        mask: Any = None,
+        lengths: Any = None,
+    ) -> Any:
         """Return what `predict` returns."""
         if isinstance(x, Value):
             raise ValueError(f"model {self.name} is called on arrays, not on symbolic values; call its layers on them.")
-        return self.predict(x, initial_state=initial_state, mask=mask, lengths=lengths)
+        return self.predict(x, training=training, seed=seed, initial_state=initial_state, mask=mask, lengths=lengths)
 
     def _executor(
         self,
@@ -272,3 +296,16 @@ class Runnable(Stateful):
             at = self.layout.buffers["schedule"].offset
             hyper[at : at + len(numbers)] = numbers
         self._slots = {"slots": aligned(self.layout.sizes.get("slots", 1), self.dtype), "hyper": hyper}
+
+
+def checked_draw(training: bool, seed: int | None) -> int | None:
+    """Return the number of a prediction's draw of masks; None where nothing is dropped."""
+    if not flag("training", training):
+        if seed is not None:
+            raise ValueError(f"seed={seed!r} numbers a draw of dropout's masks: give training=True with it.")
+        return None
+    if seed is None:
+        return int(np.random.default_rng().integers(DRAWS))
+    if whole_number("seed", seed, 0) >= DRAWS:
+        raise ValueError(f"seed of a prediction must be below 2**32, not {seed}.")
+    return int(seed)

@@ -279,14 +279,17 @@ def set_hyper(executor: Executor, optimizer: Optimizer) -> None:
     executor.arrays["hyper"][: len(hyper)] = hyper
 
 
-def run_once(executor: Executor) -> np.ndarray:
-    """Run all batches in order, in slices, and return their log; a figure that is not finite stops nothing."""
+def run_once(executor: Executor, seed: int = 0, draw: int = 0) -> np.ndarray:
+    """Run all batches in order, in slices, and return their log; a figure that is not finite stops nothing.
+
+    The seed and the number of the draw decide the masks of a sampled prediction.
+    """
     plan, rows, done, pace = executor.plan, [], 0, first_guess(executor)
     executor.order[:] = np.arange(plan.samples)
     batches = -(-plan.samples // plan.batch)
     while done < batches:
         stop, started = min(batches, done + max(1, int(SLICE / pace))), time.perf_counter()
-        log = executor.run(done, stop, shuffle=False, seed=0, epoch=0, step=0)[1]
+        log = executor.run(done, stop, shuffle=False, seed=seed, epoch=draw, step=0)[1]
         pace = max((time.perf_counter() - started) / len(log), 1e-8)
         done += len(log)
         rows.append(log)

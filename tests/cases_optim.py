@@ -86,7 +86,8 @@ def draw_mask(draw):
     rate, seed = draw(st.sampled_from((0.1, 0.5, 0.9)), "rate"), draw(st.sampled_from((-1, 0, 2**40)), "seed")
     position = draw(st.sampled_from((0, 1, 31, 32, 2**33)), "position")
     return dict(
-        control=draw.control(position=position), seed=seed, purpose=draw(st.integers(0, 2**32 - 1), "purpose"),
+        control=draw.control(position=position), seed=seed,
+        purpose=draw(st.integers(0, 2**32 - 1), "purpose"), sampled=draw(st.integers(0, 1), "sampled"),
         threshold=round(rate * 2**32), kept=float(np.float32(1 / (1 - rate))), mask=draw.array(K, B, F),
         room=draw.array(32),
     )  # fmt: skip

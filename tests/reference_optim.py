@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 from hypothesis import strategies as st
-from reference import BATCH, POSITION, SEED, STATUS, STEP, philox
+from reference import BATCH, EPOCH, POSITION, SEED, STATUS, STEP, philox
 from reference_losses import sign
 
 rate, steps, switch = st.floats(1e-3, 1.0), st.integers(1, 40), st.integers(0, 1)
@@ -46,13 +46,14 @@ def penalty(w, control, samples, count, l1, l2, dw, stats):
     return {"stats": new, "dw": np.array([d + share * (l1 * sign(v) + 2 * l2 * v) for d, v in zip(dw, w, strict=True)])}
 
 
-def draw_mask(control, seed, purpose, threshold, kept, mask, room):
+def draw_mask(control, seed, purpose, sampled, threshold, kept, mask, room):
     K, B, F = mask.shape
     key, new = int(control[SEED] if seed < 0 else seed), np.zeros_like(mask)
     for t, i, j in np.ndindex(K, B, F):
         block, place = divmod((int(control[POSITION]) + i) * F + j, 32)
         counter = t * 2**40 + block * 8 + place % 8
-        words = philox((counter % 2**32, counter // 2**32, int(control[STEP]), purpose), (key % 2**32, key // 2**32))
+        number = int(control[EPOCH if sampled else STEP])
+        words = philox((counter % 2**32, counter // 2**32, number, purpose), (key % 2**32, key // 2**32))
         new[t, i, j] = kept if words[place // 8] >= threshold else 0.0
     return {"mask": new}
 

@@ -200,3 +200,94 @@ def test_bad_settings_are_refused(make, words):
     with pytest.raises(ValueError) as caught:
         make()
     assert words in str(caught.value)
+
+
+# ---------------------------------------------------------------- predictions in which dropout drops
+
+
+def drawn(samples=64, dtype="float64", seed=3):
+    """Return a model with masks of all kinds, and inputs that are copies of one sample."""
+    cells = [LSTM(5, dropout=0.3, return_sequences=True), Dropout(0.4), GRU(4, recurrent_dropout=0.5, seed=9)]
+    model = random_model([*cells, Dropout(0.3), Dense(2)], (6, 3), seed=seed, dtype=dtype)
+    x, _ = random_data(model, 1, 0)
+    return model, np.repeat(x, samples, axis=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_draw_depends_on_the_seed_the_layer_and_the_sample_alone(dtype):
+    model, x = drawn(samples=203, dtype=dtype)
+    whole = model.predict(x, training=True, seed=7)
+    before = nbrnn.get_num_threads()
+    try:
+        for threads in {1, before}:
+            nbrnn.set_num_threads(threads)
+            for size in (1, 7, 64, None):
+                assert model.predict(x, batch_size=size, training=True, seed=7).tobytes() == whole.tobytes()
+    finally:
+        nbrnn.set_num_threads(before)
+    assert model(x[:40], training=True, seed=7).tobytes() == whole[:40].tobytes()
+    assert len(np.unique(whole[:, 0])) > 190  # copies of one sample, each with masks of its own
+    others = [model.predict(x, training=True, seed=seed) for seed in (6, 8, 2**32 - 1)]
+    others += [model.predict(x, training=True) for _ in range(2)] + [drawn(203, dtype, seed=4)[0].predict(x)]
+    assert len({other.tobytes() for other in (whole, *others)}) == 7
+    still = model.predict(x)
+    assert (still == still[0]).all()
+
+
+def test_a_draw_has_the_rate_and_the_scale_of_a_training():
+    model = random_model([Dropout(0.25), nbrnn.Activation("linear")], (20, 30), seed=1)
+    y = model.predict(np.ones((50, 20, 30)), training=True, seed=0)
+    assert set(np.unique(y)) == {0.0, 1 / 0.75}
+    assert abs((y == 0).mean() - 0.25) < 5 * np.sqrt(0.25 * 0.75 / y.size)
+    trained = masks(0.25, samples=50)[0].swapaxes(0, 1)
+    assert abs(np.corrcoef(y.reshape(-1), trained.reshape(-1))[0, 1]) < 5 / np.sqrt(y.size)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_draw_is_its_equations(kind):
+    layer = CELLS[kind](9, dropout=0.3, recurrent_dropout=0.4, return_sequences=True, name="cell")
+    model = random_model([layer], (5, 3), seed=2)
+    x, _ = random_data(model, 20, 0)
+    y = model.predict(x, training=True, seed=5)
+    (executor,) = model._executors.values()
+    x_mask, h_mask = collected(executor, "cell/x_mask")[0], collected(executor, "cell/h_mask")[0]
+    expected, _ = reference_layers.recurrent(layer, x, None, x_mask, h_mask)
+    assert_close(y, expected, 1e-12)
+
+
+def test_without_dropout_a_draw_is_a_prediction_and_a_stream_of_outputs_is_fed_back():
+    model = random_model([GRU(4), Dense(2)], (6, 3), seed=3)
+    x, _ = random_data(model, 5, 0)
+    np.testing.assert_array_equal(model.predict(x, training=True, seed=1), model.predict(x))
+    chance = nbrnn.ScheduledSampling("exponential", 0.5)
+    for training in ("teacher_forcing", "free_running", chance):
+        fed = random_model([nbrnn.Feedback([GRU(4), Dense(2)], training=training)], (6, 3), seed=3)
+        np.testing.assert_array_equal(fed.predict(x, training=True, seed=1), fed.predict(x))
+
+
+def test_a_draw_takes_states_and_masks_and_several_inputs():
+    a, b = nbrnn.Input((6, 2), "a"), nbrnn.Input((6, 1), "b")
+    h = LSTM(4, recurrent_dropout=0.4, return_state=True)(nbrnn.Masking()(nbrnn.Concatenate()([a, b])))
+    model = nbrnn.Model([a, b], Dense(2)(Dropout(0.5)(h)), seed=1, dtype="float64")
+    rng = np.random.default_rng(0)
+    x, h0 = [rng.normal(size=(30, 6, 2)), rng.normal(size=(30, 6, 1))], rng.normal(size=(30, 4))
+    x[0][::3, 4:] = x[1][::3, 4:] = 0
+    settings = {"initial_state": {"lstm/h": h0}, "training": True, "seed": 4}
+    whole, part = model.predict(x, **settings), model.predict(x, batch_size=11, **settings)
+    assert len(whole) == 3 and all((v == w).all() for v, w in zip(whole, part, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"training": "yes"}, "training must be True or False, not 'yes'"),
+        ({"seed": 3}, "seed=3 numbers a draw of dropout's masks: give training=True with it"),
+        ({"training": True, "seed": -1}, "seed must be a whole number of at least 0, not -1"),
+        ({"training": True, "seed": 2**32}, "seed of a prediction must be below 2**32, not 4294967296"),
+    ],
+)
+def test_bad_draws_are_refused(settings, words):
+    model, x = drawn(samples=2)
+    with pytest.raises(ValueError) as caught:
+        model.predict(x, **settings)
+    assert words in str(caught.value)

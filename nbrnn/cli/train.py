@@ -2,145 +2,195 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .common import STOPPED, UserError, one_sentence, refuse_given, writable, writing
+from .options import numbers, problem_from, problem_options
+from .results import Results
 
 if TYPE_CHECKING:
-    from ..forecasting import Comparison
+    from ..backtest import Backtest
+    from ..forecasting import Forecaster
     from ..problems import Problem
-    from ..training import History
 
-FIXED = ("target", "features", "window", "units", "epochs", "batch_size", "learning_rate", "split", "season")
+RECIPE = (
+    "window",
+    "horizon",
+    "cell",
+    "units",
+    "dropout",
+    "loss",
+    "optimizer",
+    "learning_rate",
+    "epochs",
+    "batch_size",
+    "patience",
+    "scale",
+    "transform",
+    "seeds",
+)
+PROBLEM = ("target", "features", "known", "split", "train_until", "validate_until", "season", "missing")
 
 
 @click.command(
     epilog="""\b
 Examples:
   nbrnn train sunspots
-  nbrnn train sunspots --lesson
-  nbrnn train beijing --features pm25,temp,wind --epochs 20
+  nbrnn train sunspots --cell gru --train-until 1965 --validate-until 1975
+  nbrnn train beijing --features pm25,temp,wind --horizon 7
   nbrnn train sales.csv --target Sales --window 12 --season 12 --out run1
+  nbrnn train sunspots --lesson
 """
 )
 @click.argument("series", metavar="DATASET|FILE")
-@click.option("--target", metavar="COLUMN", help="Column to predict.  [default: the data set's; a file's only one]")
-@click.option("--features", metavar="A,B,...", help="Columns that the model sees, the target among them.")
-@click.option("--window", default=24, show_default=True, help="Rows that the model sees before each prediction.")
-@click.option("--units", default=16, show_default=True, help="Units of the SimpleRNN layer.")
-@click.option("--epochs", default=50, show_default=True, help="Passes over the training windows.")
+@problem_options
+@click.option("--window", default=24, show_default=True, help="Rows that the network sees before each forecast.")
+@click.option("--horizon", default=1, show_default=True, help="Rows ahead that it predicts at a time.")
+@click.option("--cell", default="rnn", show_default=True, help="rnn, gru or lstm.")
+@click.option("--units", default="32", show_default=True, metavar="N,M,...", help="Units of each recurrent layer.")
+@click.option("--dropout", default=0.0, show_default=True, help="Rate of the variational dropout on the states.")
+@click.option("--loss", default="mse", show_default=True, help="mse, mae or huber.")
+@click.option("--optimizer", default="adam", show_default=True, help="sgd, rmsprop, adam or adamw.")
+@click.option("--learning-rate", type=float, help="Step size.  [default: the optimizer's]")
+@click.option("--epochs", default=100, show_default=True, help="Passes over the training windows, at most.")
 @click.option("--batch-size", default=16, show_default=True, help="Windows in a step of the optimizer.")
-@click.option("--learning-rate", default=0.001, show_default=True, help="Step size of Adam.")
-@click.option("--split", default=0.8, show_default=True, help="Share of the rows, from the start, to train on.")
-@click.option("--season", type=int, help="Rows in a season, for the seasonal baseline.  [default: the data set's]")
+@click.option(
+    "--patience", default=10, show_default=True, help="Epochs without a better validation loss to stop after."
+)
+@click.option("--scale", default="minmax", show_default=True, help="minmax, standard, max or none.")
+@click.option("--transform", default="none", show_default=True, help="none, log, difference or log-difference.")
 @click.option("--seed", default=0, show_default=True, help="Decides the first weights and the order of the windows.")
+@click.option("--seeds", default=1, show_default=True, help="Networks to train, of as many seeds; forecasts are means.")
 @click.option("--out", metavar="DIR", help="Folder to write into.  [default: nbrnn-out/NAME]")
-@click.option("--no-plots", is_flag=True, help="Draw no picture.")
+@click.option("--no-plots", is_flag=True, help="Draw no pictures.")
 @click.option("--lesson", is_flag=True, help="The lesson on sunspots that this grew from, and what is wrong with it.")
 @click.pass_context
 def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, lesson: bool, **options: Any) -> None:
     """Train a network on a series and score it beside baselines.
 
     DATASET is a packaged series (see `nbrnn data`); FILE is a CSV file with a row a time step. The first rows are
-    trained on, the last are only predicted, each from the true rows before it. Ctrl-C stops the training and keeps
-    what was learned.
+    trained on, the next ones decide when to stop and give the scores, the last are kept for `nbrnn evaluate`. Ctrl-C
+    stops the training and keeps what was learned.
     """
-    from ..catalogue import WIDTH
-    from ..checks import whole_number
-    from ..lesson import BATCH_SIZE, EPOCHS, lesson_model, lesson_problem, lesson_remarks, lesson_scores
-    from ..problems import make_model, make_problem
     from ..targets import compiling
 
     compiling.announce = click.echo
-    seed = options.pop("seed")
-    with one_sentence():
-        if lesson:
-            _refuse_with_lesson(ctx, series)
-            problem, model, epochs, batch_size = lesson_problem(), lesson_model(seed), EPOCHS, BATCH_SIZE
-        else:
-            columns = options["features"] and [name.strip() for name in options["features"].split(",")]
-            epochs = whole_number("epochs", options["epochs"])
-            batch_size = whole_number("batch-size", options["batch_size"])
-            how = {name: options[name] for name in ("target", "window", "split", "season")}
-            problem = make_problem(series, features=columns, **how)
-            model = make_model(problem, options["units"], options["learning_rate"], seed)
-        description = str(problem)
-        forecaster = problem.forecaster(model)
-    folder = writable(Path(out or Path("nbrnn-out") / (problem.table.name + "-lesson" * lesson)))
+    if lesson:
+        _lesson(ctx, series, out, no_plots, options["seed"])
+        return
+    from ..catalogue import WIDTH
+    from ..recipes import Recipe
 
+    with one_sentence():
+        problem = problem_from(series, options)
+        options["units"] = numbers("units", options["units"], int, ",")
+        recipe = Recipe(**options, missing="mask" if problem.masked else "refuse")
+        forecaster = problem.forecaster(recipe)
+        description = problem.describe(recipe, forecaster)
+    folder = writable(Path(out or Path("nbrnn-out") / problem.table.name))
     click.echo(description + "\n")
-    model.summary(print_fn=click.echo)
+    forecaster.model.summary(print_fn=click.echo)
     click.echo()
     stopped = False
     try:
         with one_sentence():
-            problem.fit(forecaster, epochs=epochs, batch_size=batch_size, verbose=1)
+            problem.train(forecaster, recipe, verbose=1)
     except KeyboardInterrupt:
         stopped = True
-        if not model.steps:
+        if not forecaster.model.steps:
             raise
-        click.echo(f"Stopped in epoch {len(model.history.epoch) + 1} of {epochs}; going on with what was learned.")
-    comparison = problem.compare(forecaster)
-    click.echo(f"\n{comparison}\n")
-    click.echo(click.wrap_text(comparison.verdict(), WIDTH))
+        forecaster.models = [model for model in forecaster.models if model.steps]
+        done = len(forecaster.models[-1].history.epoch)
+        click.echo(f"Stopped in epoch {done + 1} of {recipe.epochs}; going on with what was learned.")
+    parts = [problem.backtest(forecaster, name) for name in ("training", problem.judged)]
+    click.echo(f"\n{parts[1]}\n")
+    for k in range(len(problem.targets)):
+        click.echo(click.wrap_text(parts[1].verdict(k), WIDTH))
     if problem.season is None:
-        click.echo("No --season was given, so there is no seasonal baseline.")
-    if lesson and not stopped:
-        click.echo("\n" + lesson_remarks(problem, forecaster, comparison, lesson_scores(problem, range(20))))
-    notes = {**problem.notes(), "lesson": lesson, "stopped": stopped}
+        click.echo("No --season was given, so there are no seasonal baselines.")
+    results = Results(folder, not no_plots)
     with writing(folder):
-        if not no_plots:
-            _draw(problem, comparison, folder / "predictions.png")
-        forecaster.save(folder / "model.safetensors", **notes)
-        _write_history(model.history, folder / "history.csv")
-    click.echo("\nWritten:")
-    if not no_plots:
-        click.echo("  predictions.png    actual and predicted values, the split, the errors")
-    click.echo("  model.safetensors  the model with its scaler, columns, window and split")
-    click.echo("  history.csv        the loss of every epoch")
-    click.echo(f"into the folder {folder}")
+        forecaster.save(folder / "model.safetensors", **problem.notes(), recipe=recipe.to_dict(), stopped=stopped)
+        results.written["model.safetensors"] = "the model, with its scaler, columns and split"
+        _write(problem, forecaster, parts, results)
+    results.tell()
+    if "validation" in problem.parts:
+        click.echo(f"For the test rows:  nbrnn evaluate {folder}")
     if stopped:
         ctx.exit(STOPPED)
 
 
-def _refuse_with_lesson(ctx: click.Context, series: str) -> None:
-    """Refuse what the lesson decides itself."""
+def _write(problem: Problem, forecaster: Forecaster, parts: list[Backtest], results: Results) -> None:
+    """Write what a training gives beside its model."""
+    histories = [(model.seed, model.history) for model in forecaster.models]
+    shown = list(histories[0][1].history)
+    rows = [
+        [seed, epoch + 1, *(history.history[name][k] for name in shown)]
+        for seed, history in histories
+        for k, epoch in enumerate(history.epoch)
+    ]
+    results.table("history.csv", ["seed", "epoch", *shown], rows, "the losses of every epoch")
+    header, lines = predictions(problem, parts)
+    results.table("predictions.csv", header, lines, "actual and predicted values, row by row")
+    results.figures("metrics.json", [record for part in parts for record in part.records()], "all scores")
+    if results.plots:
+        from ..plots import plot_backtest, plot_history, plot_series
+
+        name = problem.targets[0]
+        for k, (_, history) in enumerate(histories[:1]):
+            title = f"{problem.table.name}: losses" + (f" of seed {histories[k][0]}" if len(histories) > 1 else "")
+            results.picture("history", plot_history(history, title), "the losses, epoch by epoch")
+        results.picture(
+            "series", plot_series(problem.table, problem.parts, name, problem.unit(name)), "the series and its split"
+        )
+        results.picture(
+            "predictions", plot_backtest(parts, problem.table, problem.unit(name)), "actual, predicted, errors"
+        )
+
+
+def predictions(problem: Problem, parts: list[Backtest]) -> tuple[list[str], list[list[Any]]]:
+    """Return the header and the rows of predictions.csv: a row for each origin and step."""
+    from ..backtest import NETWORK
+
+    dates = problem.table.dates
+    header = ["part", "row", *(["date"] if dates else []), "step"]
+    header += [f"{name} {kind}" for name in problem.targets for kind in ("actual", "predicted")]
+    lines = []
+    for part in parts:
+        for n, first in enumerate(part.rows.tolist()):
+            for s in range(part.steps):
+                pairs = zip(part.actual[n, s], part.predicted[NETWORK][n, s], strict=True)
+                dated = [dates[first + s]] if dates else []
+                lines.append([part.part, first + s, *dated, s + 1, *(value for pair in pairs for value in pair)])
+    return header, lines
+
+
+def _lesson(ctx: click.Context, series: str, out: str | None, no_plots: bool, seed: int) -> None:
+    """Run the lesson on sunspots as it stands, and say what is wrong with it."""
+    from ..datasets import load_dataset
+    from ..lesson import lesson_forecaster, lesson_model, lesson_parts, lesson_remarks, lesson_scores, lesson_text
+
     if series != "sunspots":
         raise UserError(f"--lesson is about sunspots: nbrnn train sunspots --lesson, not {series}.")
-    refuse_given(ctx, FIXED, "--lesson")
+    refuse_given(ctx, (*PROBLEM, *RECIPE), "--lesson")
+    folder = writable(Path(out or Path("nbrnn-out") / "sunspots-lesson"))
+    click.echo(lesson_text() + "\n")
+    lesson_model(seed).summary(print_fn=click.echo)
+    click.echo()
+    forecaster = lesson_forecaster(seed, verbose=1)
+    parts = lesson_parts(forecaster)
+    click.echo("\n" + "\n\n".join(map(str, parts)) + "\n")
+    click.echo(lesson_remarks(forecaster, parts, lesson_scores(range(20))))
+    results = Results(folder, not no_plots)
+    with writing(folder):
+        forecaster.save(folder / "model.safetensors", source="sunspots", lesson=True)
+        results.written["model.safetensors"] = "the model with its scaler and window"
+        if results.plots:
+            from ..plots import plot_backtest
 
-
-def _draw(problem: Problem, comparison: Comparison, path: Path) -> None:
-    """Draw the picture of both parts' predictions."""
-    from ..files import write_whole
-    from ..plots import plot_predictions
-
-    rows, actual, predicted = comparison.joined()
-    figure = plot_predictions(
-        actual,
-        predicted,
-        problem.split,
-        rows=rows,
-        dates=problem.table.dates,
-        unit=problem.unit or problem.target,
-        title=f"{problem.target}: actual and predicted, one step ahead",
-    )
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=120)
-    write_whole(path, png.getvalue())
-
-
-def _write_history(history: History, path: Path) -> None:
-    """Write a row an epoch, counted from 1."""
-    from ..files import write_whole
-
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["epoch", *history.history])
-    rows.writerows(zip((epoch + 1 for epoch in history.epoch), *history.history.values(), strict=True))
-    write_whole(path, text.getvalue().encode())
+            picture = plot_backtest(list(parts), load_dataset("sunspots"), "sunspots")
+            results.picture("predictions", picture, "actual, predicted, errors")
+    results.tell()

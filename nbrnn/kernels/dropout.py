@@ -4,14 +4,15 @@
 
 Source: Srivastava et al., JMLR 15 (2014), in its inverted form; one mask for all steps of a sequence is Gal &
 Ghahramani's (NeurIPS 2016). A mask depends on (seed, layer, optimizer step, place of the sample in the epoch, element)
-alone: not on shards or threads, and the same after a resume.
+alone: not on shards or threads, and the same after a resume. In a prediction the number of the draw stands for the
+step, so that a mask does not depend on the batches either.
 
 Letters: T steps, B samples, F features; K is T where every step has a mask of its own, 1 where all share one.
 """
 
 import numpy as np
 
-from .abi import POSITION, SEED, STEP, inlined, kernel
+from .abi import EPOCH, POSITION, SEED, STEP, inlined, kernel
 from .random import philox
 
 GROUP = 8  # counters drawn side by side: LLVM makes vectors of the loop over them
@@ -47,23 +48,24 @@ def unmask(into, d, by, add):
             into[i, j] = (into[i, j] if add else d.dtype.type(0)) + d[i, j] * by[i, j]
 
 
-@kernel("control[C]:i8 seed:int purpose:int threshold:int kept:float -> mask[K,B,F] room[R]")
-def draw_mask(control, seed, purpose, threshold, kept, mask, room):
+@kernel("control[C]:i8 seed:int purpose:int sampled:int threshold:int kept:float -> mask[K,B,F] room[R]")
+def draw_mask(control, seed, purpose, sampled, threshold, kept, mask, room):
     """Draw a mask: an element is `kept` (1 / (1 - rate)) where 32 random bits reach the threshold, else 0.
 
-    A seed below 0 means the model's. The elements of all samples of a step, one sample after the other, are cut into
-    blocks; `room` takes those that begin or end outside the shard.
+    A seed below 0 means the model's; where a prediction is sampled, the epoch is the number of the draw. The elements
+    of all samples of a step, one sample after the other, are cut into blocks; `room` takes those that begin or end
+    outside the shard.
     """
     K, B, F = mask.shape
     key, most, value = control[SEED] if seed < 0 else seed, np.uint64(threshold), mask.dtype.type(kept)
-    begin, size = control[POSITION] * F, B * F
+    begin, size, step = control[POSITION] * F, B * F, control[EPOCH] if sampled else control[STEP]
     for t in range(K):
         elements = mask[t].reshape((size,))
         for at in range(-(begin % BLOCK), size, BLOCK):
             whole = at >= 0 and at + BLOCK <= size
             counter = (t << STEP_BITS) + (begin + at) // 4
             part = elements[at : at + BLOCK] if whole else room
-            draw_block(part, key, purpose, control[STEP], counter, most, value)
+            draw_block(part, key, purpose, step, counter, most, value)
             if not whole:
                 for j in range(max(at, 0), min(at + BLOCK, size)):
                     elements[j] = room[j - at]

@@ -1,7 +1,7 @@
 """Pictures of what was learned. Every function returns a matplotlib Figure of its own; pyplot is not touched."""
 
 from .diagram import plot_model
-from .forecasts import plot_history, plot_predictions
+from .forecasts import plot_backtest, plot_history, plot_predictions, plot_series
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
 from .windows import plot_windows
@@ -11,9 +11,11 @@ __all__ = [
     "PREDICTED",
     "SPLIT",
     "VALIDATION",
+    "plot_backtest",
     "plot_history",
     "plot_model",
     "plot_predictions",
+    "plot_series",
     "plot_step_errors",
     "plot_windows",
 ]

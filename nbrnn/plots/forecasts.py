@@ -12,10 +12,27 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
 from ..training import History
-from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION, caption, new_figure, tidy
+from .style import (
+    ACTUAL,
+    BLUE,
+    INK,
+    PALE,
+    PALE_BLUE,
+    PALE_ORANGE,
+    PREDICTED,
+    SMALL,
+    SPLIT,
+    VALIDATION,
+    caption,
+    new_figure,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from ..backtest import Backtest
+    from ..csvfile import Table
 
 
 def plot_predictions(
@@ -27,6 +44,7 @@ def plot_predictions(
     unit: str = "",
     title: str = "",
     zoom: int = 120,
+    part: str = "test",
 ) -> Figure:
     """Draw actual and predicted values, a close look at the last of them, and the errors.
 
@@ -45,6 +63,8 @@ def plot_predictions(
     title : str
     zoom : int, default 120
         How many of the last rows the close look shows.
+    part : str, default "test"
+        What the rows from the split on are called.
 
     Raises
     ------
@@ -86,7 +106,7 @@ def plot_predictions(
         tidy(axes)
     low, high = whole.get_ylim()
     whole.set_ylim(low, high + 0.15 * (high - low))
-    for text, side in (("training rows ", "right"), (" test rows", "left")):
+    for text, side in (("training rows ", "right"), (f" {part} rows", "left")):
         whole.text(split - 0.5, whole.get_ylim()[1], text, ha=side, va="top", color=SPLIT)
     caption(
         figure,
@@ -94,6 +114,81 @@ def plot_predictions(
         "saw. Each prediction is made from the true rows just before it, so a curve that only repeats the last value "
         "looks close too: judge it by its scores beside the baselines. The errors (below) should scatter around 0, and "
         "no wider to the right of the line than to the left.",
+    )
+    return figure
+
+
+def plot_backtest(parts: Sequence[Backtest], series: Table, unit: str = "", target: int = 0) -> Figure:
+    """Draw the forecasts one step ahead of two parts, the training rows and what follows, as `plot_predictions` does.
+
+    Parameters
+    ----------
+    parts : sequence of two Backtest
+        Of the training rows, and of those that are judged.
+    series : Table
+        All rows, for the dates.
+    unit : str
+    target : int, default 0
+        Which of the targets.
+    """
+    judged = parts[1]
+    name = judged.targets[target]
+    actual = np.concatenate([part.actual[:, 0, target] for part in parts])
+    predicted = np.concatenate([part.predicted["network"][:, 0, target] for part in parts])
+    return plot_predictions(
+        actual,
+        predicted,
+        int(judged.rows[0]),
+        rows=np.concatenate([part.rows for part in parts]),
+        dates=series.dates,
+        unit=unit or name,
+        title=f"{name}: actual and predicted, one step ahead",
+        part=judged.part,
+    )
+
+
+def plot_series(
+    series: Table, parts: Mapping[str, slice] | None = None, column: str | int = 0, unit: str = "", title: str = ""
+) -> Figure:
+    """Draw a series, and the parts that it was split into.
+
+    Parameters
+    ----------
+    series : Table
+    parts : dict of str to slice, optional
+        The rows of each part, by its name.
+    column : str or int, default 0
+    unit : str
+        For the vertical axis; the column's name if not given.
+    title : str
+
+    Raises
+    ------
+    ValueError
+        If the column is unknown.
+    """
+    values = series.column(column)
+    name = series.columns[series.index(column)]
+    figure = new_figure(10, 3.6)
+    axes = figure.subplots()
+    axes.plot(values, color=BLUE, lw=0.8 if len(values) > 500 else 1.5)
+    axes.set_ylabel(unit or name, parse_math=False)
+    axes.set_title(title or f"{series.name}: {name}", parse_math=False)
+    axes.margins(x=0.01)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.14 * (high - low))
+    shades = (PALE, PALE_ORANGE, PALE_BLUE)
+    for (part, rows), shade in zip((parts or {}).items(), shades, strict=False):
+        axes.axvspan(rows.start - 0.5, rows.stop - 0.5, color=shade, lw=0, zorder=0)
+        middle, height = (rows.start + rows.stop) / 2, axes.get_ylim()[1]
+        text = f"{part}\n{rows.stop - rows.start} rows"
+        axes.text(middle, height, text, ha="center", va="top", fontsize=SMALL, color=INK)
+    _date_axis(axes, series.dates)
+    tidy(axes)
+    caption(
+        figure,
+        "time goes to the right. The network learns from the training rows; the validation rows decide when to stop "
+        "and which settings are kept; the test rows are looked at once, at the end.",
     )
     return figure
 
