@@ -12,7 +12,7 @@ from test_explorer import HOSTILE, made
 from test_tracing import CELLS, MLM
 
 import nbrnn
-from nbrnn import LSTM, Dense, SimpleRNN
+from nbrnn import GRU, LSTM, Dense, SimpleRNN
 from nbrnn.explorer import assemble
 from nbrnn.explorer.data import whole
 from nbrnn.saving import read_model
@@ -114,6 +114,24 @@ def test_undo_takes_the_last_change_back_and_text_is_no_number(opened):
     type_into(browser, "b[2]", "")
     assert browser.run("return explorer.model.layers[0].b[1]") == 0
     assert "needs a number" in browser.run("return document.getElementById('said').textContent")
+
+
+def test_numbers_that_overflow_turn_the_badge_red(opened):
+    browser = sandbox(opened())
+    type_into(browser, "Wh[1,1]", "1e200")
+    state, said = badge(browser)
+    assert state == "bad" and "overflow" in said
+    browser.find("#changes button").click()
+    assert browser.wait("explorer.checked") and badge(browser)[0] == "good"
+
+
+def test_a_part_that_ends_early_tells_of_the_steps_around_it(opened):
+    browser = opened(*made([GRU(3), Dense(1)], 6), units=[0], steps=[2, 3])
+    texts = browser.run("return explorer.stops.map((stop) => stop.text(explorer)).join(' ')")
+    assert (
+        "what step 2 left" in texts and "later steps, which are not on this page" in texts and "used 6 times" in texts
+    )
+    assert "the memory that step 2 left" in browser.text("#cell")
 
 
 # ---------------------------------------------------------------- predict before you look

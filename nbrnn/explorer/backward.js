@@ -1,7 +1,7 @@
 "use strict";
 // What flows back, as formulas: what each step receives, what it makes of it, and its share of every weight's gradient.
 const Backward = (() => {
-  const { sub, nth, unit } = Dom;
+  const { sub, nth } = Dom;
   const { At, label } = Formulas;
   const { range, number, plain, term, rest, line, inner, remainder } = Formulas.parts;
 
@@ -112,7 +112,7 @@ const Backward = (() => {
     if (L.after)
       return [{ ...own, eq: `dh · z of ${step} + dq Whᵀ`, terms: [straight, ...through("dq", 0, 3 * H), ...others] }];
     const m = {
-      label: `m${sub(at.t + 2)}[${unit(j)}]`,
+      label: label("dm", at.t + 1, j),
       eq: "da n Whᵀ: what reaches r · h",
       terms: [...through("da", 2 * H, 3 * H), ...rest(next, "m", j)],
       result: next.value("dm", j),
@@ -121,7 +121,7 @@ const Backward = (() => {
       m,
       {
         ...own,
-        eq: `dh · z + m · r of ${step} + da Whᵀ`,
+        eq: `dh · z + dm · r of ${step} + da Whᵀ`,
         terms: [straight, term(next.value("dm", j), next.value("r", j)), ...through("da", 0, 2 * H), ...others],
       },
     ];
@@ -224,7 +224,7 @@ const Backward = (() => {
           ],
           result: at.value("dm", j),
         };
-        return gateBack(at, "r", j, [at.value("dm", j), at.value("h_prev", j)], "m · h before", [m]);
+        return gateBack(at, "r", j, [at.value("dm", j), at.value("h_prev", j)], "dm · h before", [m]);
       },
     },
   };

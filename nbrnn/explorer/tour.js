@@ -57,7 +57,7 @@ const Tour = (() => {
   };
   const SLOPES = (app) =>
     app.L.kind === "SimpleRNN" && app.L.act === "linear"
-      ? "The activation is linear here: its slope is 1, so da = dh. With tanh the slope is 1 − h², always below 1: gradients shrink at each step."
+      ? "The activation is linear here: its slope is 1, so da = dh. With tanh the slope is 1 − h², never above 1: gradients tend to shrink from step to step."
       : "dh is about the value after the activation, da about the sum before it. Between them stands the activation's slope, computed from its output. Where an activation is saturated the slope is near 0, and little gets through.";
 
   /** The stops for a model; `at` is a step from 0, negative from the end. */
@@ -65,7 +65,9 @@ const Tour = (() => {
     const L = app.L,
       T = app.T,
       H = app.model.partial ? app.model.partial.of_units : app.H,
-      begins = app.first === 1;
+      begins = app.first === 1,
+      steps = app.model.partial ? app.model.partial.of_steps : T,
+      ends = app.last === steps;
     const middle = Math.min(1, T - 1),
       many = T > 1,
       last = sub(T);
@@ -85,7 +87,7 @@ const Tour = (() => {
         dir: "forward",
         q: L.kind === "SimpleRNN" ? "a" : "n",
         text: () =>
-          `x${sub(1)} is weighted by Wx. The memory h${sub(0)} is ${app.at(0).step.h_prev.every((v) => v === 0) ? "0, so its terms are 0 this once" : "given"}. Point at a term of the formula: the input or memory and the weight that it is made of light up.`,
+          `x${sub(1)} is weighted by Wx. The memory h${sub(0)} is ${app.at(0).step.h_prev.every((v) => v === 0) ? "0, so its terms are 0 this once" : begins ? "given" : `what step ${app.first - 1} left`}. Point at a term of the formula: the input or memory and the weight that it is made of light up.`,
       },
       many && {
         title: `Step ${app.first + 1}: the memory comes back in`,
@@ -133,7 +135,7 @@ const Tour = (() => {
           dir: "backward",
           q: "dh",
           text: () =>
-            `Backward asks of every number: if it grew a little, how would the loss change? dh${last} is that answer for h${last}. After the last step nothing follows, so all of it comes from the loss at once.`,
+            `Backward asks of every number: if it grew a little, how would the loss change? dh${last} is that answer for h${last}. ${ends ? "After the last step nothing follows, so all of it comes from the loss at once." : "Part of it is handed back by later steps, which are not on this page."}`,
         },
         many && {
           title: "What comes from the future",
@@ -149,7 +151,7 @@ const Tour = (() => {
           dir: "backward",
           q: "dh",
           text: () =>
-            "dh = from the loss + from the future. Where only the last step has an output, the first part is 0 here; where every step has one, both count. Leaving out either is the most common mistake.",
+            "dh = from the loss + from the future. Where only the last step has an output, the first part is 0 here; where every step has one, both count. A backward pass that leaves out either is wrong.",
         },
         { title: "Through the activation", t: Math.max(0, T - 2), dir: "backward", q: da, text: () => SLOPES(app) },
         many && {
@@ -167,7 +169,7 @@ const Tour = (() => {
           q: "dh",
           bar: [(app.L.Wh && "Wh") || "Wx", 0, 0],
           text: () =>
-            `The same weight was used ${T} time${many ? "s" : ""}, so it earned ${T} share${many ? "s" : ""} of the blame: what came in at a step times the da of that step. Their sum is the gradient. Walk with ← and →: a bar is as long as the steps that have added to it, its outline is the total.`,
+            `The same weight was used ${steps} time${many ? "s" : ""}, so it earned ${steps} share${many ? "s" : ""} of the blame: what came in at a step times the da of that step. Their sum is the gradient. Walk with ← and →: a bar is as long as the steps that have added to it, its outline is the total.`,
         },
         {
           title: "Is it right?",
@@ -176,7 +178,9 @@ const Tour = (() => {
           q: "dh",
           bar: ["Wh", 0, 0],
           text: () =>
-            "The badge at the top moves every weight a little and looks at the loss alone: no formula of the backward pass is used. Open it to see how well both agree. In the sandbox you can break the backward pass and watch it turn red.",
+            app.model.partial
+              ? "The badge at the top compares every number on this page with nbrnn's own. A page that holds a whole model checks the gradients too, by moving every weight a little."
+              : "The badge at the top moves every weight a little and looks at the loss alone: no formula of the backward pass is used. Open it to see how well both agree. In the sandbox you can break the backward pass and watch it turn red.",
         },
       );
     }

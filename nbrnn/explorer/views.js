@@ -20,6 +20,7 @@ const Views = (() => {
   // What a row says in words and as an equation, t counted from 1 as people read
   function words(at, q) {
     const t = at.t + 1,
+      begins = nth(at.t) === 1,
       now = sub(t),
       before = sub(t - 1),
       L = at.L,
@@ -37,9 +38,9 @@ const Views = (() => {
       last = t === at.T;
     const texts = {
       x: ["the input of this step", `x${now}`],
-      h_prev: [t === 1 ? "the memory before the first step" : `the memory that step ${nth(t - 2)} left`, `h${before}`],
+      h_prev: [begins ? "the memory before the first step" : `the memory that step ${nth(t - 2)} left`, `h${before}`],
       c_prev: [
-        t === 1 ? "the cell state before the first step" : `the cell state that step ${nth(t - 2)} left`,
+        begins ? "the cell state before the first step" : `the cell state that step ${nth(t - 2)} left`,
         `c${before}`,
       ],
       a: ["input and memory, weighted and added", `a${now} = ${sum}`],
@@ -65,10 +66,10 @@ const Views = (() => {
       ],
       dh: ["both ways together: the total", `dh${now} = from the loss + from the future`],
       dh_prev: [
-        t === 1
+        begins
           ? "the gradient of the memory before the first step"
           : `what step ${nth(at.t - 1)} receives from the future (dh_next in code)`,
-        `handed back${t === 1 ? "" : ` to step ${nth(at.t - 1)}`}`,
+        `handed back${begins ? "" : ` to step ${nth(at.t - 1)}`}`,
       ],
       da: ["through the activation", `da${now} = dh${now} · slope`],
       dc_here: ["the cell state's gradient by this step's h", `dc${now} from dh${now}`],
@@ -260,20 +261,18 @@ const Views = (() => {
       const outs =
         seen === null
           ? []
-          : upper.steps[seen].y
-              .slice(0, NUMBERS)
-              .map((v, k) =>
-                el(
-                  "span",
-                  {
-                    class: "tile",
-                    "data-ref": `y@${t}:${k}`,
-                    style: tint(v, app.scale("out")),
-                    title: `${at.out} = ${v}`,
-                  },
-                  fmt(v),
-                ),
-              );
+          : upper.steps[seen].y.slice(0, NUMBERS).map((v, k) =>
+              el(
+                "span",
+                {
+                  class: "tile",
+                  "data-ref": `y@${t}:${k}`,
+                  style: tint(v, app.scale("out")),
+                  title: `${at.out} = ${v}`,
+                },
+                fmt(v),
+              ),
+            );
       columns.push(
         el(
           "button",
