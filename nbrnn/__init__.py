@@ -87,12 +87,21 @@ _HOMES = {
         "RMSprop",
         "SGD",
     ),
+    "outlook": (
+        "Outlook",
+        "look_ahead",
+    ),
     "plots.diagram": ("plot_model",),
     "plots.forecasts": (
         "plot_backtest",
         "plot_history",
         "plot_predictions",
         "plot_series",
+    ),
+    "plots.outlook": (
+        "plot_errors_by_horizon",
+        "plot_forecast",
+        "plot_scrambled",
     ),
     "plots.steps": ("plot_step_errors",),
     "plots.traces": (
@@ -122,6 +131,7 @@ _HOMES = {
         "L1L2",
         "L2",
     ),
+    "reopening": ("reopen_problem",),
     "sampling": ("ScheduledSampling",),
     "saving": ("load_model",),
     "schedules": (
@@ -131,6 +141,10 @@ _HOMES = {
         "InverseTimeDecay",
         "PiecewiseConstantDecay",
         "PolynomialDecay",
+    ),
+    "scrambling": (
+        "Scrambled",
+        "scramble_time",
     ),
     "targets.cpu": (
         "get_num_threads",
@@ -208,6 +222,7 @@ __all__ = [
     "MinMaxScaler",
     "Model",
     "ModelCheckpoint",
+    "Outlook",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Precision",
@@ -219,6 +234,7 @@ __all__ = [
     "ReduceLROnPlateau",
     "SGD",
     "ScheduledSampling",
+    "Scrambled",
     "Sequential",
     "SimpleRNN",
     "Softmax",
@@ -238,20 +254,26 @@ __all__ = [
     "get_num_threads",
     "load_dataset",
     "load_model",
+    "look_ahead",
     "make_problem",
     "measure_coverage",
     "parse_dates",
     "plot_backtest",
+    "plot_errors_by_horizon",
+    "plot_forecast",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
     "plot_model",
     "plot_predictions",
+    "plot_scrambled",
     "plot_series",
     "plot_step_errors",
     "plot_unrolled",
     "plot_windows",
     "read_csv",
+    "reopen_problem",
+    "scramble_time",
     "set_num_threads",
     "sliding_windows",
     "trace",
@@ -302,8 +324,10 @@ if TYPE_CHECKING:
     from .metrics import BinaryAccuracy, Precision, Recall
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop
+    from .outlook import Outlook, look_ahead
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
+    from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
     from .plots.steps import plot_step_errors
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
@@ -315,6 +339,7 @@ if TYPE_CHECKING:
     from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
     from .regularizers import L1, L1L2, L2
+    from .reopening import reopen_problem
     from .sampling import ScheduledSampling
     from .saving import load_model
     from .schedules import (
@@ -325,6 +350,7 @@ if TYPE_CHECKING:
         PiecewiseConstantDecay,
         PolynomialDecay,
     )
+    from .scrambling import Scrambled, scramble_time
     from .sequential import Sequential
     from .targets.cpu import get_num_threads, set_num_threads
     from .tracing import Trace, trace

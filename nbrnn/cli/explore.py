@@ -22,8 +22,18 @@ Examples:
 """
 )
 @click.argument("model", required=False)
-@click.option("--sequence", metavar="CSV|NUMBERS", help="A CSV file with a row a step, or 1,2,3 or 1,.1; 2,.2.")
-@click.option("--target", metavar="NUMBERS", help="What the output should be; without it there is no backward pass.")
+@click.option(
+    "--sequence",
+    multiple=True,
+    metavar="CSV|NUMBERS",
+    help="A CSV file with a row a step, or 1,2,3 or 1,.1; 2,.2.",
+)
+@click.option(
+    "--target",
+    multiple=True,
+    metavar="NUMBERS",
+    help="What the output should be; without it there is no backward pass.",
+)
 @click.option("--layer", metavar="NAME", help="The recurrent layer to show; the first if not given.")
 @click.option("--units", metavar="1,2,...", help="Show these units only.")
 @click.option("--steps", metavar="FIRST-LAST", help="Show these steps only.")
