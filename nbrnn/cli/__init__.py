@@ -12,12 +12,9 @@ import click
 from .. import __version__
 from .bench import bench
 from .common import STOPPED
-<<<<<<< HEAD
-from .explore import explore
-=======
 from .evaluate import evaluate
+from .explore import explore
 from .forecast import forecast
->>>>>>> main
 from .gradcheck import gradcheck
 from .show import data, info
 from .trace import trace
@@ -46,9 +43,5 @@ def main() -> None:
     """Learn, run and measure recurrent neural networks."""
 
 
-<<<<<<< HEAD
-for command in (train, gradcheck, data, info, trace, explore, tutorial, bench):
-=======
-for command in (train, forecast, evaluate, gradcheck, data, info, trace, tutorial, bench):
->>>>>>> main
+for command in (train, forecast, evaluate, gradcheck, data, info, trace, explore, tutorial, bench):
     main.add_command(command)
