@@ -37,7 +37,7 @@ SOURCES = sorted(
 )
 HOWTO = [
     f"docs/howto/{name}"
-    for name in ("own-csv", "own-cell", "own-gradient-check", "gpu", "benchmark", "sweep-on-a-cluster")
+    for name in ("own-csv", "own-cell", "own-gradient-check", "gpu", "benchmark")
 ]
 API = [f"docs/api/{name}" for name in ("layers", "models", "training", "data", "forecasting", "checking", "pictures")]
 CONTENTS = {  # the entries of a page's tables of contents, which stand in the sidebar and not on the page
