@@ -27,7 +27,7 @@ INSIDE = ["docs/design", "docs/kernels", "docs/performance", "docs/studies", "do
 GUIDES = sorted(
     f"docs/{path.stem}" for path in ROOT.glob("docs/*.md") if f"docs/{path.stem}" not in {*FIRST, *INSIDE}
 )
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("tutorials/*.md"), *ROOT.glob("docs/**/[!_]*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("tutorials/*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/[!_]*/*.md")]
 LINK = re.compile(r"\]\(([^)#\s]+\.py)\)")
 LINKED = {(page.parent / link).resolve() for page in PAGES for link in LINK.findall(page.read_text(encoding="utf-8"))}
 SOURCES = sorted(
@@ -37,7 +37,7 @@ SOURCES = sorted(
 )
 HOWTO = [
     f"docs/howto/{name}"
-    for name in ("own-csv", "own-cell", "own-gradient-check", "gpu", "benchmark")
+    for name in ("own-csv", "own-cell", "own-gradient-check", "gpu", "benchmark", "sweep-on-a-cluster")
 ]
 API = [f"docs/api/{name}" for name in ("layers", "models", "training", "data", "forecasting", "checking", "pictures")]
 CONTENTS = {  # the entries of a page's tables of contents, which stand in the sidebar and not on the page
@@ -51,9 +51,15 @@ CONTENTS = {  # the entries of a page's tables of contents, which stand in the s
     },
     "docs/sources": {"Sources": SOURCES},
 }
+EXPLORERS = """
+The pages of [the lessons' cell](../explorer/simple_rnn.html), of [an LSTM](../explorer/lstm.html) and of
+[a GRU](../explorer/gru.html); the first stands here, where there is room for it.
+
+<iframe class="explorer" src="../explorer/simple_rnn.html" title="The explorer with the lessons' cell"></iframe>
+"""
 
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**/*.md", "tutorials/README.md", "nbrnn/datasets/DATA.md"]
+include_patterns = ["*.md", "docs/*.md", "docs/*/*.md", "tutorials/README.md", "nbrnn/datasets/DATA.md"]
 include_patterns += [f"{name}.py" for name in [*LESSONS.values(), *SOURCES]]
 exclude_patterns = [".*", "**/.*", "docs/_build", "build", "dist", "nbrnn-out", "node_modules"]
 source_suffix = {".md": "myst-nb", ".py": "myst-nb"}
@@ -64,6 +70,7 @@ myst_dmath_allow_digits = False
 myst_dmath_allow_space = False
 myst_heading_anchors = 3
 nb_custom_formats = {".py": ["nbformat.reads", {"as_version": 4}]}  # `as_notebook` has made a notebook of it
+nb_execution_in_temp = True
 nb_execution_mode = "force"  # what was kept could be older than the package
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
@@ -94,6 +101,9 @@ def as_notebook(app: Sphinx, page: str, text: list[str]) -> None:
         text[0] = lesson_page(ROOT / f"{page}.py")
     elif page in SOURCES:
         text[0] = source_page(f"{page}.py", text[0])
+    elif page == "docs/explorer":
+        title, rest = text[0].split("\n", 1)
+        text[0] = f"{title}\n\n{EXPLORERS}\n{rest}"
     elif page == "docs/which-lesson":
         text[0] = re.sub(r"\blesson (\d+)", lesson_link, text[0])
     for caption, entries in CONTENTS.get(page, {}).items():
@@ -138,6 +148,17 @@ def source_page(name: str, text: str) -> str:
     return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 
 
+def plain_text(app: Sphinx, kind: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Keep signs of formulas in docstrings, such as |e|, h_(t-1) and a * b, from being read as markup."""
+    example = False
+    for k, line in enumerate(lines):
+        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
+        if not example:
+            parts = re.split(r"(`[^`]*`)", line)
+            parts[::2] = [re.sub(r"\\|\||\*|_(?!\w)", r"\\\g<0>", part) for part in parts[::2]]
+            lines[k] = "".join(parts)
+
+
 def visit_math(writer, node) -> None:
     """Write a formula in a line."""
     writer.body.append(latex2mathml.converter.convert(node.astext()))
@@ -154,4 +175,5 @@ def visit_math_block(writer, node) -> None:
 def setup(app: Sphinx) -> None:
     """Hand Sphinx what this file defines."""
     app.connect("source-read", as_notebook)
+    app.connect("autodoc-process-docstring", plain_text, priority=400)  # before napoleon
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
