@@ -1,0 +1,110 @@
+"""The trainings of a sweep on a Dask cluster, where there is one: its scheduler hands them out again if a worker dies.
+
+Dask is wanted here only (the extra "dask").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from . import __version__
+from .recipes import Recipe
+from .targets import cpu
+from .trials import Judge, Trial
+
+PATIENCE = 5.0  # seconds in which a scheduler must answer
+ANSWER = 60.0  # seconds in which a worker must have loaded nbrnn
+INSTALL = 'pip install "nbrnn[dask]"'
+
+
+def on_cluster(address: str, judge: Judge, recipes: Sequence[Recipe]) -> Iterator[Trial]:
+    """Yield trials as a cluster's workers finish them.
+
+    Parameters
+    ----------
+    address : str
+        The scheduler's, such as tcp://localhost:8786.
+    judge : Judge
+    recipes : sequence of Recipe
+
+    Raises
+    ------
+    ValueError
+        If Dask is not installed, the scheduler does not answer within seconds, has no workers, or these have another
+        nbrnn or none.
+    """
+    try:
+        distributed: Any = importlib.import_module("distributed")
+    except ImportError as error:
+        raise ValueError(f"scheduler {address} needs Dask, which is not installed; type: {INSTALL}") from error
+    client = _connected(distributed, address)
+    try:
+        _same_version(client, address)
+        # A task of its own, not a copy for each training: if its worker dies, the scheduler has it made again.
+        held = client.submit(_keep, judge, pure=False)
+        futures = {client.submit(_trained, held, recipe, pure=False): recipe for recipe in recipes}
+        for future in distributed.as_completed(list(futures), loop=client.loop):
+            yield _trial(future, futures.pop(future))
+            future.release()
+    except distributed.client.FutureCancelledError as error:
+        raise ValueError(f"the scheduler at {address} gave up the trainings: {error}.") from error
+    finally:
+        with contextlib.suppress(Exception):
+            client.close(timeout=PATIENCE)
+
+
+def _connected(distributed: Any, address: str) -> Any:
+    """Return a client; ValueError if nobody answers, or nobody works there."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one sentence tells what matters
+    try:
+        client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:  # a TimeoutError is an OSError
+        raise ValueError(
+            f"no Dask scheduler answers at {address} within {PATIENCE:g} s; start one with 'dask scheduler', and "
+            "name its address, such as tcp://localhost:8786."
+        ) from error
+    if not client.scheduler_info()["workers"]:
+        client.close(timeout=PATIENCE)
+        raise ValueError(f"the scheduler at {address} has no workers; start some with 'dask worker {address}'.")
+    return client
+
+
+def _same_version(client: Any, address: str) -> None:
+    """Raise ValueError unless a worker has this nbrnn."""
+    try:
+        found = client.submit(_version, pure=False).result(timeout=ANSWER)
+    except Exception as error:
+        raise ValueError(
+            f"the workers of {address} cannot run nbrnn ({type(error).__name__}: {error}); install it for their Python."
+        ) from error
+    if found != __version__:
+        raise ValueError(f"the workers of {address} have nbrnn {found}, not {__version__}; install the same one.")
+
+
+def _trial(future: Any, recipe: Recipe) -> Trial:
+    """Return what came of a future; what its worker did not survive is a failure of the machine."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    told = " ".join(f"{type(error).__name__}: {error}".split())
+    return Trial(recipe, float("nan"), 0, 0, 0.0, told, lost=True)
+
+
+# ------------------------------------------------------------------ on the workers
+
+
+def _version() -> str:
+    return __version__
+
+
+def _keep(judge: Judge) -> Judge:
+    return judge
+
+
+def _trained(judge: Judge, recipe: Recipe) -> Trial:
+    cpu.set_num_threads(1)  # a worker has as many threads as its cores already
+    return judge(recipe)
