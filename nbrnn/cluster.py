@@ -5,10 +5,12 @@ Dask is wanted here only (the extra "dask").
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from . import __version__
@@ -34,8 +36,8 @@ def on_cluster(address: str, judge: Judge, recipes: Sequence[Recipe]) -> Iterato
     Raises
     ------
     ValueError
-        If Dask is not installed, the scheduler does not answer within seconds, has no workers, or these have another
-        nbrnn or none.
+        If Dask is not installed, the scheduler does not answer within seconds or goes away, has no workers, or these
+        have another nbrnn or none.
     """
     try:
         distributed: Any = importlib.import_module("distributed")
@@ -48,29 +50,45 @@ def on_cluster(address: str, judge: Judge, recipes: Sequence[Recipe]) -> Iterato
         held = client.submit(_keep, judge, pure=False)
         futures = {client.submit(_trained, held, recipe, pure=False): recipe for recipe in recipes}
         for future in distributed.as_completed(list(futures), loop=client.loop):
+            if future.status == "cancelled":
+                raise ValueError(f"the scheduler at {address} is gone; what has ended is kept, so begin again.")
             yield _trial(future, futures.pop(future))
             future.release()
-    except distributed.client.FutureCancelledError as error:
-        raise ValueError(f"the scheduler at {address} gave up the trainings: {error}.") from error
     finally:
         with contextlib.suppress(Exception):
             client.close(timeout=PATIENCE)
 
 
 def _connected(distributed: Any, address: str) -> Any:
-    """Return a client; ValueError if nobody answers, or nobody works there."""
+    """Return a client; ValueError if no scheduler answers, or it has no workers."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one sentence tells what matters
-    try:
-        client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:  # a TimeoutError is an OSError
+    workers = None
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):  # a TimeoutError is an OSError
+        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own
+            workers = thread.submit(asyncio.run, _workers(distributed, address)).result()
+    if workers is None:
         raise ValueError(
             f"no Dask scheduler answers at {address} within {PATIENCE:g} s; start one with 'dask scheduler', and "
             "name its address, such as tcp://localhost:8786."
-        ) from error
-    if not client.scheduler_info()["workers"]:
-        client.close(timeout=PATIENCE)
+        )
+    if not workers:
         raise ValueError(f"the scheduler at {address} has no workers; start some with 'dask worker {address}'.")
-    return client
+    return distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+
+
+async def _workers(distributed: Any, address: str) -> int:
+    """Ask a scheduler how many workers it has: a client would wait for ever at a port where something else listens."""
+
+    async def ask() -> int:
+        security = distributed.Security().get_connection_args("client")
+        comm = await distributed.comm.connect(address, timeout=PATIENCE, **security)
+        try:
+            await comm.write({"op": "identity", "reply": True})
+            return len((await comm.read())["workers"])
+        finally:
+            comm.abort()
+
+    return await asyncio.wait_for(ask(), PATIENCE)
 
 
 def _same_version(client: Any, address: str) -> None:

@@ -14,6 +14,7 @@ from .bench import bench
 from .common import STOPPED
 from .gradcheck import gradcheck
 from .show import data, info
+from .sweep import sweep
 from .trace import trace
 from .train import train
 from .tutorial import tutorial
@@ -40,5 +41,5 @@ def main() -> None:
     """Learn, run and measure recurrent neural networks."""
 
 
-for command in (train, gradcheck, data, info, trace, tutorial, bench):
+for command in (train, sweep, gradcheck, data, info, trace, tutorial, bench):
     main.add_command(command)

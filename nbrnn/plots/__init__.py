@@ -3,6 +3,7 @@
 from .diagram import plot_model
 from .forecasts import plot_backtest, plot_history, plot_predictions, plot_series
 from .steps import plot_step_errors
+from .sweeps import plot_sweep
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
 from .windows import plot_windows
 
@@ -17,5 +18,6 @@ __all__ = [
     "plot_predictions",
     "plot_series",
     "plot_step_errors",
+    "plot_sweep",
     "plot_windows",
 ]
