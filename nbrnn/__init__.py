@@ -131,7 +131,18 @@ _HOMES = {
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("callbacks", "layers", "losses", "models", "optimizers", "regularizers", "testing")  # used by their names
+_MODULES = (  # used by their names
+    "baselines",
+    "callbacks",
+    "layers",
+    "losses",
+    "missing",
+    "models",
+    "optimizers",
+    "regularizers",
+    "scores",
+    "testing",
+)
 
 __all__ = [
     "Activation",
@@ -219,12 +230,15 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from . import baselines as baselines
     from . import callbacks as callbacks
     from . import layers as layers
     from . import losses as losses
+    from . import missing as missing
     from . import models as models
     from . import optimizers as optimizers
     from . import regularizers as regularizers
+    from . import scores as scores
     from . import testing as testing
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
     from .cells import Cell

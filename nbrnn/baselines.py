@@ -13,23 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .checks import whole_number
 from .data import sliding_windows
-from .series import column_indices, finite_rows, real_array
+from .scores import rmse
+from .series import column_indices, finite_rows
+
+__all__ = ["LeastSquaresAR", "drift", "last_value", "rmse", "seasonal_mean", "seasonal_naive"]
 
 CHUNK = 1024  # windows that are laid out in full at a time
-
-
-def rmse(a: ArrayLike, b: ArrayLike) -> float:
-    """Return the root of the mean squared difference of two arrays of one shape; ValueError if the shapes differ.
-
-    Examples
-    --------
-    >>> rmse([1.0, 2.0], [1.0, 4.0])
-    1.4142135623730951
-    """
-    a, b = real_array("a", a).astype(np.float64), real_array("b", b).astype(np.float64)
-    if a.shape != b.shape or a.size == 0:
-        raise ValueError(f"rmse needs two arrays of one shape that are not empty, not {a.shape} and {b.shape}.")
-    return float(np.sqrt(np.mean((a - b) ** 2)))
 
 
 def last_value(
@@ -103,17 +92,104 @@ def seasonal_naive(
            [ 2.]])
     """
     season, horizon = whole_number("season", season), whole_number("horizon", horizon)
-    X, _ = sliding_windows(series, length, horizon, stride, target)
-    rows = finite_rows("series", series)
-    past = rows[:0] if history is None else finite_rows("history", history)
-    if past.shape[1] != rows.shape[1]:
-        raise ValueError(f"history has {past.shape[1]} columns, but series has {rows.shape[1]}.")
-    known = np.concatenate([past, rows])[:, column_indices("target", target, rows.shape[1])].astype(np.float64)
-    first = len(past) + length + stride * np.arange(len(X))
+    known, first = _known(series, length, horizon, stride, target, history)
     ahead = np.arange(horizon)
     source = first[:, None] + ahead - season * (ahead // season + 1)
     predicted = np.where(source[..., None] >= 0, known[np.maximum(source, 0)], np.nan)
-    return predicted.reshape(len(X), -1)
+    return predicted.reshape(len(first), -1)
+
+
+def seasonal_mean(
+    series: ArrayLike,
+    season: int,
+    length: int,
+    horizon: int = 1,
+    stride: int = 1,
+    target: int | Sequence[int] | None = None,
+    history: ArrayLike | None = None,
+    training: ArrayLike | None = None,
+) -> NDArray[np.float64]:
+    """Predict for each target the mean of the training rows at the same place in the season.
+
+    With 365 rows in a season it is the mean of the day of the year, the climatology of weather services.
+
+    Parameters
+    ----------
+    series, season, length, horizon, stride, target, history
+        As for `seasonal_naive`; a target's place in the season is counted from the first row of history.
+    training : array (rows,) or (rows, D), optional
+        The rows to take means of; the history if not given. Its first row stands at the place in the season at which
+        the history, or without one the series, begins.
+
+    Returns
+    -------
+    float64 array (N, horizon * T), step-major
+        NaN where no training row stands at that place.
+
+    Raises
+    ------
+    ValueError
+        As `seasonal_naive`, and if neither history nor training is given or they have other columns.
+
+    Examples
+    --------
+    >>> seasonal_mean([5.0, 2.0, 5.0], season=2, length=1, history=[1.0, 2.0, 3.0, 4.0])
+    array([[3.],
+           [2.]])
+    """
+    season, horizon = whole_number("season", season), whole_number("horizon", horizon)
+    if training is None and history is None:
+        raise ValueError("seasonal_mean needs the rows to take means of: training or history.")
+    known, first = _known(series, length, horizon, stride, target, history)
+    seen = known[: first[0] - length]
+    if training is not None:
+        columns = finite_rows("series", series).shape[1]
+        seen = _like_columns("training", training, columns)[:, column_indices("target", target, columns)]
+    places = np.arange(len(seen)) % season
+    counts = np.bincount(places, minlength=season)
+    sums = np.stack([np.bincount(places, column, season) for column in seen.T.astype(np.float64)], axis=1)
+    means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], np.nan)
+    return means[(first[:, None] + np.arange(horizon)) % season].reshape(len(first), -1)
+
+
+def drift(
+    series: ArrayLike,
+    length: int,
+    horizon: int = 1,
+    stride: int = 1,
+    target: int | Sequence[int] | None = None,
+    history: ArrayLike | None = None,
+) -> NDArray[np.float64]:
+    """Predict that every target goes on along the line from the first known row to the window's last row.
+
+    x[T] + k * (x[T] - x[0]) / T for the k-th step after row T: Hyndman and Athanasopoulos (2021), Forecasting:
+    Principles and Practice, 3rd edition, section 5.2. If T is 0, the last value.
+
+    Parameters
+    ----------
+    series, length, horizon, stride, target, history
+        As for `seasonal_naive`.
+
+    Returns
+    -------
+    float64 array (N, horizon * T), step-major
+
+    Raises
+    ------
+    ValueError
+        As `seasonal_naive`.
+
+    Examples
+    --------
+    >>> drift([1.0, 2.0, 5.0, 4.0, 3.0], length=3, horizon=2)
+    array([[7., 9.]])
+    """
+    horizon = whole_number("horizon", horizon)
+    known, first = _known(series, length, horizon, stride, target, history)
+    last = known[first - 1]
+    slope = (last - known[0]) / np.maximum(first - 1, 1)[:, None]
+    ahead = np.arange(1, horizon + 1)[:, None]
+    return (last[:, None] + ahead * slope[:, None]).reshape(len(first), -1)
 
 
 class LeastSquaresAR:
@@ -209,3 +285,26 @@ def _laid_out(X: NDArray[np.generic]) -> Iterator[tuple[NDArray[np.float64], sli
         chunk = slice(start, min(start + CHUNK, len(X)))
         rows = X[chunk].reshape(chunk.stop - start, -1).astype(np.float64)
         yield np.hstack([np.ones((len(rows), 1)), rows]), chunk
+
+
+def _known(
+    series: ArrayLike,
+    length: int,
+    horizon: int,
+    stride: int,
+    target: int | Sequence[int] | None,
+    history: ArrayLike | None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the targets' columns of history and series together, and the first row that each window does not know."""
+    X, _ = sliding_windows(series, length, horizon, stride, target)
+    rows = finite_rows("series", series)
+    past = rows[:0] if history is None else _like_columns("history", history, rows.shape[1])
+    known = np.concatenate([past, rows])[:, column_indices("target", target, rows.shape[1])].astype(np.float64)
+    return known, len(past) + length + stride * np.arange(len(X))
+
+
+def _like_columns(name: str, array: ArrayLike, columns: int) -> NDArray[Any]:
+    rows = finite_rows(name, array)
+    if rows.shape[1] != columns:
+        raise ValueError(f"{name} has {rows.shape[1]} columns, but series has {columns}.")
+    return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from operator import itemgetter
@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import nearest
+from .checks import nearest, one_of
 
 PEEK = 20  # rows of data that decide whether there is a header and which column holds the dates
 DATE_NAMES = {
@@ -30,7 +30,9 @@ DATE_NAMES = {
 DATE = re.compile(
     r"\d+([-/:QTWM]|[- ][QW])\d|\d+\. ?\d+\. ?\d|Q\d[-/ ]?\d|(\d+[-/. ]?)?[A-Z]{3,9}[-/., ]*\d", re.IGNORECASE
 )  # how one begins
-MISSING = {"", "na", "n/a", "nan", "nat", "null", "none", "?", "-"}
+MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-", "--", "."}  # in small letters
+NAMED = 3  # missing cells that a sentence names; the others are counted
+BINARY = {b"PK\x03\x04": "an Excel workbook or a zip archive", b"\xd0\xcf\x11\xe0": "an old Excel workbook"}
 
 Columns = str | int | Sequence[str | int]
 
@@ -100,13 +102,16 @@ def read_csv(
     columns: Columns | None = None,
     header: bool | str = "auto",
     date_column: str | int | None = "auto",
+    missing: str = "refuse",
+    decimal: str = ".",
 ) -> Table:
     r"""Read numbers from a CSV file.
 
     Parameters
     ----------
     path : str or Path
-        A file in UTF-8 with commas or semicolons between the cells and points in the numbers.
+        A file in UTF-8 with commas, semicolons or tabs between the cells. Blank lines, and lines of empty cells, may
+        stand before and after the rows. Columns at the right without a name and without any cell are left out.
     columns : str, int or sequence of them, optional
         Columns to read, by name or by index from 0, in this order; if not given, all but the dates.
     header : bool or "auto"
@@ -116,6 +121,11 @@ def read_csv(
         The column whose cells are kept as labels. "auto": the first column that is not chosen and holds dates (1965-01,
         31.1.1965, 1/31/65, Jan 1965, 12:30 and so on); or else the first column of all if it is called date, time, year
         or the like.
+    missing : "refuse" or "keep", default "refuse"
+        What becomes of cells that are empty or hold NA, N/A, NaN, null, None, ?, - and the like: "refuse" names them,
+        "keep" makes them NaN; `missing.fill` can then fill them.
+    decimal : "." or ",", default "."
+        What stands before the decimals; the other one of the two stands in no number.
 
     Returns
     -------
@@ -129,7 +139,8 @@ def read_csv(
     ValueError
         If the path is a folder, or the file is empty, has no rows, is not UTF-8 or not regular CSV, has rows of
         different lengths, a blank line between rows, two columns of one name, or a cell among the numbers that is
-        empty, a text, NaN or infinite: the sentence names file, line (from 1) and column. If a column is unknown.
+        missing (see there), a text or infinite: the sentence names file, line (from 1) and column. If a column is
+        unknown or an argument is none of those above.
 
     Examples
     --------
@@ -145,14 +156,17 @@ def read_csv(
     path = Path(path)
     if header not in (True, False, "auto"):
         raise ValueError(f"header must be True, False or 'auto', not {header!r}.")
+    keep = one_of("missing", missing, ("refuse", "keep")) == "keep"
+    comma = one_of("decimal", decimal, (".", ",")) == ","
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _read(path, file, columns, header, date_column)
+            return _read(path, file, columns, header, date_column, keep, comma)
     except UnicodeDecodeError:
+        kind = next((kind for start, kind in BINARY.items() if path.read_bytes()[:4] == start), None)
+        if kind is not None:
+            raise ValueError(f"{path} is {kind}; open it there and save it as CSV in UTF-8.") from None
         line = 1 + path.read_bytes().decode(errors="replace").split("\ufffd")[0].count("\n")
         raise ValueError(f"{path}, line {line}: the text is not UTF-8; save the file as CSV in UTF-8.") from None
-    except csv.Error as error:
-        raise ValueError(f"{path} is not a regular CSV file: {error}.") from None
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}.") from None
     except IsADirectoryError:
@@ -162,7 +176,13 @@ def read_csv(
 
 
 def _read(
-    path: Path, file: TextIO, columns: Columns | None, header: bool | str, date_column: str | int | None
+    path: Path,
+    file: TextIO,
+    columns: Columns | None,
+    header: bool | str,
+    date_column: str | int | None,
+    keep: bool,
+    comma: bool,
 ) -> Table:
     records = _records(path, file)
     peek = list(islice(records, 1 + PEEK))
@@ -170,8 +190,14 @@ def _read(
         raise ValueError(f"{path} is empty.")
     width = len(peek[0][1])
     regular = [cells for _, cells in peek if len(cells) == width]
+    if len(regular) == 1 < len(peek):
+        raise _uneven(path, *peek[1], width, first=True)
     titled = _has_header(regular) if header == "auto" else bool(header)
+    while width > 1 and not any(cells[width - 1].strip() for cells in regular):
+        width -= 1  # lines end in a delimiter
+    rest = len(peek[0][1]) - width
     names = [cell.strip() or f"column{k}" for k, cell in enumerate(peek[0][1] if titled else [""] * width, start=1)]
+    names = names[:width]
     twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
     if twice is not None:
         raise ValueError(f"{path} has two columns of the name {twice!r}; rename one of them.")
@@ -188,23 +214,49 @@ def _read(
             raise ValueError(f"{path} has no column of numbers beside its dates.")
 
     pick = itemgetter(*chosen, chosen[0])  # one more, so that it returns a tuple for one column too
+    number = _with_comma if comma else float
     numbers, lines, labels = array("d"), array("q"), []
     for line, cells in chain(peek[titled:], records):
-        if len(cells) != width:
-            raise ValueError(f"{path}, line {line}: found {len(cells)} cells where the first row has {width}.")
+        if len(cells) != width + rest or (rest and any(cell.strip() for cell in cells[width:])):
+            raise _uneven(path, line, cells, width + rest, first=not lines)
         try:
-            numbers.extend(map(float, pick(cells)[:-1]))
+            numbers.extend(map(number, pick(cells)[:-1]))
         except ValueError:
-            raise _not_a_number(path, line, names, cells, chosen) from None
+            del numbers[len(lines) * len(chosen) :]  # what the row had added
+            texts = [cells[c].strip() for c in chosen]
+            known = ["nan" if text.lower() in MISSING else text for text in texts]
+            wrong = next((c for c, text in zip(chosen, known, strict=True) if not _is_number(text, number)), None)
+            if wrong is not None:
+                second = titled and not lines and not any(map(_is_number, known))
+                raise _not_a_number(path, line, names[wrong], cells[wrong].strip(), second) from None
+            numbers.extend(map(number, known))
         lines.append(line)
         if dates is not None:
             labels.append(cells[dates].strip())
     values = np.frombuffer(numbers, np.float64).reshape(-1, len(chosen))
-    finite = np.isfinite(values)
-    if not finite.all():
-        row, c = np.argwhere(~finite)[0]
-        raise _refusal(path, lines[row], names[chosen[c]], f"found {values[row, c]}")
+    _check_values(path, values, lines, [names[c] for c in chosen], keep)
     return Table(values, tuple(names[c] for c in chosen), None if dates is None else tuple(labels), path.stem)
+
+
+def _with_comma(cell: str) -> float:
+    return float(cell.translate({44: ".", 46: ","}))
+
+
+def _check_values(path: Path, values: NDArray[np.float64], lines: array[int], names: list[str], keep: bool) -> None:
+    """Refuse infinite values and, unless they are kept, missing ones."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    odd = np.argwhere(~finite)
+    infinite = next(((row, c) for row, c in odd if not np.isnan(values[row, c])), None)
+    if infinite is not None:
+        row, c = infinite
+        raise _refusal(path, lines[row], names[c], f"found {values[row, c]}")
+    if not keep:
+        cells = "; ".join(f"line {lines[row]}, column {names[c]!r}" for row, c in odd[:NAMED])
+        cells += f"; and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
+        count = "a missing cell" if len(odd) == 1 else f"{len(odd)} missing cells"
+        raise ValueError(f"{path} has {count} ({cells}); fill in what is missing, or read it with missing='keep'.")
 
 
 def _records(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
@@ -214,24 +266,35 @@ def _records(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
         lead.append(text)
         if text.strip():
             break
-    unquoted = re.sub(r'"[^"]*"', "", lead[-1]) if lead else ""
-    reader = csv.reader(
-        chain(lead, file), delimiter=";" if ";" in unquoted else ",", skipinitialspace=True, strict=True
-    )
-    seen = blank = 0
-    for cells in reader:
-        if not cells or (len(cells) == 1 and not cells[0].strip()):
-            blank = blank or reader.line_num
-            continue
-        if seen and blank:
-            raise ValueError(f"{path}, line {blank}: the line is blank, but rows follow; fill it in or remove it.")
-        seen, blank = 1, 0
-        yield reader.line_num, cells
-
-
-def _is_number(cell: str) -> bool:
+    stated = re.fullmatch(r'"?sep=([,;\t|])"?\s*', lead[-1]) if lead else None  # what Excel writes, and obeys
+    if stated:
+        lead[-1] = "\n"
+        delimiter = stated[1]
+    else:
+        unquoted = re.sub(r'"[^"]*"', "", lead[-1]) if lead else ""
+        delimiter = next((mark for mark in ";\t" if mark in unquoted), ",")
+    reader = csv.reader(chain(lead, file), delimiter=delimiter, skipinitialspace=True, strict=True)
+    seen = blank = begun = 0
     try:
-        float(cell)
+        for cells in reader:
+            begun = reader.line_num
+            if not any(map(str.strip, cells)):
+                blank = blank or reader.line_num
+                continue
+            if seen and blank:
+                raise ValueError(f"{path}, line {blank}: the line is blank, but rows follow; fill it in or remove it.")
+            seen, blank = 1, 0
+            yield reader.line_num, cells
+    except csv.Error as error:
+        told = (
+            "a quote is opened and not closed" if "end of data" in str(error) else f"this is not regular CSV: {error}"
+        )
+        raise ValueError(f"{path}, line {begun + 1}: {told}.") from None
+
+
+def _is_number(cell: str, number: Callable[[str], float] = float) -> bool:
+    try:
+        number(cell)
     except ValueError:
         return False
     return True
@@ -275,11 +338,32 @@ def _find_all(columns: Columns, names: Sequence[str], where: str) -> list[int]:
     return chosen
 
 
-def _not_a_number(path: Path, line: int, names: list[str], cells: list[str], chosen: list[int]) -> ValueError:
-    c = next(c for c in chosen if not _is_number(cells[c]))
-    text = cells[c].strip()
-    return _refusal(path, line, names[c], f"found {text[:40]!r}" if text else "the cell is empty")
+def _uneven(path: Path, line: int, cells: list[str], width: int, first: bool) -> ValueError:
+    """Return the refusal of a row whose cells are not those of the first row."""
+    told = f"{path}, line {line}: found {len(cells)} cells where the first row has {width}"
+    if len(cells) == width:
+        told = (
+            f"{path}, line {line}: found {cells[-1].strip()[:40]!r} in a column that has neither a name nor cells above"
+        )
+    elif first and width == 1:
+        told += "; if the lines above are a title, remove them"
+    elif len(cells) > width and not any(map(str.strip, cells[width:])):
+        told += "; remove the delimiter at the line's end, or add one to the first row"
+    elif len(cells) > width:
+        told += "; a cell that holds the delimiter, as 1,234 does, needs quotes"
+    return ValueError(told + ".")
 
 
-def _refusal(path: Path, line: int, name: str, found: str) -> ValueError:
-    return ValueError(f"{path}, line {line}, column {name!r}: {found}, but a finite number such as 12.5 is wanted.")
+def _not_a_number(path: Path, line: int, name: str, text: str, second: bool) -> ValueError:
+    more = ""
+    if _is_number(re.sub(r"[\s,.']", "", text)):
+        more = "; write the decimals after a point (or read with decimal=',') and nothing between thousands"
+    elif second and not text[:1].isdigit():
+        more = f"; if line {line} holds units or is a second header, remove it"
+    return _refusal(path, line, name, f"found {text[:40]!r}", more)
+
+
+def _refusal(path: Path, line: int, name: str, found: str, more: str = "") -> ValueError:
+    return ValueError(
+        f"{path}, line {line}, column {name!r}: {found}, but a finite number such as 12.5 is wanted{more}."
+    )

@@ -195,7 +195,7 @@ def _times(texts: Fields) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray
 
     def numbers(names: str, default: int) -> NDArray[np.int64]:
         name = next((name for name in names if name in texts), None)
-        return np.full(count, default) if name is None else np.array(texts[name]).astype(np.int64)
+        return np.full(count, default) if name is None else np.array(list(map(int, texts[name])))
 
     years, months, days = numbers("Yy", 1970), numbers("mn", 1), numbers("de", 1)
     if "y" in texts:

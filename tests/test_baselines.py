@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbrnn import baselines
-from nbrnn.baselines import LeastSquaresAR, last_value, rmse, seasonal_naive
+from nbrnn.baselines import LeastSquaresAR, drift, last_value, rmse, seasonal_mean, seasonal_naive
 from nbrnn.data import MinMaxScaler, StandardScaler, chronological_split, sliding_windows
 from nbrnn.datasets import DATASETS, load_dataset
 
@@ -82,6 +82,67 @@ def test_a_season_is_predicted_exactly():
     np.testing.assert_array_equal(seasonal_naive(series[24:], 12, 5, horizon=30, history=series[:24]), y)
 
 
+@given(season=st.integers(1, 30), past=st.integers(0, 20), given_training=st.booleans(), **windows)
+def test_seasonal_mean_equals_a_loop(season, past, given_training, seed, length, horizon, stride, target):
+    everything = series_of(seed)
+    if not past:
+        given_training = True
+    seen = everything[: past + 9] if given_training else everything[:past]
+    series, history = everything[past:], everything[:past] if past else None
+    _, y = sliding_windows(series, length, horizon, stride, target)
+    naive = np.full(y.shape, np.nan)
+    for n in range(len(y)):
+        for k in range(horizon):
+            place = (past + n * stride + length + k) % season
+            for j, c in enumerate(targets_of(target)):
+                same = [row[c] for t, row in enumerate(seen) if t % season == place]
+                if same:
+                    naive[n, k * len(targets_of(target)) + j] = sum(same) / len(same)
+    training = seen if given_training else None
+    found = seasonal_mean(series, season, length, horizon, stride, target, history, training)
+    np.testing.assert_allclose(found, naive)
+
+
+@given(past=st.integers(0, 20), **windows)
+def test_drift_equals_a_loop(past, seed, length, horizon, stride, target):
+    everything = series_of(seed)
+    series, history = everything[past:], everything[:past] if past else None
+    _, y = sliding_windows(series, length, horizon, stride, target)
+    naive = np.empty(y.shape)
+    for n in range(len(y)):
+        last = past + n * stride + length - 1
+        for k in range(horizon):
+            for j, c in enumerate(targets_of(target)):
+                steps = [everything[t, c] - everything[t - 1, c] for t in range(1, last + 1)]
+                mean = sum(steps) / len(steps) if steps else 0
+                naive[n, k * len(targets_of(target)) + j] = everything[last, c] + (k + 1) * mean
+    np.testing.assert_allclose(drift(series, length, horizon, stride, target, history), naive, atol=1e-12)
+
+
+def test_lines_and_seasons_are_predicted_exactly():
+    line = 3 - 0.5 * np.arange(30)
+    _, y = sliding_windows(line, 4, horizon=7)
+    np.testing.assert_allclose(drift(line, 4, horizon=7), y)
+    season = series_of(6, 12, 2)
+    series = np.tile(season, (6, 1))
+    _, y = sliding_windows(series[24:], 5, horizon=30)
+    np.testing.assert_allclose(seasonal_mean(series[24:], 12, 5, horizon=30, history=series[:24]), y)
+
+
+def test_the_mean_of_the_day_of_the_year_tells_next_weeks_temperature_best():
+    past, future = chronological_split(load_dataset("temperatures"), share=0.8)
+    _, y = sliding_windows(future, 7, horizon=7)
+    found = {
+        "last": last_value(future, 7, horizon=7),
+        "mean": seasonal_mean(future, 365, 7, horizon=7, history=past),
+        "naive": seasonal_naive(future, 365, 7, horizon=7, history=past),
+    }
+    by_step = {name: [rmse(predicted[:, k], y[:, k]) for k in (0, 6)] for name, predicted in found.items()}
+    np.testing.assert_allclose(by_step["mean"], 2.68, atol=0.02)  # however far ahead
+    assert by_step["last"][0] < by_step["mean"][0] < by_step["naive"][0]  # tomorrow is as today
+    assert by_step["mean"][1] < by_step["last"][1]
+
+
 @given(order=st.integers(1, 3), extra=st.integers(0, 3), **{k: v for k, v in windows.items() if k != "length"})
 def test_least_squares_equals_lstsq_over_all_windows(order, extra, seed, horizon, stride, target):
     series = series_of(seed, 90)
@@ -123,7 +184,7 @@ def test_scores_do_not_depend_on_the_scale():
 def test_rmse_and_baselines_refuse():
     series = series_of(5)
     assert rmse([[3.0]], [[7.0]]) == 4.0
-    with pytest.raises(ValueError, match=r"one shape that are not empty, not \(3, 1\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"rmse needs arrays of one shape that are not empty, not \(3, 1\)"):
         rmse(np.ones((3, 1)), np.ones(3))
     with pytest.raises(ValueError, match="not empty"):
         rmse([], [])
@@ -131,6 +192,8 @@ def test_rmse_and_baselines_refuse():
         lambda: last_value(series, 5, horizon=0),
         lambda: seasonal_naive(series, 5, 5, horizon=0),
         lambda: LeastSquaresAR(5, horizon=0),
+        lambda: seasonal_mean(series, 5, 5, horizon=0, history=series),
+        lambda: drift(series, 5, horizon=0),
     ):
         with pytest.raises(ValueError, match="horizon must be a whole number of at least 1, not 0"):
             call()
@@ -138,6 +201,12 @@ def test_rmse_and_baselines_refuse():
         seasonal_naive(series, 0, 5)
     with pytest.raises(ValueError, match="history has 2 columns, but series has 3"):
         seasonal_naive(series, 5, 5, history=series[:, :2])
+    with pytest.raises(ValueError, match="needs the rows to take means of: training or history"):
+        seasonal_mean(series, 5, 5)
+    with pytest.raises(ValueError, match="training has 1 columns, but series has 3"):
+        seasonal_mean(series, 5, 5, training=series[:, 0])
+    with pytest.raises(ValueError, match="history has 2 columns, but series has 3"):
+        drift(series, 5, history=series[:, :2])
     with pytest.raises(ValueError, match="order must be a whole number"):
         LeastSquaresAR(0)
     with pytest.raises(ValueError, match="call fit first"):

@@ -39,7 +39,12 @@ def as_read(table):
         "\n\n" + MONTHS + "\n  \n",
         "\ufeff" + MONTHS,
         MONTHS.replace(",", ";"),
+        MONTHS.replace(",", "\t"),
         MONTHS.replace(",", " , "),
+        MONTHS.replace("\n", ",\n"),
+        MONTHS.replace("\n", ",,\r\n") + ",,,\r\n,,,\r\n",
+        "sep=;\n" + MONTHS.replace(",", ";"),
+        '\ufeff"sep=,"\r\n' + MONTHS,
         MONTHS.replace("Month", '"Month"').replace("1949-01", '"1949-01"').replace("118", '"118"'),
         MONTHS.replace("112", " 1.12e2 ").replace("118", "+118."),
     ],
@@ -85,6 +90,32 @@ def test_chosen_columns_header_and_dates(write):
     assert as_read(read_csv(numbers, header=True)) == (("2010", "2011"), None, [[1.0, 2.0]])
     years = write("year,spots\n1700,5\n1701,11\n")
     assert as_read(read_csv(years, columns=["spots", "year"])) == (("spots", "year"), None, [[5, 1700], [11, 1701]])
+
+
+@pytest.mark.parametrize("text", ["", "NA", "n/a", "NaN", " null ", "None", "?", "-", "#N/A", "."])
+def test_missing_cells_are_kept_as_nan(write, text):
+    path = write(f"date,a,b\n2020-01,1,2\n2020-02,{text},4\n2020-03,5,{text}\n")
+    table = read_csv(path, missing="keep")
+    assert table.dates == ("2020-01", "2020-02", "2020-03")
+    np.testing.assert_array_equal(table.values, [[1, 2], [np.nan, 4], [5, np.nan]])
+    np.testing.assert_array_equal(read_csv(path, "b", missing="keep").values, [[2], [4], [np.nan]])
+    with pytest.raises(ValueError, match=r"2 missing cells \(line 3, column 'a'; line 4, column 'b'\)"):
+        read_csv(path)
+    with pytest.raises(ValueError, match="line 5, column 'a': found 'x'"):
+        read_csv(write(path.read_text() + "2020-04,x,1\n"), missing="keep")
+    with pytest.raises(ValueError, match="line 5, column 'b': found inf"):
+        read_csv(write("date,a,b\n1,1,1\n2,1,NA\n3,1,1\n4,1,inf\n"), missing="keep")
+
+
+def test_decimal_commas(write):
+    path = write("Datum;Wert;b\n31.1.2020;1,5;-2\n1.2.2020;1e3;,5\n2.2.2020;?;7\n")
+    table = read_csv(path, decimal=",", missing="keep")
+    np.testing.assert_array_equal(table.values, [[1.5, -2], [1000, 0.5], [np.nan, 7]])
+    assert table.dates == ("31.1.2020", "1.2.2020", "2.2.2020")
+    with pytest.raises(ValueError, match=r"line 2, column 'a': found '1.234,5'"):
+        read_csv(write("a;b\n1.234,5;1\n"), decimal=",")
+    with pytest.raises(ValueError, match=r"line 2, column 'a': found '1.234'"):
+        read_csv(write("a;b\n1.234;1\n"), decimal=",")
 
 
 cells = st.floats(allow_nan=False, allow_infinity=False)
@@ -195,13 +226,36 @@ LONG = "".join(f"2010-01-{d:02d},{d}\n" for d in range(1, 32))
         ("Month,Passengers\n\n\n", "has a header but no rows"),
         (MONTHS + "1949-04,many\n", "line 5, column 'Passengers': found 'many', but a finite number such as 12.5"),
         ("v\nabc\n1\n2\n", "line 2, column 'v': found 'abc'"),
-        (LONG + "2010-02-01,NA\n", "line 32, column 'column2': found 'NA'"),
-        (LONG + "2010-02-01,\n" + LONG, "line 32, column 'column2': the cell is empty"),
-        (LONG + "2010-02-01,nan\n", "line 32, column 'column2': found nan"),
+        (LONG + "2010-02-01,NA\n", r"has a missing cell \(line 32, column 'column2'\); fill in what is missing"),
+        (LONG + "2010-02-01,\n" + LONG, r"has a missing cell \(line 32, column 'column2'\)"),
+        (LONG + "2010-02-01,nan\n", r"has a missing cell \(line 32, column 'column2'\)"),
         (LONG + "2010-02-01,-inf\n", "line 32, column 'column2': found -inf"),
         (LONG + "2010-02-01,1e999\n", "line 32, column 'column2': found inf"),
-        ("\n\n" + MONTHS + "1949-04,NaN\n", "line 7, column 'Passengers': found nan"),
-        ("a;b\n1,5;2,5\n", "line 2, column 'a': found '1,5'"),
+        ("\n\n" + MONTHS + "1949-04,NaN\n", r"has a missing cell \(line 7, column 'Passengers'\)"),
+        (
+            "a,b\n1,2\nNA,2\n?,\n1,2\n,null\n",
+            r"has 5 missing cells \(line 3, column 'a'; line 4, column 'a'; line 4, column 'b'; and 2 more\)",
+        ),
+        (LONG.replace("2010-01-15,15", "2010-01-15,many") + "2010-02-01,NA\n", "line 15, .* found 'many'"),
+        (LONG.replace("2010-01-15,15", "2010-01-15,NA") + "2010-02-01,inf\n", "line 32, .* found inf"),
+        ("a;b\n1,5;2,5\n", r"line 2, column 'a': found '1,5', but .*; write the decimals after a point"),
+        ('a,b\n3,"1,234.5"\n', r"line 2, column 'b': found '1,234.5', but .* nothing between thousands\."),
+        ("a,b\n3,1 234\n", r"found '1 234', but .* nothing between thousands\."),
+        ("a,b\n3,1,234\n", r"line 2: found 3 cells where the first row has 2; a cell that holds the delimiter"),
+        (
+            "a,b\n1,2,\n3,4,\n",
+            "line 2: found 3 cells where the first row has 2; remove the delimiter at the line's end",
+        ),
+        (
+            "a,b,\n" + "1,2,\n" * 30 + "1,2,3\n",
+            "line 32: found '3' in a column that has neither a name nor cells above",
+        ),
+        ("Sales of 2020\nMonth,Passengers\n1949-01,112\n", "line 2: found 2 cells .* the lines above are a title"),
+        ("day,t,p\n,deg C,hPa\n2020-01-01,3,990\n", "found 'deg C', .*; if line 2 holds units or is a second header"),
+        ("day,t,t\nday,min,max\n2020-01-01,3,9\n", "two columns of the name 't'"),
+        ("a,b\nmin,max\n3,9\n", "line 2, column 'a': found 'min', .* second header, remove it"),
+        (b"PK\x03\x04\x14\x00\x06\xff", "is an Excel workbook or a zip archive; open it there and save it as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1", "is an old Excel workbook"),
         ("price,sold\n$5.20,3\n", r"line 2, column 'price': found '\$5.20'"),
         ("share,sold\n1.5%,3\n", "line 2, column 'share': found '1.5%'"),
         (MONTHS + "1949-04,1,2\n", "line 5: found 3 cells where the first row has 2"),
@@ -213,8 +267,9 @@ LONG = "".join(f"2010-01-{d:02d},{d}\n" for d in range(1, 32))
         ("date\n2010-01\n2010-02\n", "no column of numbers beside its dates"),
         (MONTHS.encode() + b"1949-04,\xe9\n", "line 5: the text is not UTF-8"),
         (MONTHS.encode("utf-16"), "line 1: the text is not UTF-8"),
-        ('a,b\n1,"2\n3,4\n', "not a regular CSV file"),
-        ('a,b\n1,"2"3\n', "not a regular CSV file"),
+        ('a,b\n1,"2\n3,4\n', "line 2: a quote is opened and not closed"),
+        ('a,b\n1,2\n1,"2"3\n', "line 3: this is not regular CSV: ',' expected after '\"'"),
+        ("a,b\n1,2\n,\n3,4\n", "line 3: the line is blank, but rows follow"),
     ],
 )
 def test_files_that_are_refused(write, content, words):
@@ -246,6 +301,8 @@ def test_a_missing_file_and_a_folder(tmp_path):
         ({"columns": ["Passengers", 1]}, "none twice"),
         ({"columns": "Month"}, "line 2, column 'Month': found '1949-01'"),
         ({"date_column": "Moth"}, "did you mean 'Month'"),
+        ({"missing": "drop"}, "missing 'drop' is unknown.*; known are refuse, keep"),
+        ({"decimal": ";"}, "decimal ';' is unknown"),
         ({"header": "yes"}, "header must be True, False or 'auto', not 'yes'"),
         ({"header": False}, "line 1, column 'column1': found 'Month'"),
         ({"date_column": None}, "line 2, column 'Month': found '1949-01'"),
