@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import importlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,7 +23,7 @@ ANSWER = 60.0  # seconds in which a worker must have loaded nbrnn
 INSTALL = 'pip install "nbrnn[dask]"'
 
 
-def on_cluster(address: str, judge: Judge, recipes: Sequence[Recipe]) -> Iterator[Trial]:
+def on_cluster(address: str, judge: Judge, recipes: Sequence[Recipe]) -> Generator[Trial]:
     """Yield trials as a cluster's workers finish them.
 
     Parameters
@@ -63,9 +63,9 @@ def _connected(distributed: Any, address: str) -> Any:
     """Return a client; ValueError if no scheduler answers, or it has no workers."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one sentence tells what matters
     workers = None
-    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):  # a TimeoutError is an OSError
-        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own
-            workers = thread.submit(asyncio.run, _workers(distributed, address)).result()
+    # A TimeoutError is an OSError; a thread, since a notebook has a loop of its own.
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError), ThreadPoolExecutor(1) as thread:
+        workers = thread.submit(asyncio.run, _workers(distributed, address)).result()
     if workers is None:
         raise ValueError(
             f"no Dask scheduler answers at {address} within {PATIENCE:g} s; start one with 'dask scheduler', and "

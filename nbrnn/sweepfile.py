@@ -121,7 +121,7 @@ class SweepFile:
             return Trial(recipe, value, int(parameters), int(epochs), float(seconds), failure)
         except ValueError as problem:
             raise ValueError(
-                f"{self.path}, line {number}, is no row of a sweep ({problem}); remove the line, or name another folder."
+                f"{self.path}, line {number}, is no row of a sweep ({problem}); remove it, or name another folder."
             ) from problem
 
 

@@ -20,12 +20,13 @@ from .checks import one_of, whole_number
 from .problems import TRAINING, VALIDATION, Problem
 from .recipes import Recipe
 from .sweepfile import SweepFile, about
-from .sweeptable import TITLES, Sweep, SweepRow
+from .sweeptable import ERRORS, Sweep, SweepRow
 from .targets import cpu
 from .trials import SWEPT, Judge, Trial, in_threads, plain, score
 
 __all__ = ["Range", "Sweep", "SweepRow", "SweepRun", "draw", "grid", "sweep"]
 
+AUTOREGRESSION = "AR("  # in a baseline's name
 TRIES = 50  # draws for each setting that is wanted: fewer settings are there if so many bring no new one
 Progress = Callable[[Trial, int, int], Any]
 
@@ -89,7 +90,9 @@ def grid(recipe: Recipe, **choices: Sequence[Any]) -> list[Recipe]:
     for name, values in choices.items():
         for value in values:
             if isinstance(value, Range):
-                raise ValueError(f"{name.replace('_', '-')} {value} is a range; a grid takes values, a random search ranges.")
+                raise ValueError(
+                    f"{name.replace('_', '-')} {value} is a range; a grid takes values, a random search ranges."
+                )
     found = [_with(recipe, dict(zip(choices, each, strict=True))) for each in itertools.product(*choices.values())]
     return list(dict.fromkeys(found))
 
@@ -291,7 +294,7 @@ def _metric(problem: Problem, metric: str | None) -> str:
     many = len(problem.targets) > 1
     if metric is None:
         return "mase" if many else "rmse"
-    if one_of("metric", metric, TITLES) != "mase" and many:
+    if one_of("metric", metric, ERRORS) != "mase" and many:
         raise ValueError(f"metric {metric} of several targets would add up units; choose mase, or one target.")
     return metric
 
@@ -306,14 +309,18 @@ def _prepared(problem: Problem, recipes: Sequence[Recipe], metric: str) -> tuple
     for recipe in recipes:
         problem.check(recipe)
     references: dict[int, Backtest] = {}
-    baselines: dict[str, float] = {}
+    strongest: dict[str, tuple[float, str]] = {}
     for window in sorted({recipe.window for recipe in recipes}):
         small = min((r for r in recipes if r.window == window), key=lambda r: sum(r.units))
         forecaster = problem.forecaster(replace(small, units=(1,)))
         found = problem.backtest(forecaster, VALIDATION)
         references[forecaster.past] = replace(found, predicted={})
         figures = {name: score(found, metric, name) for name in found.predicted if name != NETWORK}
-        baselines |= {name: error for name, error in figures.items() if math.isfinite(error)}
+        for name, error in figures.items():
+            kind = name.partition("(")[0] if AUTOREGRESSION in name else name  # one for each window: the best is shown
+            if math.isfinite(error) and error < strongest.get(kind, (math.inf, ""))[0]:
+                strongest[kind] = error, name
+    baselines = {name: error for error, name in strongest.values()}
     if metric == "mase" and not all((found.scale > 0).all() for found in references.values()):
         raise ValueError("MASE has no scale here: the naive forecast makes no error on the training rows; choose rmse.")
     return Judge(problem, metric, references), baselines

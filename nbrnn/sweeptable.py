@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .backtest import TITLES
 from .recipes import Recipe
 from .sweepfile import units_text
 from .trials import SWEPT, Trial, plain
 
 SHOWN = 20  # settings that are printed
+ROOM = 19  # columns for what the settings differ in, so that all figures fit into 80
 WORDS = {"learning_rate": "rate", "window": "window", "units": "units", "cell": "cell", "dropout": "dropout"}
-TITLES = {"rmse": "RMSE", "mae": "MAE", "mase": "MASE"}
+ERRORS = ("rmse", "mae", "mase")  # what a sweep compares
 
 
 @dataclass(frozen=True)
@@ -193,22 +195,25 @@ class Sweep:
 
     def __str__(self) -> str:
         names, chosen, best = self.varied, self.chosen, self.best
-        seeds = f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"
-        lines = [f"{self.title}, {seeds} each"]
-        cells = [_cells(row.recipe, names) for row in self.rows]
+        cells = [[_value(name, getattr(row.recipe, name)) for name in names] for row in self.rows]
         widths = [max(len(WORDS[name]), *(len(each[k]) for each in cells)) + 2 for k, name in enumerate(names)]
+        columns: dict[str, Callable[[SweepRow], float]] = {"mean": lambda row: row.mean}
+        columns["+- s.e."] = lambda row: row.standard_error
+        if sum(widths) <= ROOM:
+            columns["least"] = lambda row: min(row.errors, default=math.nan)
+            columns["largest"] = lambda row: max(row.errors, default=math.nan)
+        columns["seconds"] = lambda row: row.seconds
         head = "".join(f"{WORDS[name]:<{width}}" for name, width in zip(names, widths, strict=True))
-        lines.append(head + f"{'params':>7}{'mean':>9}{'+- s.e.':>9}{'least':>9}{'largest':>9}{'seconds':>9}")
-        shown = range(len(self.rows))
+        lines = [f"{self.title}, {len(self.seeds)} seed{'s' * (len(self.seeds) > 1)} each"]
+        lines.append(f"{head}{'params':>7}" + "".join(f"{name:>9}" for name in columns))
+        shown = [*range(len(self.rows))]
         if len(shown) > SHOWN:
             keep = next((k for k in shown if self.rows[k] is chosen), 0)
-            shown = range(SHOWN) if keep < SHOWN else [*range(SHOWN - 1), keep]  # type: ignore[assignment]
+            shown = shown[:SHOWN] if keep < SHOWN else [*shown[: SHOWN - 1], keep]
         for k in shown:
             row = self.rows[k]
             text = "".join(f"{cell:<{width}}" for cell, width in zip(cells[k], widths, strict=True))
-            errors = row.errors or [math.nan]
-            figures = (row.mean, row.standard_error, min(errors), max(errors), row.seconds)
-            text += f"{row.parameters:>7}" + "".join(f"{_figure(value):>9}" for value in figures)
+            text += f"{row.parameters:>7}" + "".join(f"{_figure(figure(row)):>9}" for figure in columns.values())
             mark = "chosen" if row is chosen else "best" if row is best else ""
             if row.failed:
                 mark = f"{row.failed} failed"
@@ -254,10 +259,6 @@ class Sweep:
             for trial in row.trials
             if trial.failure
         ]
-
-
-def _cells(recipe: Recipe, names: Sequence[str]) -> list[str]:
-    return [_value(name, getattr(recipe, name)) for name in names]
 
 
 def _value(name: str, value: Any) -> str:

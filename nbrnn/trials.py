@@ -6,8 +6,9 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -54,8 +55,8 @@ class Trial:
 
 def plain(recipe: Recipe, seed: int | None = None) -> Recipe:
     """Return a recipe of one network with its learning rate spelt out, so that equal settings are equal."""
-    optimizer = OPTIMIZERS[recipe.optimizer]
-    rate = float(optimizer().learning_rate) if recipe.learning_rate is None else float(recipe.learning_rate)
+    optimizer: Any = OPTIMIZERS[recipe.optimizer]
+    rate = float(optimizer().learning_rate if recipe.learning_rate is None else recipe.learning_rate)
     units, seed = tuple(map(int, recipe.units)), 0 if seed is None else seed
     return replace(recipe, units=units, learning_rate=rate, dropout=float(recipe.dropout), seed=seed, seeds=1)
 
@@ -123,7 +124,7 @@ def score(found: Backtest, metric: str, name: str) -> float:
     return float(np.mean([found.score(metric, name, None, k) for k in range(len(found.targets))]))
 
 
-def in_threads(judge: Judge, recipes: Sequence[Recipe], jobs: int) -> Iterator[Trial]:
+def in_threads(judge: Judge, recipes: Sequence[Recipe], jobs: int) -> Generator[Trial]:
     """Yield trials as they come, `jobs` at a time: native code runs beside the other threads.
 
     Whatever ends the iteration, Ctrl-C too, ends the trainings under way at the end of their epochs.
@@ -161,4 +162,3 @@ def _next(found: queue.SimpleQueue[Trial | BaseException]) -> Trial:
         if isinstance(item, BaseException):
             raise item
         return item
-

@@ -67,12 +67,8 @@ def training_options(command: Decorated) -> Decorated:
             click.option("--horizon", default=1, show_default=True, help="Rows ahead that it predicts at a time."),
             click.option("--loss", default="mse", show_default=True, help="mse, mae or huber."),
             click.option("--optimizer", default="adam", show_default=True, help="sgd, rmsprop, adam or adamw."),
-            click.option(
-                "--epochs", default=100, show_default=True, help="Passes over the training windows, at most."
-            ),
-            click.option(
-                "--batch-size", default=16, show_default=True, help="Windows in a step of the optimizer."
-            ),
+            click.option("--epochs", default=100, show_default=True, help="Passes over the training windows, at most."),
+            click.option("--batch-size", default=16, show_default=True, help="Windows in a step of the optimizer."),
             click.option(
                 "--patience",
                 default=10,

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from ..trials import Trial
 
 FAILED = 1  # exit code
-LISTS = {"cells": "cell", "units": "units", "windows": "window", "learning_rates": "learning_rate", "dropouts": "dropout"}
+LISTS = {
+    "cells": "cell",
+    "units": "units",
+    "windows": "window",
+    "learning_rates": "learning_rate",
+    "dropouts": "dropout",
+}
 WHOLE = ("units", "window")
 OFTEN, SELDOM = 0.1, 5.0  # seconds between two lines of progress, in a terminal and in a log file
 TOLD = 3  # failures that are printed
@@ -155,21 +161,24 @@ def _settings(options: dict[str, Any], choices: dict[str, list[Any]], random: in
         for value in choices[name]:
             if isinstance(value, Range):
                 raise UserError(
-                    f"--{option.replace('_', '-')} {value} is a range to draw from; say how many settings to draw, such as "
-                    "--random 20."
+                    f"--{option.replace('_', '-')} {value} is a range to draw from; say how many settings to draw, "
+                    "such as --random 20."
                 )
     return grid(base, **choices)
 
 
 def _description(run: SweepRun, settings: int, seeds: int) -> str:
     """Return what will be done."""
+    from ..catalogue import WIDTH
+
     problem, many = run.problem, f"{settings} setting{'s' * (settings > 1)} x {seeds} seed{'s' * (seeds > 1)}"
     held, rows = problem.parts["validation"], problem.parts["training"]
     there = f", {len(run.done)} of them done already" if run.done else ""
-    return (
-        f"{problem.title}\n{many}: {len(run.points)} trainings on {rows.stop - rows.start} rows, judged on the "
+    said = (
+        f"{many}: {len(run.points)} trainings on {rows.stop - rows.start} rows, judged on the "
         f"{held.stop - held.start} after them{there}"
     )
+    return "\n".join(click.wrap_text(text, WIDTH) for text in (problem.title, said))
 
 
 class _Line:
@@ -192,7 +201,9 @@ class _Line:
             return
         self.last = now
         left = (now - self.begun) / (done - self.before) * (total - done)
-        text = f"{done} of {total} trained, smallest error {self.best:.4g}" + f", {self.failed} failed" * bool(self.failed)
+        text = f"{done} of {total} trained, smallest error {self.best:.4g}" + f", {self.failed} failed" * bool(
+            self.failed
+        )
         text += f", {duration(left)} left" if done < total else f", {duration(now - self.begun)}"
         self.drawn = self.live
         click.echo(f"\r{text:<79}" if self.live else text, nl=not self.live)
@@ -211,7 +222,7 @@ def _command(ctx: click.Context, series: str, given: dict[str, Any], recipe: Rec
         if name not in (*LISTS, "seed") and source is not click.core.ParameterSource.DEFAULT:
             words += ["--" + name.replace("_", "-"), str(value)]
     own = {"cell": recipe.cell, "units": ",".join(map(str, recipe.units)), "window": recipe.window}
-    own |= {"learning-rate": recipe.learning_rate}
+    own |= {"learning-rate": recipe.learning_rate} if given["learning_rates"] else {}
     own |= {"dropout": recipe.dropout} if recipe.dropout else {}
     own |= {"seed": recipe.seed} if recipe.seed else {}
     for name, value in own.items():
@@ -224,7 +235,9 @@ def _write(found: Sweep, results: Results) -> None:
     records = [row.record() for row in found.rows]
     results.written["results.csv"] = "every training, as it ended"
     with writing(results.folder):
-        results.table("settings.csv", list(records[0]), [list(r.values()) for r in records], "a row a setting, best first")
+        results.table(
+            "settings.csv", list(records[0]), [list(r.values()) for r in records], "a row a setting, best first"
+        )
         if results.plots and found.chosen is not None:
             from ..plots.sweeps import plot_sweep
 

@@ -3,8 +3,8 @@
 from .diagram import plot_model
 from .forecasts import plot_backtest, plot_history, plot_predictions, plot_series
 from .steps import plot_step_errors
-from .sweeps import plot_sweep
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
+from .sweeps import plot_sweep
 from .windows import plot_windows
 
 __all__ = [
