@@ -84,6 +84,7 @@ _HOMES = {
         "plot_predictions",
     ),
     "plots.steps": ("plot_step_errors",),
+    "plots.sweeps": ("plot_sweep",),
     "plots.traces": (
         "plot_hidden",
         "plot_itemised",
@@ -123,6 +124,16 @@ _HOMES = {
     "tracing": (
         "Trace",
         "trace",
+    ),
+    "sweeping": (
+        "Range",
+        "random_recipes",
+        "recipe_grid",
+        "sweep",
+    ),
+    "sweeptable": (
+        "Sweep",
+        "SweepRow",
     ),
     "training": ("History",),
     "wrappers": (
@@ -193,6 +204,7 @@ __all__ = [
     "Precision",
     "Quantile",
     "RMSprop",
+    "Range",
     "Recall",
     "ReduceLROnPlateau",
     "SGD",
@@ -202,6 +214,8 @@ __all__ = [
     "Softmax",
     "SparseCategoricalCrossentropy",
     "StandardScaler",
+    "Sweep",
+    "SweepRow",
     "Table",
     "TerminateOnNaN",
     "TimeDistributed",
@@ -221,11 +235,15 @@ __all__ = [
     "plot_model",
     "plot_predictions",
     "plot_step_errors",
+    "plot_sweep",
     "plot_unrolled",
     "plot_windows",
+    "random_recipes",
     "read_csv",
+    "recipe_grid",
     "set_num_threads",
     "sliding_windows",
+    "sweep",
     "trace",
 ]
 
@@ -272,6 +290,7 @@ if TYPE_CHECKING:
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_history, plot_predictions
     from .plots.steps import plot_step_errors
+    from .plots.sweeps import plot_sweep
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
@@ -291,6 +310,8 @@ if TYPE_CHECKING:
         PolynomialDecay,
     )
     from .sequential import Sequential
+    from .sweeping import Range, random_recipes, recipe_grid, sweep
+    from .sweeptable import Sweep, SweepRow
     from .targets.cpu import get_num_threads, set_num_threads
     from .tracing import Trace, trace
     from .training import History

@@ -24,7 +24,7 @@ from .sweeptable import ERRORS, Sweep, SweepRow
 from .targets import cpu
 from .trials import SWEPT, Judge, Trial, in_threads, plain, score
 
-__all__ = ["Range", "Sweep", "SweepRow", "SweepRun", "draw", "grid", "sweep"]
+__all__ = ["Range", "Sweep", "SweepRow", "SweepRun", "random_recipes", "recipe_grid", "sweep"]
 
 AUTOREGRESSION = "AR("  # in a baseline's name
 TRIES = 50  # draws for each setting that is wanted: fewer settings are there if so many bring no new one
@@ -66,7 +66,7 @@ class Range:
         return float(f"{found:.3g}")
 
 
-def grid(recipe: Recipe, **choices: Sequence[Any]) -> list[Recipe]:
+def recipe_grid(recipe: Recipe, **choices: Sequence[Any]) -> list[Recipe]:
     """Return every combination of choices, each in place of the recipe's own.
 
     Parameters
@@ -83,7 +83,7 @@ def grid(recipe: Recipe, **choices: Sequence[Any]) -> list[Recipe]:
 
     Examples
     --------
-    >>> [found.units for found in grid(Recipe(), units=[4, (8, 4)], cell=["gru"])]
+    >>> [found.units for found in recipe_grid(Recipe(), units=[4, (8, 4)], cell=["gru"])]
     [(4,), (8, 4)]
     """
     _named(choices)
@@ -97,7 +97,7 @@ def grid(recipe: Recipe, **choices: Sequence[Any]) -> list[Recipe]:
     return list(dict.fromkeys(found))
 
 
-def draw(recipe: Recipe, count: int, seed: int = 0, **choices: Sequence[Any]) -> list[Recipe]:
+def random_recipes(recipe: Recipe, count: int, seed: int = 0, **choices: Sequence[Any]) -> list[Recipe]:
     """Return settings drawn at random, each once: the first ones are the same however many are drawn.
 
     Parameters
@@ -107,12 +107,12 @@ def draw(recipe: Recipe, count: int, seed: int = 0, **choices: Sequence[Any]) ->
         How many; fewer come back if there are not so many.
     seed : int, default 0
     **choices
-        As for `grid`; a value may be a `Range`.
+        As for `recipe_grid`; a value may be a `Range`.
 
     Raises
     ------
     ValueError
-        As `grid`.
+        As `recipe_grid`.
     """
     _named(choices)
     count, random = whole_number("random", count), np.random.default_rng(whole_number("seed", seed, 0))
@@ -241,7 +241,7 @@ def sweep(
     problem : Problem
         With validation rows.
     recipes : sequence of Recipe
-        They may differ in cell, units, window, learning_rate and dropout; see `grid` and `draw`.
+        They may differ in cell, units, window, learning_rate and dropout; see `recipe_grid` and `random_recipes`.
     seeds : int, default 5
         Networks of each setting, with the seeds from the first recipe's on.
     jobs : int, optional

@@ -152,11 +152,11 @@ def _values(option: str, text: str | None, name: str) -> list[Any]:
 def _settings(options: dict[str, Any], choices: dict[str, list[Any]], random: int | None, missing: str) -> list[Recipe]:
     """Return the settings to train: all combinations, or some at random."""
     from ..recipes import Recipe
-    from ..sweeping import Range, draw, grid
+    from ..sweeping import Range, random_recipes, recipe_grid
 
     base = Recipe(**options, missing=missing)
     if random is not None:
-        return draw(base, random, base.seed, **choices)
+        return random_recipes(base, random, base.seed, **choices)
     for option, name in LISTS.items():
         for value in choices[name]:
             if isinstance(value, Range):
@@ -164,7 +164,7 @@ def _settings(options: dict[str, Any], choices: dict[str, list[Any]], random: in
                     f"--{option.replace('_', '-')} {value} is a range to draw from; say how many settings to draw, "
                     "such as --random 20."
                 )
-    return grid(base, **choices)
+    return recipe_grid(base, **choices)
 
 
 def _description(run: SweepRun, settings: int, seeds: int) -> str:
