@@ -77,8 +77,7 @@ class SweepFile:
         recipe = trial.recipe
         setting = [recipe.cell, units_text(recipe.units), recipe.window, repr(recipe.learning_rate), recipe.dropout]
         error = repr(trial.error) if np.isfinite(trial.error) else ""
-        seconds = f"{trial.seconds:.6f}"
-        row = [*setting, recipe.seed, error, trial.parameters, trial.epochs, seconds, trial.failure]
+        row = [*setting, recipe.seed, error, trial.parameters, trial.epochs, repr(trial.seconds), trial.failure]
         new = not self.path.exists()
         with open(self.path, "ab", buffering=0) as file:
             file.write(_line(self.header) + _line(row) if new else _line(row))

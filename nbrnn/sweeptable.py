@@ -126,9 +126,9 @@ class Sweep:
     ) -> None:
         self.metric, self.unit, self.baselines = metric, unit, dict(baselines or {})
         self.seeds, self.total = list(seeds), len(recipes) * len(seeds)
-        found: dict[Recipe, dict[int, Trial]] = {plain(recipe): {} for recipe in recipes}
+        found: dict[Recipe, dict[int, Trial]] = {_seedless(recipe): {} for recipe in recipes}
         for trial in trials:
-            own = found.get(plain(trial.recipe))
+            own = found.get(_seedless(trial.recipe))
             if own is not None and trial.recipe.seed in self.seeds:
                 own[trial.recipe.seed] = trial
         rows = [SweepRow(recipe, tuple(own[seed] for seed in sorted(own))) for recipe, own in found.items()]
@@ -259,6 +259,10 @@ class Sweep:
             for trial in row.trials
             if trial.failure
         ]
+
+
+def _seedless(recipe: Recipe) -> Recipe:
+    return replace(plain(recipe), seed=0)
 
 
 def _value(name: str, value: Any) -> str:

@@ -53,12 +53,12 @@ class Trial:
     lost: bool = False
 
 
-def plain(recipe: Recipe, seed: int | None = None) -> Recipe:
+def plain(recipe: Recipe) -> Recipe:
     """Return a recipe of one network with its learning rate spelt out, so that equal settings are equal."""
     optimizer: Any = OPTIMIZERS[recipe.optimizer]
     rate = float(optimizer().learning_rate if recipe.learning_rate is None else recipe.learning_rate)
-    units, seed = tuple(map(int, recipe.units)), 0 if seed is None else seed
-    return replace(recipe, units=units, learning_rate=rate, dropout=float(recipe.dropout), seed=seed, seeds=1)
+    units = tuple(map(int, recipe.units))
+    return replace(recipe, units=units, learning_rate=rate, dropout=float(recipe.dropout), seeds=1)
 
 
 class Stopped(Exception):
@@ -116,7 +116,7 @@ class Judge:
             failure = "" if np.isfinite(error) else "its forecasts are not finite"
         except (ValueError, FloatingPointError, MemoryError) as problem:  # DivergedError among them
             seconds, error, failure = time.thread_time() - begun, float("nan"), str(problem) or type(problem).__name__
-        return Trial(recipe, error, parameters, epochs, seconds, " ".join(failure.split()))
+        return Trial(recipe, error, parameters, epochs, round(seconds, 6), " ".join(failure.split()))
 
 
 def score(found: Backtest, metric: str, name: str) -> float:

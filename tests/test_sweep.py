@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from forecast_models import wave
 from hypothesis import given
 from hypothesis import strategies as st
 
 import nbrnn
-from forecast_models import wave
 from nbrnn.problems import Problem
 from nbrnn.recipes import Recipe
 from nbrnn.sweepfile import ABOUT, RESULTS

@@ -1,0 +1,114 @@
+"""A sweep of small networks on the airline's passengers, and a part of the same in Keras on TensorFlow.
+
+python bench/sweep.py
+python bench/sweep.py --peer-python PEERS
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CELLS, SIZES, PART = ("rnn", "gru", "lstm"), (1, 2, 4, 8, 16, 32), (4, 32)
+SEEDS, ROUNDS = 10, 5
+WINDOW, BATCH, EPOCHS, SPLIT = 20, 16, 100, (0.8, 0.1, 0.1)
+
+
+def ours(jobs: int | None, folder: Path) -> dict[str, Any]:
+    """Return the seconds of the whole sweep and of the part that Keras does, round by round; write the arrays."""
+    from nbrnn.problems import make_problem
+    from nbrnn.recipes import Recipe
+    from nbrnn.sweeping import recipe_grid, sweep
+
+    problem = make_problem("airline", split=SPLIT)
+    base = Recipe(window=WINDOW, batch_size=BATCH, epochs=EPOCHS, patience=EPOCHS)
+    settings = {"whole": recipe_grid(base, cell=CELLS, units=SIZES), "part": recipe_grid(base, cell=CELLS, units=PART)}
+    forecaster = problem.forecaster(base)
+    training, held = problem.parts["training"], problem.parts["validation"]
+    x, y = forecaster.windows(problem.table[training])
+    x_held, y_held = forecaster.windows(problem.table[held.start - WINDOW : held.stop])
+    np.savez(folder / "arrays.npz", x=x, y=y, x_held=x_held, y_held=y_held)
+    sweep(problem, settings["whole"], 1, jobs)  # loads the kernels
+    seconds: dict[str, list[float]] = {name: [] for name in settings}
+    for _ in range(ROUNDS):
+        for name, recipes in settings.items():
+            start = time.perf_counter()
+            found = sweep(problem, recipes, SEEDS, jobs)
+            seconds[name].append(time.perf_counter() - start)
+            trials = found.trials
+            assert len(trials) == len(recipes) * SEEDS and all(t.epochs == EPOCHS and not t.failure for t in trials)
+    return {"windows": len(x), "seconds": seconds, "fits": {name: SEEDS * len(r) for name, r in settings.items()}}
+
+
+def keras_part(path: str) -> None:
+    """Print the seconds of a fit of each cell at some sizes, in every form, as JSON: what the peer's process does."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras
+
+    layers = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+    arrays = np.load(path)
+    steps = -(-len(arrays["x"]) // BATCH)
+    found = []
+    for together, cell, units in itertools.product((1, steps), CELLS, PART):
+        keras.utils.set_random_seed(0)
+        start = time.perf_counter()
+        model = keras.Sequential([keras.Input(arrays["x"].shape[1:]), layers[cell](units), keras.layers.Dense(1)])
+        model.compile(optimizer="adam", loss="mse", steps_per_execution=together)
+        stop = keras.callbacks.EarlyStopping("val_loss", patience=EPOCHS, restore_best_weights=True)
+        held = arrays["x_held"], arrays["y_held"]
+        fit = {"batch_size": BATCH, "epochs": EPOCHS, "verbose": 0, "callbacks": [stop], "validation_data": held}
+        history = model.fit(arrays["x"], arrays["y"], **fit)
+        taken = time.perf_counter() - start
+        assert len(history.history["loss"]) == EPOCHS
+        found.append({"cell": cell, "units": units, "steps_per_execution": together, "seconds": taken})
+        keras.backend.clear_session()
+    print(json.dumps(found))
+
+
+def main() -> None:
+    """Measure, and print what was found."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--jobs", type=int, help="trainings at a time; as many as cores if not given")
+    parser.add_argument("--peer-python", metavar="FILE", help="the interpreter that has Keras and TensorFlow")
+    parser.add_argument("--keras", metavar="ARRAYS", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.keras:
+        keras_part(options.keras)
+        return
+    with tempfile.TemporaryDirectory() as place:
+        own = ours(options.jobs, Path(place))
+        print(f"{own['windows']} windows of {WINDOW}, batch {BATCH}, {EPOCHS} epochs, validation after each")
+        for name, seconds in own["seconds"].items():
+            median = statistics.median(seconds)
+            print(
+                f"{name:<6}{own['fits'][name]:>4} fits: {median:.2f} s, {1e3 * median / own['fits'][name]:.1f} ms each"
+            )
+            print(f"      rounds: {', '.join(f'{s:.2f}' for s in seconds)}")
+        if not options.peer_python:
+            return
+        command = [options.peer_python, __file__, "--keras", str(Path(place) / "arrays.npz")]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+    each = statistics.median(own["seconds"]["part"]) / own["fits"]["part"]
+    forms: dict[int, list[float]] = {}
+    for fit in found:
+        forms.setdefault(fit["steps_per_execution"], []).append(fit["seconds"])
+        print(
+            f"Keras {fit['cell']:<5}{fit['units']:>3} units, {fit['steps_per_execution']} steps an execution: "
+            f"{fit['seconds']:.2f} s"
+        )
+    best = min(statistics.fmean(seconds) for seconds in forms.values())
+    print(f"Keras takes {best:.2f} s a fit in its faster form, nbrnn {1e3 * each:.1f} ms: ratio {best / each:.0f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
