@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "backtest": ("Backtest",),
     "callbacks": (
         "Callback",
         "EarlyStopping",
@@ -39,10 +40,17 @@ _HOMES = {
         "parse_dates",
     ),
     "dropout": ("Dropout",),
+    "fans": (
+        "Coverage",
+        "Fan",
+        "measure_coverage",
+    ),
     "feedback": (
         "Feedback",
         "Jordan",
     ),
+    "forecasting": ("Forecaster",),
+    "generators": ("driven_series",),
     "frames": ("as_table",),
     "masking": ("Masking",),
     "gated": (
@@ -80,8 +88,10 @@ _HOMES = {
     ),
     "plots.diagram": ("plot_model",),
     "plots.forecasts": (
+        "plot_backtest",
         "plot_history",
         "plot_predictions",
+        "plot_series",
     ),
     "plots.steps": ("plot_step_errors",),
     "plots.sweeps": ("plot_sweep",),
@@ -101,6 +111,11 @@ _HOMES = {
         "ModelCheckpoint",
         "TerminateOnNaN",
     ),
+    "problems": (
+        "Problem",
+        "make_problem",
+    ),
+    "recipes": ("Recipe",),
     "recurrent": ("SimpleRNN",),
     "regularizers": (
         "L1",
@@ -160,6 +175,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Add",
+    "Backtest",
     "Bidirectional",
     "BinaryAccuracy",
     "BinaryCrossentropy",
@@ -173,13 +189,16 @@ __all__ = [
     "ConfusionMatrix",
     "CosineDecay",
     "CosineDecayRestarts",
+    "Coverage",
     "Dense",
     "DivergedError",
     "Dropout",
     "EarlyStopping",
     "ExponentialDecay",
+    "Fan",
     "Feedback",
     "Flatten",
+    "Forecaster",
     "GRU",
     "GradientReport",
     "History",
@@ -192,20 +211,22 @@ __all__ = [
     "L2",
     "LSTM",
     "LearningRateScheduler",
+    "Masking",
     "MaxScaler",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MinMaxScaler",
-    "Masking",
     "Model",
     "ModelCheckpoint",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Precision",
+    "Problem",
     "Quantile",
     "RMSprop",
     "Range",
     "Recall",
+    "Recipe",
     "ReduceLROnPlateau",
     "SGD",
     "ScheduledSampling",
@@ -225,15 +246,20 @@ __all__ = [
     "check_gradients",
     "chronological_split",
     "confusion_matrix",
+    "driven_series",
     "get_num_threads",
     "load_dataset",
     "load_model",
+    "make_problem",
+    "measure_coverage",
     "parse_dates",
+    "plot_backtest",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
     "plot_model",
     "plot_predictions",
+    "plot_series",
     "plot_step_errors",
     "plot_sweep",
     "plot_unrolled",
@@ -258,6 +284,7 @@ if TYPE_CHECKING:
     from . import regularizers as regularizers
     from . import scores as scores
     from . import testing as testing
+    from .backtest import Backtest
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
     from .cells import Cell
     from .checkpoint import Checkpoint
@@ -267,9 +294,12 @@ if TYPE_CHECKING:
     from .datasets import load_dataset
     from .dates import Calendar, calendar, parse_dates
     from .dropout import Dropout
+    from .fans import Coverage, Fan, measure_coverage
     from .feedback import Feedback, Jordan
+    from .forecasting import Forecaster
     from .frames import as_table
     from .gated import GRU, LSTM
+    from .generators import driven_series
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
     from .joins import Add, Concatenate, Flatten
@@ -288,7 +318,7 @@ if TYPE_CHECKING:
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop
     from .plots.diagram import plot_model
-    from .plots.forecasts import plot_history, plot_predictions
+    from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.steps import plot_step_errors
     from .plots.sweeps import plot_sweep
     from .plots.traces import plot_hidden, plot_itemised
@@ -296,6 +326,8 @@ if TYPE_CHECKING:
     from .plots.windows import plot_windows
     from .pointwise import Activation, Softmax
     from .postmortem import DivergedError
+    from .problems import Problem, make_problem
+    from .recipes import Recipe
     from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
     from .regularizers import L1, L1L2, L2

@@ -23,6 +23,7 @@ from .forecasting import Forecaster
 NETWORK = "network"
 METRICS = ("rmse", "mae", "mase", "smape", "r2")
 TITLES = {"rmse": "RMSE", "mae": "MAE", "mase": "MASE", "smape": "sMAPE %", "r2": "R2"}
+SHAPES = {"rmse": ".4g", "mae": ".4g", "mase": ".3f", "smape": ".1f", "r2": ".3f"}
 SHOWN = 6  # steps that a table has room for
 
 
@@ -124,14 +125,14 @@ class Backtest:
         lines = [f"{self.targets[target]}, {self.part} rows: {ahead}, from {origin}"]
         lines.append(f"{'':<28}" + "".join(f"{TITLES[metric]:>10}" for metric in METRICS))
         for name in self.predicted:
-            cells = [self.score(metric, name, None, target) for metric in METRICS]
-            lines.append(f"{name:<28}" + "".join(f"{_figure(v):>10}" for v in cells))
+            cells = [f"{_figure(self.score(metric, name, None, target), metric):>10}" for metric in METRICS]
+            lines.append(f"{name:<28}" + "".join(cells))
         if self.steps > 1:
             shown = _spread(self.steps)
             lines += ["", f"{'RMSE by steps ahead':<28}" + "".join(f"{s:>8}" for s in shown)]
             for name in self.predicted:
-                cells = [self.score("rmse", name, s, target) for s in shown]
-                lines.append(f"{name:<28}" + "".join(f"{_figure(v, 4):>8}" for v in cells))
+                cells = [f"{_figure(self.score('rmse', name, s, target)):>8}" for s in shown]
+                lines.append(f"{name:<28}" + "".join(cells))
         return "\n".join(lines)
 
     def verdict(self, target: int = 0) -> str:
@@ -146,14 +147,15 @@ class Backtest:
             if lost:
                 loses.append(name + ("" if one or not won else f" at {_ranges(lost)}"))
         told = [f"it {word} {_and(some)}" for word, some in (("beats", beats), ("does NOT beat", loses)) if some]
-        own = self.score("rmse", NETWORK, None, target)
+        own = _figure(self.score("rmse", NETWORK, None, target))
         many = len(self.targets) > 1
         about = f"On the {self.part} rows the network's RMSE" + (f" of {self.targets[target]}" if many else "")
-        return f"{about} is {own:.5g}: {'; '.join(told) or 'there is no baseline to compare it with'}."
+        return f"{about} is {own}: {'; '.join(told) or 'there is no baseline to compare it with'}."
 
 
-def _figure(value: float, digits: int = 5) -> str:
-    return f"{value:.{digits}g}" if np.isfinite(value) else "-"
+def _figure(value: float, metric: str = "rmse") -> str:
+    """Return a figure of at most eight characters or so."""
+    return f"{value:{SHAPES[metric]}}" if np.isfinite(value) else "-"
 
 
 def _and(some: list[str]) -> str:
@@ -229,9 +231,8 @@ def backtest(
             f"predicted, but {steps} steps ahead need as many; ask for fewer steps or move the split."
         )
     start = first - past
-    rows, history = series[start : part.stop], series[:start]
     return beside(
-        forecaster, rows, series[training], steps, stride, name, season, history, start - training.start, first
+        forecaster, series[start : part.stop], series[training], steps, stride, name, season, series[:start], first
     )
 
 
@@ -244,7 +245,6 @@ def beside(
     name: str = "test",
     season: int | None = None,
     history: Table | None = None,
-    offset: int = 0,
     first: int = 0,
     learned_stride: int = 1,
 ) -> Backtest:
@@ -257,13 +257,11 @@ def beside(
     rows : Table
         Raw: the first window and all that follows.
     learned : Table
-        The rows that the baselines learn from.
+        The rows that the baselines learn from; they begin where history does.
     steps, stride, name, season
         As for `backtest`.
     history : Table, optional
         The rows before `rows`.
-    offset : int
-        How many rows `rows` begins after `learned` does: its place in the season.
     first : int
         What the first predicted row is called.
     learned_stride : int
@@ -278,14 +276,14 @@ def beside(
     network = forecaster.paths(origins, steps).mean(axis=1)
     columns = forecaster.columns or ()
     known, learned = (_forward_filled(table.select(columns)) for table in (rows, learned))
-    before = _forward_filled(history.select(columns)) if history else None
+    before = _forward_filled(history.select(columns)) if history is not None and len(history) else None
     targets = [known.index(target) for target in forecaster.targets]
     how = (forecaster.past, steps, stride, targets)
     flat = {"last value": last_value(known, *how), "drift": drift(known, *how, history=before)}
     if season is not None:
         flat[f"seasonal-naive ({season} rows)"] = seasonal_naive(known, season, *how, history=before)
-        if len(learned) >= season:
-            flat[f"season's mean ({season} rows)"] = seasonal_mean(learned, known, season, *how, offset=offset)
+        mean = seasonal_mean(known, season, *how, history=before, training=learned)
+        flat[f"season's mean ({season} rows)"] = mean
     order = forecaster.window
     if len(learned) > (order * len(columns) + steps) * learned_stride:
         ar = LeastSquaresAR(order, steps, targets).fit(learned, learned_stride)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import nearest, one_of
+from .series import first_few
 
 PEEK = 20  # rows of data that decide whether there is a header and which column holds the dates
 DATE_NAMES = {
@@ -31,7 +32,6 @@ DATE = re.compile(
     r"\d+([-/:QTWM]|[- ][QW])\d|\d+\. ?\d+\. ?\d|Q\d[-/ ]?\d|(\d+[-/. ]?)?[A-Z]{3,9}[-/., ]*\d", re.IGNORECASE
 )  # how one begins
 MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-", "--", "."}  # in small letters
-NAMED = 3  # missing cells that a sentence names; the others are counted
 BINARY = {b"PK\x03\x04": "an Excel workbook or a zip archive", b"\xd0\xcf\x11\xe0": "an old Excel workbook"}
 
 Columns = str | int | Sequence[str | int]
@@ -253,8 +253,7 @@ def _check_values(path: Path, values: NDArray[np.float64], lines: array[int], na
         row, c = infinite
         raise _refusal(path, lines[row], names[c], f"found {values[row, c]}")
     if not keep:
-        cells = "; ".join(f"line {lines[row]}, column {names[c]!r}" for row, c in odd[:NAMED])
-        cells += f"; and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
+        cells = first_few(lambda cell: f"line {lines[cell[0]]}, column {names[cell[1]]!r}", odd)
         count = "a missing cell" if len(odd) == 1 else f"{len(odd)} missing cells"
         raise ValueError(f"{path} has {count} ({cells}); fill in what is missing, or read it with missing='keep'.")
 
@@ -304,7 +303,7 @@ def _has_header(rows: list[list[str]]) -> bool:
     """Return whether the first row has a word where one below has a number or a date (or a word, if it is alone)."""
 
     def word(cell: str) -> bool:
-        return cell.strip().lower() not in MISSING and not _is_number(cell) and not cell.strip()[0].isdigit()
+        return cell.strip().lower() not in MISSING and not _is_number(cell) and not re.match(r"\s*[-+.,]*\d", cell)
 
     def datum(cell: str) -> bool:
         return _is_number(cell) or cell.strip()[:1].isdigit()

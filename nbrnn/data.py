@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import real_number, whole_number
+from .checks import one_of, real_number, whole_number
+from .dates import calendar, period_end
 from .scalers import MaxScaler, MinMaxScaler, Scaler, StandardScaler, scaler_from_dict
 from .series import column_indices, finite_rows
 
@@ -33,7 +35,12 @@ PARTS = {2: ("training", "test"), 3: ("training", "validation", "test")}
 
 
 def sliding_windows(
-    series: ArrayLike, length: int, horizon: int = 1, stride: int = 1, target: int | Sequence[int] | None = None
+    series: ArrayLike,
+    length: int,
+    horizon: int = 1,
+    stride: int = 1,
+    target: int | Sequence[int] | None = None,
+    missing: str = "refuse",
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Cut a series into windows and the values that follow each of them.
 
@@ -53,6 +60,8 @@ def sliding_windows(
         Rows from one window's start to the next; `stride=length` gives windows that do not overlap.
     target : int or sequence of int, optional
         Columns to predict, in this order; all columns if it is not given.
+    missing : "refuse" or "keep", default "refuse"
+        Whether NaN may stand in the series, and so in X and y; whoever keeps it has to mask or leave out such windows.
 
     Returns
     -------
@@ -85,7 +94,7 @@ def sliding_windows(
     >>> X[0].tolist(), y[0].tolist()
     ([[2, 3], [3, 4], [2, 4]], [4])
     """
-    rows = finite_rows("series", series)
+    rows = finite_rows("series", series, one_of("missing", missing, ("refuse", "keep")) == "keep")
     length, stride = whole_number("length", length), whole_number("stride", stride)
     horizon = whole_number("horizon", horizon, 0)
     targets = column_indices("target", target, rows.shape[1])
@@ -197,10 +206,10 @@ def chronological_split(
     at : int or sequence of int, optional
         The row at which the test part begins, or (validation, test); negative rows are counted from the end.
     train_until, validate_until : str or int, optional
-        The last date of the training and validation parts. A row belongs to a part if its date comes before, is, or
-        begins with that text: train_until="1965" includes 1965-12.
+        The last date of the training and validation parts: train_until="1965" includes 1965-12 and 31.12.1965.
     dates : sequence, optional
-        The date of each row, in an order that is alphabetical too (1965-01 or 1965-01-31); a Table brings its own.
+        The date of each row, in order, in a form that `parse_dates` knows; a Table brings its own. Texts that are no
+        dates are taken in alphabetical order, and belong to a part up to those that begin with train_until.
 
     Returns
     -------
@@ -265,10 +274,19 @@ def _date_edges(rows: int, untils: list[str], dates: Sequence[Any] | None) -> li
     labels = [str(date) for date in dates]
     if len(labels) != rows:
         raise ValueError(f"dates must hold one date for each of the {rows} rows, not {len(labels)}.")
-    for row, (before, label) in enumerate(itertools.pairwise(labels), start=1):
-        if label < before:
-            raise ValueError(
-                f"dates must come in order and be written as in 1965-01-31, but row {row} (counted from 0) holds "
-                f"{label!r} after {before!r}."
-            )
+    if not re.match(r"\d{4}(?!\d)", labels[0]):  # otherwise the order of time is that of the alphabet
+        dated = calendar(labels)
+        if dated.times is not None:
+            _check_order([*dated.times], labels)
+            return [int((dated.times < period_end(until, dated.form, "train_until")).sum()) for until in untils]
+    _check_order(labels, labels)
     return [sum(label[: len(until)] <= until for label in labels) for until in untils]
+
+
+def _check_order(dates: Sequence[Any], labels: Sequence[str]) -> None:
+    for row, (before, date) in enumerate(itertools.pairwise(dates), start=1):
+        if date < before:
+            raise ValueError(
+                f"dates must come in order, but row {row} (counted from 0) holds {labels[row]!r} after "
+                f"{labels[row - 1]!r}."
+            )

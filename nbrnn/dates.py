@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from .checks import whole_number
 from .labels import DAY, SECOND, Form, Times, last_days, read, weekdays
+from .series import first_few
 
-NAMED = 3  # rows that a sentence names; the others are counted
 UNITS = {
     "week": 7 * DAY, "day": DAY, "hour": 3600 * SECOND, "minute": 60 * SECOND, "second": SECOND,
     "millisecond": 1000, "microsecond": 1,
 }  # fmt: skip
 CALENDAR = {"year": 12, "quarter": 3, "month": 1}  # in months
+# Fields, and how long what they name lasts.
+FINEST = {"v": 1000, "u": SECOND, "S": SECOND, "I": 60 * SECOND, "e": DAY, "d": DAY}
 KNOWN = "1965-01-31, 31.1.1965, Jan 1965, 1965-Q1 or 1965-01-31 12:30"
 
 
@@ -129,13 +131,13 @@ class Calendar:
         if len(back) and len(back) == len(times) - 1:
             found.append(f"the rows run from the latest date, {self.labels[0]}, to the earliest; turn them round.")
         elif len(back):
-            rows = [f"row {r} ({self.labels[r]}) comes after {self.labels[r - 1]}" for r in back[:NAMED]]
+            rows = first_few(lambda r: f"row {r} ({self.labels[r]}) comes after {self.labels[r - 1]}", back)
             found.append(_told(len(back), "row is out of order", "rows are out of order", rows))
         order = np.argsort(times, kind="stable")
         same = np.flatnonzero(np.diff(times[order]) == np.timedelta64(0))
         if len(same):
             pairs = sorted((int(order[k + 1]), int(order[k])) for k in same)
-            rows = [f"{self.labels[again]} in rows {first} and {again}" for again, first in pairs[:NAMED]]
+            rows = first_few(lambda rows: f"{self.labels[rows[0]]} in rows {rows[1]} and {rows[0]}", pairs)
             found.append(_told(len(same), "date stands twice", "dates stand twice", rows))
         if stride is None:
             if len(times) > 1:
@@ -150,12 +152,12 @@ class Calendar:
         uneven = np.flatnonzero(~even) + 1
         if len(uneven):
             ending = f"not a whole number of steps ({stride}) after the row before"
-            rows = [f"between {pair(k)}" for k in uneven[:NAMED]]
+            rows = first_few(lambda k: f"between {pair(k)}", uneven)
             found.append(_told(len(uneven), f"row is {ending}", f"rows are {ending}", rows))
         gaps = np.flatnonzero(even & (steps > 1)) + 1
         if len(gaps):
             absent = _count(int((steps[gaps - 1] - 1).sum()), stride)
-            rows = [f"{steps[k - 1] - 1} between {pair(k)}" for k in gaps[:NAMED]]
+            rows = first_few(lambda k: f"{steps[k - 1] - 1} between {pair(k)}", gaps)
             found.append(_told(len(gaps), f"gap, where {absent} absent", f"gaps, where {absent} absent", rows))
         return found
 
@@ -203,7 +205,8 @@ def parse_dates(labels: Sequence[str] | NDArray[Any], where: str = "dates") -> T
     ----------
     labels : sequence of str, or datetime64 array
         1965, 1965-01, 1965-01-31, 31.1.1965, 1/31/65, 19650131, Jan 1965, 31 January 1965, Jan 31, 1965, 1965-Q1,
-        1965-W05, 1965M01; with a time of day such as 12:30, 12:30:15.5, 2:30 PM, 12:30Z, 12:30+02:00; or a time alone.
+        1965-W05, 1965M01; with a time of day such as 12:30, 12:30:15.5, 2:30 PM, 12:30Z, 12:30+02:00; a time
+        alone; seconds (10 digits) or milliseconds (13) since 1970.
     where : str, default "dates"
         What the labels are called in the sentence that refuses them.
 
@@ -229,8 +232,8 @@ def calendar(labels: Sequence[str] | NDArray[Any]) -> Calendar:
     """Return the calendar of a series' labels, whatever they are.
 
     The step is the commonest distance between neighbouring dates, if at least half of them have it; months and years
-    are steps of the calendar, and days without any weekend are business days. A single row has the step that its label
-    names: 1965-01 a month.
+    are steps of the calendar, and days without any weekend are business days. Rows of different months, on days that
+    differ, are months apart. A single row has the step that its label names: 1965-01 a month.
 
     Parameters
     ----------
@@ -264,6 +267,21 @@ def calendar(labels: Sequence[str] | NDArray[Any]) -> Calendar:
     return Calendar(texts, times, _stride(times, form), form)
 
 
+def period_end(label: str, form: Form | None = None, where: str = "the date") -> np.datetime64:
+    """Return when what a label names is over: 1965 with the year, 1965-01 with the month, 12:30 with the minute.
+
+    A form, the column's, decides where the label could be read in several ways. ValueError as `parse_dates`.
+    """
+    found, _ = read([label])
+    written = "" if form is None else form.template
+    alike = [choice for choice in found if written.startswith(choice[0].template)]
+    own, times = alike[0] if alike else _read([label], where)
+    step = _named_step(own) or Stride(
+        next(size for field, size in FINEST.items() if f"{{{field}}}" in own.template), "us"
+    )
+    return step.after(times[0], 1)[0]
+
+
 def date_labels(labels: Sequence[str] | NDArray[Any]) -> list[str]:
     """Return labels as texts; those of datetime64 are as fine as they have to be."""
     if isinstance(labels, np.ndarray) and labels.dtype.kind == "M":
@@ -282,7 +300,8 @@ def _read(labels: Sequence[str] | NDArray[Any], where: str) -> tuple[Form, Times
     found, row = read(texts)
     if not found:
         wanted = f"written as the first row's {texts[0][:40]!r}" if row else f"such as {KNOWN}"
-        raise ValueError(f"{where} row {row} (counted from 0) holds {texts[row][:40]!r}; a date {wanted} is wanted.")
+        place = f"{where} row {row} (counted from 0)" if len(texts) > 1 else where
+        raise ValueError(f"{place} holds {texts[row][:40]!r}; a date {wanted} is wanted.")
     if len(found) > 1 and "." in found[0][0].template:
         found = found[:1]
     if len(found) > 1 and (found[0][1] != found[1][1]).any():
@@ -319,7 +338,13 @@ def _stride(times: Times, form: Form) -> Stride | None:
     count = _commonest(np.diff(np.sort(times)).astype(np.int64))
     if count == DAY and len(times) > 5 and (weekdays(days) < 5).all() and ((times - days) == (times - days)[0]).all():
         return Stride(1, "B")
-    return None if count is None else Stride(count, "us")
+    if count is not None:
+        return Stride(count, "us")
+    apart = np.diff(np.sort(months)).astype(np.int64)
+    count = (
+        _commonest(apart) if (apart > 0).all() else None
+    )  # one row a month, on days that differ: its last trading day
+    return None if count is None else Stride(count, "M", 31 if placed.min() >= 25 else int(placed[-1]))
 
 
 def _commonest(distances: NDArray[np.int64]) -> int | None:
@@ -333,16 +358,15 @@ def _commonest(distances: NDArray[np.int64]) -> int | None:
 def _named_step(form: Form) -> Stride | None:
     """Return the step that a single label names."""
     template = form.template
-    if "{H}" in template or "{d}" in template or "{e}" in template:
+    if any(f"{{{field}}}" in template for field in "Hdeuv"):
         return None
     if "{w}" in template:
         return Stride(7 * DAY, "us")
     return Stride(3 if "{q}" in template else 1 if any(f"{{{m}}}" in template for m in "mbn") else 12, "M")
 
 
-def _told(count: int, one: str, many: str, named: list[str]) -> str:
-    others = f"; and {count - len(named)} more" if count > len(named) else ""
-    return f"{count} {one if count == 1 else many}: {'; '.join(named)}{others}."
+def _told(count: int, one: str, many: str, named: str) -> str:
+    return f"{count} {one if count == 1 else many}: {named}."
 
 
 def _count(absent: int, stride: Stride) -> str:

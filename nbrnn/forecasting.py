@@ -9,21 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import share, whole_number
+from .checks import whole_number
 from .closedloop import Origins, chunks, closed_loop
 from .csvfile import Table
 from .data import sliding_windows
 from .fans import Fan
 from .frames import like
-from .framing import Framing, Names
+from .framing import Framing, Names, labels_after, rows_held
 from .layers import known as known_size
 from .model import Model
 from .scalers import Scaler
+
+if TYPE_CHECKING:
+    from .backtest import Backtest
 
 
 class Forecaster(Framing):
@@ -119,8 +122,8 @@ class Forecaster(Framing):
         wanted = (self.window, len(table.columns))
         if shape is not None and (len(shape) != 2 or shape[0] not in (None, wanted[0]) or shape[1] != wanted[1]):
             raise ValueError(
-                f"the model takes inputs of shape {shape}, but a window of {self.window} rows and the columns {columns} "
-                f"have the shape {wanted}."
+                f"the model takes inputs of shape {shape}, but a window of {self.window} rows and the columns "
+                f"{columns} have the shape {wanted}."
             )
         if self.model.built and self._outputs() % targets:
             raise ValueError(f"the model has {self._outputs()} outputs, no multiple of {targets} targets.")
@@ -176,7 +179,7 @@ class Forecaster(Framing):
             On Ctrl-C; what was learned is kept.
         """
         table = self.meet(series)
-        held = _rows_held(validation, len(table))
+        held = rows_held(validation, len(table), "validation")
         first = table[: len(table) - held]
         self.measure(first)
         data = self._samples(first)
@@ -232,34 +235,6 @@ class Forecaster(Framing):
         dates = table.dates[self.past :] if table.dates else None
         return like(series.iloc[: self.past], outputs, self.targets, dates)
 
-    def origins(self, series: ArrayLike, steps: int, stride: int = 1) -> Origins:
-        """Return every `stride`-th row of a series that has a window before it and `steps` rows after it.
-
-        Parameters
-        ----------
-        series : array (R,) or (R, D), Table, or pandas Series or DataFrame
-            Raw.
-        steps : int
-        stride : int, default 1
-
-        Raises
-        ------
-        ValueError
-            As `predict`.
-        """
-        table = self._table(series)
-        rows, there = self._inside(table)
-        x, _ = sliding_windows(rows, self.window, steps, stride, self._targets)
-        masks = future = None
-        if there is not None:
-            masks = sliding_windows(there.astype(np.int8), self.window, steps, stride)[0][..., 0].astype(bool)
-        if steps > self.horizon and self._unpredicted():
-            self._need_known()
-            ahead = np.lib.stride_tricks.sliding_window_view(rows[self.window :], steps, axis=0)[::stride]
-            future = ahead.swapaxes(1, 2)[: len(x)]
-        at = self.past - 1 + stride * np.arange(len(x))
-        return Origins(x, table.values[at][:, self._targets], future, masks)
-
     def paths(self, origins: Origins, steps: int, samples: int = 0, seed: int = 0) -> NDArray[np.float64]:
         """Return every model's forecasts, raw: (N, P, S, T).
 
@@ -281,12 +256,6 @@ class Forecaster(Framing):
                 raw = self._outside(closed_loop(predict, some, steps, self._targets), some.last)
                 found[part, k * copies : (k + 1) * copies] = raw.reshape(-1, copies, steps, targets)
         return found
-
-    def actual(self, series: ArrayLike, steps: int, stride: int = 1) -> NDArray[np.float64]:
-        """Return what came after the rows of `origins`, raw: (N, S, T); NaN where it is missing."""
-        rows = self._table(series).values[self.past :]
-        ahead = np.lib.stride_tricks.sliding_window_view(rows[:, self._targets], steps, axis=0)
-        return ahead[::stride].swapaxes(1, 2)
 
     def forecast(self, steps: int, series: ArrayLike | None = None, future: ArrayLike | None = None) -> Any:
         """Return what comes after a series' last row.
@@ -347,7 +316,41 @@ class Forecaster(Framing):
         table = self.tail if series is None else self._table(series, self.past)
         assert table is not None
         origin = self._end(table[-self.past :], future, steps)
-        return Fan(self.paths(origin, steps, samples, seed)[0], self.targets, _labels_after(table, steps))
+        return Fan(self.paths(origin, steps, samples, seed)[0], self.targets, labels_after(table, steps))
+
+    def evaluate(
+        self, series: ArrayLike, rows: float, steps: int | None = None, season: int | None = None, stride: int = 1
+    ) -> Backtest:
+        """Return forecasts of a series' last rows, from every `stride`-th row, beside the baselines'.
+
+        Parameters
+        ----------
+        series : array (R,) or (R, D), Table, or pandas Series or DataFrame
+            Raw, from the first training row on.
+        rows : int or float
+            How many of the last rows are judged, or their share if below 1; the baselines learn from those before.
+        steps : int, optional
+            How many steps ahead each forecast goes; the horizon if not given.
+        season : int, optional
+            Rows in a season, for the seasonal baselines.
+        stride : int, default 1
+
+        Returns
+        -------
+        Backtest
+            Print it to read it; `verdict()` says in words what is beaten and what not.
+
+        Raises
+        ------
+        ValueError
+            If the rows are too few for the steps, or as `predict`.
+        """
+        from .backtest import backtest
+
+        table = self._table(series)
+        held = rows_held(rows, len(table), "rows")
+        split = len(table) - held
+        return backtest(self, table, slice(split, len(table)), slice(0, split), steps, season, stride)
 
     def draws(self, samples: int | None = None) -> int:
         """Return how many dropout masks a fan draws of each model; ValueError if there is no dropout to draw."""
@@ -361,18 +364,6 @@ class Forecaster(Framing):
         if whole_number("samples", samples, 0) and not drops:
             raise ValueError(f"samples={samples} asks for dropout masks, but the model has no dropout; give it some.")
         return samples
-
-    def _end(self, table: Table, future: ArrayLike | None, steps: int) -> Origins:
-        """Return a table's last row as the origin."""
-        rows, there = self._inside(table)
-        ahead = None
-        if steps > self.horizon and self._unpredicted():
-            self._need_known()
-            ahead = self._future(table, future, steps - self.horizon)
-        elif future is not None and not self._known:
-            raise ValueError("future was given, but no column was named whose future is known (known=).")
-        masks = None if there is None else there[None, -self.window :]
-        return Origins(rows[None, -self.window :], table.values[-1:, self._targets], ahead, masks)
 
     # ------------------------------------------------------------------ files
 
@@ -402,21 +393,3 @@ class Forecaster(Framing):
         from .forecastfile import load_forecaster
 
         return load_forecaster(path)[0]
-
-
-def _rows_held(validation: float, rows: int) -> int:
-    """Return how many of the last rows are for the validation."""
-    whole = isinstance(validation, (int, np.integer)) and not isinstance(validation, bool)
-    held = (
-        whole_number("validation", validation, 0) if whole else rows - int(rows * (1 - share("validation", validation)))
-    )
-    if held >= rows:
-        raise ValueError(f"validation={validation} leaves none of the {rows} rows to train on.")
-    return held
-
-
-def _labels_after(table: Table, steps: int) -> tuple[str, ...] | None:
-    """Return the dates of the rows ahead, where the table's dates have a step."""
-    from .dates import calendar
-
-    return None if table.dates is None else calendar(table.dates).after(steps)

@@ -12,8 +12,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import one_of, whole_number
+from .checks import one_of, share, whole_number
+from .closedloop import Origins
 from .csvfile import Table
+from .data import sliding_windows
+from .dates import calendar
 from .frames import as_table
 from .scalers import Scaler
 from .transforms import Transform
@@ -160,6 +163,54 @@ class Framing:
             flat = self.scaler.inverse_transform(flat, columns=self._targets)
         return self.transform.inverse(flat.reshape(inside.shape), last)
 
+    # ------------------------------------------------------------------ where forecasts begin
+
+    def origins(self, series: ArrayLike, steps: int, stride: int = 1) -> Origins:
+        """Return every `stride`-th row of a series that has a window before it and `steps` rows after it.
+
+        Parameters
+        ----------
+        series : array (R,) or (R, D), Table, or pandas Series or DataFrame
+            Raw.
+        steps : int
+        stride : int, default 1
+
+        Raises
+        ------
+        ValueError
+            As `predict`.
+        """
+        table = self._table(series)
+        rows, there = self._inside(table)
+        x, _ = sliding_windows(rows, self.window, steps, stride, self._targets)
+        masks = future = None
+        if there is not None:
+            masks = sliding_windows(there.astype(np.int8), self.window, steps, stride)[0][..., 0].astype(bool)
+        if steps > self.horizon and self._unpredicted():
+            self._need_known()
+            ahead = np.lib.stride_tricks.sliding_window_view(rows[self.window :], steps, axis=0)[::stride]
+            future = ahead.swapaxes(1, 2)[: len(x)]
+        at = self.past - 1 + stride * np.arange(len(x))
+        return Origins(x, table.values[at][:, self._targets], future, masks)
+
+    def actual(self, series: ArrayLike, steps: int, stride: int = 1) -> NDArray[np.float64]:
+        """Return what came after the rows of `origins`, raw: (N, S, T); NaN where it is missing."""
+        rows = self._table(series).values[self.past :]
+        ahead = np.lib.stride_tricks.sliding_window_view(rows[:, self._targets], steps, axis=0)
+        return ahead[::stride].swapaxes(1, 2)
+
+    def _end(self, table: Table, future: ArrayLike | None, steps: int) -> Origins:
+        """Return a table's last row as the origin."""
+        rows, there = self._inside(table)
+        ahead = None
+        if steps > self.horizon and self._unpredicted():
+            self._need_known()
+            ahead = self._future(table, future, steps - self.horizon)
+        elif future is not None and not self._known:
+            raise ValueError("future was given, but no column was named whose future is known (known=).")
+        masks = None if there is None else there[None, -self.window :]
+        return Origins(rows[None, -self.window :], table.values[-1:, self._targets], ahead, masks)
+
     def _unpredicted(self) -> list[int]:
         """Return the columns that are no targets."""
         return [k for k in range(len(self._columns())) if k not in self._targets]
@@ -206,3 +257,19 @@ def _indices(table: Table, columns: Names) -> list[int]:
     if len(set(found)) < len(found):
         raise ValueError(f"columns must not be named twice, but {columns!r} does.")
     return found
+
+
+def rows_held(asked: float, rows: int, name: str) -> int:
+    """Return how many of the last rows a number or a share of them is."""
+    if isinstance(asked, (int, np.integer)) and not isinstance(asked, bool):
+        held = whole_number(name, asked, 0)
+    else:
+        held = rows - int(rows * (1 - share(name, asked)))
+    if held >= rows:
+        raise ValueError(f"{name}={asked} leaves none of the {rows} rows to train on.")
+    return held
+
+
+def labels_after(table: Table, steps: int) -> tuple[str, ...] | None:
+    """Return the dates of the rows ahead, where the table's dates have a step."""
+    return None if table.dates is None else calendar(table.dates).after(steps)

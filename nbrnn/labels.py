@@ -26,6 +26,8 @@ FIELDS = {
     "m": r"\d{1,2}",
     "n": r"\d{2}",  # month and day that nothing separates from the year
     "e": r"\d{2}",
+    "u": r"\d{10}",  # seconds since 1970
+    "v": r"\d{13}",  # milliseconds
     "d": r"\d{1,2}",
     "b": "|".join(sorted(MONTHS, key=len, reverse=True)),
     "q": r"[1-4]",
@@ -37,10 +39,11 @@ FIELDS = {
     "p": r"[ap]\.?m\.?",
     "z": r"Z|UTC|GMT|[-+]\d{2}:?\d{2}|[-+]\d{2}",
 }
+COUNTED, NARROW = frozenset("YymneduvqwHIS"), frozenset("mdwH")  # numbers; those that may be written 1 or 01
 BETWEEN = {"-": r"[-/. ] ?", "~": r"[-/., ]*"}  # numbers; a name and a number
 SHAPES = (
     "Y", "Yn", "Yne", "Y-m", "Y-m-d", "m-Y", "Y~Qq", "Qq~Y", "Y~Ww", "Y~Mm", "b~Y", "b~y", "Y~b", "d~b~Y", "d~b~y",
-    "b~d~Y", "b~d-y", "Y~b~d", "d-m-Y", "m-d-Y", "d-m-y", "m-d-y",
+    "b~d~Y", "b~d-y", "Y~b~d", "d-m-Y", "m-d-Y", "d-m-y", "m-d-y", "u", "v",
 )  # fmt: skip
 CLOCKS = (
     r"(?P<day>.*?)(?P<join>[T ,]*)(?P<H>\d{1,2})(?P<colon>:)\d{2}(?P<S>:\d{2}([.,]\d{1,6})?)?"
@@ -50,7 +53,8 @@ CLOCKS = (
 SECOND, DAY = 1_000_000, 86_400_000_000  # in microseconds
 
 Times = NDArray[np.datetime64]
-Fields = dict[str, tuple[str, ...]]
+Fields = dict[str, Any]  # of a field, the column: int64 of those counted, else texts
+Apart = tuple[Fields, set[str], int]
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ class Form:
             two["H"] = (hour + 11) % 12 + 1
         fields = {name: f"{value:0{1 if name in self.short else 2}d}" for name, value in two.items()}
         fields |= {"Y": f"{y:04d}", "y": f"{y % 100:02d}", "n": f"{m:02d}", "e": f"{d:02d}", "q": str((m + 2) // 3)}
+        since = int(time.astype("M8[us]").astype(np.int64))
+        fields |= {"u": f"{since // SECOND:010d}", "v": f"{since // 1000:013d}"}
         fields |= {"b": self.names[m - 1] if self.names else "", "z": self.zone}
         fields |= {"I": f"{rest // (60 * SECOND):02d}", "S": f"{rest // SECOND % 60:02d}"}
         fields["f"] = (self.fraction[:1] + f"{rest % SECOND:06d}")[: len(self.fraction)]
@@ -167,18 +173,18 @@ def _parse(template: str, labels: Sequence[str]) -> tuple[Form, Times, int]:
     last: dict[str, str] = {}
     fraction = ""
     for start in range(0, len(labels), CHUNK):
-        matches = [pattern.fullmatch(label.strip()) for label in labels[start : start + CHUNK]]
-        if None in matches:
-            return Form(template), clocks.view("M8[us]"), start + matches.index(None)
-        texts: Fields = dict(zip(fields, zip(*(m.groups() for m in matches if m), strict=True), strict=True))
-        chunk = slice(start, start + len(matches))
-        clocks[chunk], offsets[chunk], valid = _times(texts)
-        if not valid.all():
-            return Form(template), clocks.view("M8[us]"), start + int(valid.argmin())
-        short |= {field for field in texts if field in "mdwH" and min(map(len, texts[field])) == 1}
-        seen |= {MONTHS[name.lower()]: name for name in texts.get("b", ())}
-        fraction = max([fraction, *texts.get("f", ())], key=len)
-        last = {field: column[-1] for field, column in texts.items()}
+        texts = [label.strip() for label in labels[start : start + CHUNK]]
+        columns, narrow, wrong = _fixed_columns(pattern, fields, texts) or _columns(pattern, fields, texts)
+        if wrong < 0:
+            chunk = slice(start, start + len(texts))
+            clocks[chunk], offsets[chunk], valid = _times(columns, len(texts))
+            wrong = -1 if valid.all() else int(valid.argmin())
+        if wrong >= 0:
+            return Form(template), clocks.view("M8[us]"), start + wrong
+        short |= narrow
+        seen |= {MONTHS[name.lower()]: name for name in columns.get("b", ())}
+        fraction = max([fraction, *columns.get("f", ())], key=len)
+        last = {field: columns[field][-1] for field in fields if field in "pz"}
     if short & set("md"):
         short |= set("md")
     shifting = bool((offsets != offsets[0]).any())
@@ -189,37 +195,70 @@ def _parse(template: str, labels: Sequence[str]) -> tuple[Form, Times, int]:
     return Form(template, frozenset(short), _names(seen), fraction, half, zone, offset), times, -1
 
 
-def _times(texts: Fields) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Return microseconds since 1970, minutes ahead of UTC, and which are times at all, of columns of fields."""
-    count = len(next(iter(texts.values())))
+def _columns(pattern: re.Pattern[str], fields: Sequence[str], texts: list[str]) -> Apart:
+    """Return each field's column, which fields may be narrow, and the first text that does not match, or -1."""
+    matches = [pattern.fullmatch(text) for text in texts]
+    if None in matches:
+        return {}, set(), matches.index(None)
+    columns: Fields = dict(zip(fields, zip(*(m.groups() for m in matches if m), strict=True), strict=True))
+    short = {field for field in fields if field in NARROW and min(map(len, columns[field])) == 1}
+    return {f: np.array(list(map(int, c))) if f in COUNTED else c for f, c in columns.items()}, short, -1
+
+
+def _fixed_columns(pattern: re.Pattern[str], fields: Sequence[str], texts: list[str]) -> Apart | None:
+    """Return the same, some ten times as fast, if all numbers stand where they stand in the first text, else None."""
+    first, width = pattern.fullmatch(texts[0]), len(texts[0])
+    codes = np.array(texts)
+    if first is None or codes.dtype.itemsize != 4 * width:
+        return None
+    codes = codes.view(np.uint32).reshape(-1, width).astype(np.int64)
+    spans = {field: first.span(k) for k, field in enumerate(fields, start=1)}
+    digits = np.zeros(width, bool)
+    for field in COUNTED.intersection(fields):
+        digits[slice(*spans[field])] = True
+    numbers = codes - ord("0")
+    same = (codes[:, ~digits] == codes[0, ~digits]).all()
+    if not same or ((numbers[:, digits] < 0) | (numbers[:, digits] > 9)).any():
+        return None
+    columns: Fields = {}
+    for k, field in enumerate(fields, start=1):
+        a, b = spans[field]
+        columns[field] = (
+            numbers[:, a:b] @ 10 ** np.arange(b - a)[::-1] if field in COUNTED else (first[k],) * len(texts)
+        )
+    return columns, {field for field in NARROW.intersection(fields) if spans[field][1] - spans[field][0] == 1}, -1
+
+
+def _times(columns: Fields, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return microseconds since 1970, minutes ahead of UTC, and which rows are times at all."""
 
     def numbers(names: str, default: int) -> NDArray[np.int64]:
-        name = next((name for name in names if name in texts), None)
-        return np.full(count, default) if name is None else np.array(list(map(int, texts[name])))
+        return next((columns[name] for name in names if name in columns), np.full(count, default))
 
     years, months, days = numbers("Yy", 1970), numbers("mn", 1), numbers("de", 1)
-    if "y" in texts:
+    if "y" in columns:
         years = years + np.where(years < PIVOT, 2000, 1900)
-    if "b" in texts:
-        months = np.array([MONTHS[name.lower()] for name in texts["b"]])
-    if "q" in texts:
+    if "b" in columns:
+        months = np.array([MONTHS[name.lower()] for name in columns["b"]])
+    if "q" in columns:
         months = 3 * numbers("q", 1) - 2
-    valid = (months >= 1) & (months <= 12) & (days >= 1)
+    valid = (months >= 1) & (months <= 12) & (days >= 1)  # so the quarters are 1 to 4
     first = ((years - 1970) * 12 + months - 1).astype("M8[M]")
     valid &= days <= last_days(first)
     date = first.astype("M8[D]") + (days - 1)
-    if "w" in texts:
+    if "w" in columns:
         fourth = date + 3  # of January: it lies in the year's first week
         date = fourth - weekdays(fourth) + 7 * (numbers("w", 1) - 1)
         valid &= ((date + 3).astype("M8[Y]") == fourth.astype("M8[Y]")) & (numbers("w", 1) >= 1)
     hours, minutes, seconds = numbers("H", 0), numbers("I", 0), numbers("S", 0)
-    if "p" in texts:
+    if "p" in columns:
         valid &= (hours >= 1) & (hours <= 12)
-        hours = hours % 12 + 12 * np.array([half[0] in "pP" for half in texts["p"]])
-    micros = np.array([int(text[1:].ljust(6, "0") or 0) for text in texts["f"]]) if "f" in texts else 0
+        hours = hours % 12 + 12 * np.array([half[0] in "pP" for half in columns["p"]])
+    micros = np.array([int(text[1:].ljust(6, "0") or 0) for text in columns["f"]]) if "f" in columns else 0
     within = ((hours * 60 + minutes) * 60 + seconds) * SECOND + micros
     valid &= (minutes < 60) & (seconds < 60) & (within <= DAY)  # 24:00 is the end of a day
-    return date.astype(np.int64) * DAY + within, _offsets(texts.get("z"), count), valid
+    within = within + numbers("u", 0) * SECOND + numbers("v", 0) * 1000
+    return date.astype(np.int64) * DAY + within, _offsets(columns.get("z"), count), valid
 
 
 def _offsets(zones: tuple[str, ...] | None, count: int) -> NDArray[np.int64]:

@@ -47,10 +47,10 @@ def lesson_parts(forecaster: Forecaster) -> tuple[Backtest, Backtest]:
     table = load_dataset("sunspots")
     train, test = table[:SPLIT], table[SPLIT:]
     season = DATASETS["sunspots"].season
-    return tuple(  # type: ignore[return-value]
-        beside(forecaster, rows, train, 1, WINDOW, name, season, first=start + WINDOW, learned_stride=WINDOW)
-        for name, rows, start in (("training", train, 0), ("test", test, SPLIT))
-    )
+    how: dict[str, Any] = {"name": "training", "season": season, "learned_stride": WINDOW}
+    first = beside(forecaster, train, train, 1, WINDOW, first=WINDOW, **how)
+    how |= {"name": "test", "history": train}
+    return first, beside(forecaster, test, train, 1, WINDOW, first=SPLIT + WINDOW, **how)
 
 
 def lesson_rmse(forecaster: Forecaster, parts: Iterable[Backtest], name: str = NETWORK) -> tuple[float, ...]:
@@ -96,7 +96,7 @@ def lesson_text() -> str:
         textwrap.fill(text, WIDTH, initial_indent=f"  {name:<10}", subsequent_indent=" " * 12)
         for name, text in lines.items()
     ]
-    return "\n".join([f"The lesson on sunspots: {known.description}", *told])
+    return "\n".join([textwrap.fill(f"The lesson on sunspots: {known.description}", WIDTH), *told])
 
 
 def lesson_remarks(forecaster: Forecaster, parts: tuple[Backtest, Backtest], scores: np.ndarray) -> str:

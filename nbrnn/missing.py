@@ -11,9 +11,9 @@ from .checks import one_of
 from .csvfile import Table
 from .dates import calendar
 from .frames import as_table
+from .series import first_few
 
 WAYS = ("refuse", "interpolate", "drop", "mask")
-NAMED = 3  # missing values that a sentence names; the others are counted
 
 
 def fill(table: Any, how: str = "refuse") -> tuple[Table, str]:
@@ -87,10 +87,13 @@ def fill(table: Any, how: str = "refuse") -> tuple[Table, str]:
 
 def _named(table: Table, gaps: NDArray[np.bool_]) -> str:
     """Return the first missing values by row (counted from 0), date and column."""
-    where = np.argwhere(gaps)
     dates = table.dates
-    cells = [f"row {row}{f' ({dates[row]})' if dates else ''}, column {table.columns[c]!r}" for row, c in where[:NAMED]]
-    return "; ".join(cells) + (f"; and {len(where) - NAMED} more" if len(where) > NAMED else "")
+
+    def tell(cell: NDArray[np.int64]) -> str:
+        row, c = cell
+        return f"row {row}{f' ({dates[row]})' if dates else ''}, column {table.columns[c]!r}"
+
+    return first_few(tell, np.argwhere(gaps))
 
 
 def _check_ends(table: Table, name: str, gaps: NDArray[np.bool_], found: str) -> None:

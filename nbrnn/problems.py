@@ -12,7 +12,7 @@ import numpy as np
 
 from .backtest import Backtest, backtest
 from .catalogue import WIDTH
-from .checks import nearest, whole_number
+from .checks import nearest, real_number, whole_number
 from .csvfile import Columns, Table, read_csv
 from .data import split_slices
 from .datasets import DATASETS, Dataset, load_dataset
@@ -285,15 +285,20 @@ def make_problem(
         In one sentence, if something does not fit.
     """
     table, packaged = find_series(source, features, "refuse" if missing == "refuse" else "keep")
+    gaps = np.isnan(table.values).any()
     table, told = fill(table, missing)
-    remarks = [told] if told else []
+    remarks = [told] if gaps else []
     dated = None if table.dates is None else calendar(table.dates)
     remarks += [] if dated is None else dated.problems()
     targets = _targets(table, target, packaged)
+    for share in np.atleast_1d([] if split is None else split).tolist():
+        real_number("split", share, 0.0, 1.0)
     way: dict[str, Any] = {"share": SHARES if split is None else split}
     if train_until is not None or validate_until is not None:
         if split is not None:
             raise ValueError("a split is given by shares (--split) or by dates (--train-until), not by both.")
+        if train_until is None:
+            raise ValueError("--validate-until needs --train-until, where the training rows end.")
         way = {"train_until": train_until, "validate_until": validate_until, "dates": table.dates}
     slices = split_slices(len(table), **way)
     names = (TRAINING, TEST) if len(slices) == 2 else (TRAINING, VALIDATION, TEST)

@@ -63,7 +63,7 @@ class Recipe:
     window: int = 24
     horizon: int = 1
     cell: str = "rnn"
-    units: tuple[int, ...] = (16,)
+    units: tuple[int, ...] = (32,)
     dropout: float = 0.0
     loss: str = "mse"
     optimizer: str = "adam"

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+NAMED = 3  # places that a sentence names; the others are counted
+
+
+def first_few(tell: Callable[[Any], str], places: Sequence[Any] | NDArray[Any]) -> str:
+    """Return the first places as `tell` words them, with semicolons between them, and how many more there are."""
+    others = f"; and {len(places) - NAMED} more" if len(places) > NAMED else ""
+    return "; ".join(tell(place) for place in places[:NAMED]) + others
 
 
 def real_array(name: str, value: ArrayLike, kinds: str = "biuf") -> NDArray[Any]:
@@ -22,15 +30,18 @@ def real_array(name: str, value: ArrayLike, kinds: str = "biuf") -> NDArray[Any]
     return array
 
 
-def finite_rows(name: str, series: ArrayLike) -> NDArray[Any]:
-    """Return a series as (R, D), a view if it is an array; ValueError names the first row that is not finite."""
+def finite_rows(name: str, series: ArrayLike, missing: bool = False) -> NDArray[Any]:
+    """Return a series as (R, D), a view if it is an array; ValueError names the first row that is not finite.
+
+    With `missing`, NaN may stand in it.
+    """
     rows = real_array(name, series)
     if rows.ndim not in (1, 2):
         raise ValueError(f"{name} must have the shape (rows,) or (rows, columns), not {rows.shape}.")
     if rows.size == 0:
         raise ValueError(f"{name} holds no numbers: its shape is {rows.shape}.")
     rows = rows[:, None] if rows.ndim == 1 else rows
-    finite = np.isfinite(rows)
+    finite = np.isfinite(rows) | np.isnan(rows) if missing else np.isfinite(rows)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import json
 import os
 import re
 import signal
@@ -17,13 +18,13 @@ from click.testing import CliRunner
 import nbrnn
 from nbrnn.cli import main
 from nbrnn.datasets import DATASETS
-from nbrnn.forecasting import Forecaster
+from nbrnn.forecastfile import load_forecaster
 from nbrnn.problems import FORECASTS, make_problem
-from nbrnn.saving import load_extra
-from nbrnn.scalers import scaler_from_dict
 from nbrnn.targets import cpu
 
-FILES = {"predictions.png", "model.safetensors", "history.csv"}
+TABLES = {"model.safetensors", "history.csv", "predictions.csv", "metrics.json"}
+PICTURES = {f"{name}.{kind}" for name in ("history", "series", "predictions") for kind in ("png", "svg")}
+FILES = TABLES | PICTURES
 needs_jit = pytest.mark.skipif(not cpu.JIT, reason="takes minutes in plain Python")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and terminals as POSIX has them")
 
@@ -51,9 +52,9 @@ QUICK = ("--epochs", 1, "--window", 4, "--units", 2)
 
 
 def score(output, name, column):
-    """Return a number of the table that is printed."""
+    """Return a number of the table that is printed: 0 RMSE, 1 MAE, 2 MASE ..."""
     line = next(line for line in output.splitlines() if line.startswith(name))
-    return float(line.split()[-4 + column])
+    return float(line[28:].split()[column])
 
 
 @needs_jit
@@ -62,28 +63,63 @@ def test_the_main_job_with_its_defaults(tmp_path):
     assert result.exit_code == 0, result.output
     folder = tmp_path / "nbrnn-out" / "sunspots"
     assert {p.name for p in folder.iterdir()} == FILES
-    assert result.output.splitlines()[-1] == f"into the folder {folder.relative_to(tmp_path)}"
-    assert all(name in result.output.split("Written:")[1] for name in FILES)
+    told = result.output.split("Written:")[1]
+    assert all(name.partition(".")[0] in told for name in FILES)
+    assert told.splitlines()[-2:] == [
+        "into the folder nbrnn-out/sunspots",
+        "For the test rows:  nbrnn evaluate nbrnn-out/sunspots",
+    ]
     assert (folder / "predictions.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert score(result.output, "last value", 3) == pytest.approx(20.091, abs=1e-3)
-    assert score(result.output, "seasonal-naive (134 rows)", 3) == pytest.approx(46.878, abs=1e-3)
-    assert score(result.output, "least-squares AR(24)", 3) == pytest.approx(18.206, abs=1e-3)
-    assert score(result.output, "network", 3) < 20.091
-    assert "it beats last value (20.091)" in result.output
-    for words in ("Total params: 305", "1749-01 to 1936-12", "1937-01 to 1983-12", "the training rows only"):
+    assert score(result.output, "last value", 0) == pytest.approx(17.14)
+    assert score(result.output, "seasonal-naive (134 rows)", 0) == pytest.approx(34.07)
+    assert score(result.output, "least-squares AR(24)", 0) == pytest.approx(15.86, abs=0.011)
+    assert score(result.output, "network", 0) < 17.1
+    assert "it beats last value" in result.output
+    for words in ("Total params: 1121", "1749-01 to 1913-06", "untouched, for nbrnn evaluate", "training rows only"):
         assert words in result.output
 
     rows = list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
-    assert [row["epoch"] for row in rows] == [str(k) for k in range(1, 51)]
-    assert 0 < float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert [row["epoch"] for row in rows] == [str(k) for k in range(1, len(rows) + 1)] and len(rows) > 10
+    assert 0 < float(rows[-1]["loss"]) < float(rows[0]["loss"]) and rows[0]["seed"] == "0"
 
-    extra = load_extra(folder / "model.safetensors")
-    assert extra["columns"] == ["Sunspots"] and extra["split"] == 2256 and extra["split_date"] == "1937-01"
-    model = nbrnn.load_model(folder / "model.safetensors")
-    forecaster = Forecaster(model, extra["window"], scaler_from_dict(extra["scaler"]), extra["target"])
-    table = make_problem("sunspots").table
-    error = forecaster.predict(table[2256 - 24 :])[:, 0] - table.column("Sunspots")[2256:]
-    assert np.sqrt(np.mean(error**2)) == pytest.approx(score(result.output, "network", 3), rel=1e-4)
+    forecaster, notes = load_forecaster(folder / "model.safetensors")
+    assert forecaster.columns == ("Sunspots",) and notes["parts"]["test"] == [2397, 2820]
+    assert notes["first_dates"]["test"] == "1948-10" and notes["recipe"]["window"] == 24
+    problem = make_problem("sunspots")
+    found = problem.backtest(forecaster, "validation")
+    assert found.score("rmse") == pytest.approx(score(result.output, "network", 0), rel=1e-3)
+    records = json.loads((folder / "metrics.json").read_text())
+    assert {record["part"] for record in records} == {"training", "validation"}
+    own = next(r for r in records if r["part"] == "validation" and r["forecast"] == "network")
+    assert own["rmse"] == pytest.approx(found.score("rmse"), rel=1e-9)
+    rows = list(csv.DictReader((folder / "predictions.csv").read_text().splitlines()))
+    last = rows[-1]
+    assert (last["part"], last["date"], last["row"], last["step"]) == ("validation", "1948-09", "2396", "1")
+    assert float(last["Sunspots actual"]) == problem.table.values[2396, 0]
+    assert float(last["Sunspots predicted"]) == pytest.approx(found.predicted["network"][-1, 0, 0])
+
+
+def test_several_seeds_and_steps_make_one_forecast():
+    written()
+    options = ("--seeds", 2, "--seed", 5, "--horizon", 3, "--cell", "gru", "--units", "3,2", "--no-plots")
+    result = nbrnn_run("train", "x.csv", "--epochs", 2, "--window", 4, "--out", "o", *options)
+    assert result.exit_code == 0, result.output
+    forecaster, notes = load_forecaster("o/model.safetensors")
+    assert [model.seed for model in forecaster.models] == [5, 6] and forecaster.horizon == 3
+    assert notes["recipe"]["units"] == [3, 2] and forecaster.forecast(7).shape == (7, 1)
+    rows = list(csv.DictReader(Path("o/history.csv").read_text().splitlines()))
+    assert [(row["seed"], row["epoch"]) for row in rows] == [("5", "1"), ("5", "2"), ("6", "1"), ("6", "2")]
+    assert {row["step"] for row in csv.DictReader(Path("o/predictions.csv").read_text().splitlines())} == set("123")
+
+
+def test_missing_values_are_refused_or_treated_as_is_said():
+    written(value=lambda k: "" if k == 20 else k % 7)
+    assert "line 22, column 'V'" in refused("train", "x.csv", *QUICK)
+    for how, words in (("interpolate", "filled by straight lines"), ("mask", "stay so"), ("drop", "left out")):
+        result = nbrnn_run("train", "x.csv", "--missing", how, "--no-plots", "--out", how, *QUICK)
+        assert result.exit_code == 0 and words in result.output, result.output
+        assert max(map(len, result.output.splitlines())) <= 80
+    assert "how 'guess' is unknown" in refused("train", "x.csv", "--missing", "guess", *QUICK)
 
 
 def test_the_same_seed_gives_the_same_files_and_another_seed_others():
@@ -111,9 +147,9 @@ def test_a_csv_file_with_chosen_columns_and_a_season():
     Path("t.csv").write_text("day,a,b,c\n" + "".join(f"{k},{k % 5},{k % 3 + k},7\n" for k in range(50)))
     result = nbrnn_run("train", "t.csv", "--target", "b", "--features", "a, b", "--season", 5, *QUICK)
     assert result.exit_code == 0, result.output
-    assert "predicts  b, from its own past and that of a" in result.output
+    assert "predicts    b, from its own past and that of a" in result.output
     assert "seasonal-naive (5 rows)" in result.output and "No --season" not in result.output
-    assert load_extra("nbrnn-out/t/model.safetensors")["target"] == 1
+    assert load_forecaster("nbrnn-out/t/model.safetensors")[0].targets == ("b",)
 
 
 @needs_jit
@@ -134,9 +170,13 @@ def test_the_lesson_prints_the_published_scores_and_what_is_wrong():
         "strongest period is 134 months",
     ):
         assert words in text
-    assert {p.name for p in os.scandir("nbrnn-out/sunspots-lesson")} == FILES
+    assert {p.name for p in os.scandir("nbrnn-out/sunspots-lesson")} == {
+        "model.safetensors",
+        "predictions.png",
+        "predictions.svg",
+    }
     assert max(map(len, result.output.splitlines())) <= 80
-    assert load_extra("nbrnn-out/sunspots-lesson/model.safetensors")["lesson"] is True
+    assert load_forecaster("nbrnn-out/sunspots-lesson/model.safetensors")[1]["lesson"] is True
 
 
 # ---------------------------------------------------------------- mistakes
@@ -165,9 +205,9 @@ BAD_FILES = {
     "nan": (lambda: written(value=bad("nan")), "a missing cell (line 32, column 'V')"),
     "inf": (lambda: written(value=bad("-inf")), "line 32, column 'V': found -inf"),
     "empty cell": (lambda: written(value=bad("")), "a missing cell (line 32, column 'V')"),
-    "short": (lambda: written(rows=20), "16 training rows (20 in all), but a window of 24 needs at least 25"),
+    "short": (lambda: written(rows=20), "14 training rows (20 in all), but a window of 24 needs at least 25"),
     "constant": (lambda: written(value=lambda k: 5), "column 'V' of series cannot be scaled, for every row holds 5"),
-    "constant until the split": (lambda: written(value=lambda k: max(48, k)), "every row holds 48"),
+    "constant until the split": (lambda: written(value=lambda k: max(42, k)), "every row holds 42"),
     "a folder": (lambda: os.mkdir("x.csv"), "is a folder"),
     "two columns": (
         lambda: Path("x.csv").write_text("a,b\n" + "1,2\n" * 60),
@@ -188,16 +228,22 @@ def test_a_bad_file_is_refused_in_one_sentence(make, words):
         (["--target", "W"], "has no column 'W'; it has V"),
         (["--features", "V,W"], "has no column 'W'"),
         (["--units", 0], "units must be a whole number of at least 1, not 0"),
-        (["--units", -1], "units must be a whole number of at least 1, not -1"),
+        (["--units", "8,-1"], "units must be a whole number of at least 1, not -1"),
         (["--epochs", 0], "epochs must be a whole number of at least 1, not 0"),
         (["--batch-size", 0], "batch-size must be a whole number of at least 1, not 0"),
         (["--window", 0], "window must be a whole number of at least 1, not 0"),
-        (["--window", 48], "48 training rows (60 in all), but a window of 48 needs at least 49"),
+        (["--window", 42], "42 training rows (60 in all), but a window of 42 needs at least 43"),
         (["--season", 0], "season must be a whole number of at least 1"),
         (["--season", 50], "a season of 50 needs at least 51"),
         (["--seed", -1], "seed must be a whole number of at least 0"),
-        (["--learning-rate", 0], "learning_rate must be a number above 0"),
-        (["--learning-rate", "nan"], "learning_rate must be a number above 0"),
+        (["--horizon", 10], "the validation part has 9 rows, but a horizon of 10"),
+        (["--cell", "gruu"], "cell 'gruu' is unknown (did you mean 'gru'?)"),
+        (["--known", "V"], "V is to be predicted, so its future cannot be known"),
+        (["--units", "many"], "--units takes whole numbers with ',' between them, not 'many'"),
+        (["--train-until", "1999-01"], "part without rows"),
+        (["--train-until", "1991", "--split", "0.8"], "not by both"),
+        (["--learning-rate", 0], "learning-rate must be a number above 0"),
+        (["--learning-rate", "nan"], "learning-rate must be a number above 0"),
         (["--split", 0], "training part without rows"),
         (["--split", 1], "test part without rows"),
         (["--split", 1.5], "split must be a number of at least 0 and at most 1, not 1.5"),
@@ -211,8 +257,8 @@ def test_a_bad_option_is_refused_in_one_sentence(options, words):
 
 
 def test_what_is_no_number_is_refused_by_name():
-    result = nbrnn_run("train", "x.csv", "--units", "many")
-    assert result.exit_code == 2 and "Invalid value for '--units': 'many'" in result.output
+    result = nbrnn_run("train", "x.csv", "--window", "many")
+    assert result.exit_code == 2 and "Invalid value for '--window': 'many'" in result.output
 
 
 def test_a_name_that_does_not_exist_gets_the_nearest():
@@ -251,6 +297,7 @@ def test_a_full_disk_is_told_in_one_sentence(monkeypatch):
 
     monkeypatch.setattr("nbrnn.saving.write_whole", full)
     result = nbrnn_run("train", "x.csv", *QUICK)
+    assert not os.listdir("nbrnn-out/x")
     assert result.exit_code == 2 and "No space left on device" in result.output.splitlines()[-1]
 
 
@@ -339,7 +386,9 @@ def test_the_live_bar_stays_on_one_line_of_80_columns(command):
     written()
     ours, theirs = pty.openpty()
     epochs = 60_000 if cpu.JIT else 30
-    process = command("train", "x.csv", "--units", 2, "--window", 4, "--epochs", epochs, stdout=theirs, stderr=theirs)
+    process = command(
+        "train", "x.csv", "--units", 2, "--window", 4, "--epochs", epochs, "--split", 0.8, stdout=theirs, stderr=theirs
+    )
     os.close(theirs)
     shown = b""
     with contextlib.suppress(OSError):  # Linux raises it once the other end is closed
@@ -358,7 +407,8 @@ def test_the_live_bar_stays_on_one_line_of_80_columns(command):
 @posix
 def test_ctrl_c_keeps_what_was_learned(command):
     written(rows=200)
-    process = command("train", "x.csv", "--units", 8, "--window", 4, "--epochs", 10_000_000, text=True)
+    options = ("--units", 8, "--window", 4, "--epochs", 10_000_000, "--patience", 10_000_000)
+    process = command("train", "x.csv", *options, text=True)
     output = ""
     while not re.search(r"^epoch \d+/", output, re.M):
         line = process.stdout.readline()
@@ -368,10 +418,9 @@ def test_ctrl_c_keeps_what_was_learned(command):
     output += process.communicate(timeout=60)[0]
     assert process.returncode == 130, output
     assert re.search(r"^Stopped in epoch \d+ of 10000000; going on with what was learned\.$", output, re.M)
-    assert "On the test rows" in output and output.splitlines()[-1].startswith("into the folder")
+    assert "On the validation rows" in output and "into the folder" in output.splitlines()[-2]
     assert {p.name for p in os.scandir("nbrnn-out/x")} == FILES
-    extra = load_extra("nbrnn-out/x/model.safetensors")
-    assert extra["stopped"] is True
+    assert load_forecaster("nbrnn-out/x/model.safetensors")[1]["stopped"] is True
     epochs = len(Path("nbrnn-out/x/history.csv").read_text().splitlines()) - 1
     assert f"Stopped in epoch {epochs + 1} of" in output
 

@@ -1,5 +1,7 @@
 """Windows and splits, against naive twins and the lessons' tables."""
 
+import datetime
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -126,9 +128,22 @@ def test_four_series_are_predicted_together():
     np.testing.assert_array_equal(y, series[300:])
 
 
+def test_what_is_missing_is_kept_on_demand():
+    series = draw_series(5, 30, 2)
+    series[[3, 17], [0, 1]] = np.nan
+    X, y = sliding_windows(series, 4, horizon=2, missing="keep")
+    whole = np.isfinite(X).all(axis=(1, 2)) & np.isfinite(y).all(axis=1)
+    touched = [n for n in range(len(X)) if any(n <= row < n + 6 for row in (3, 17))]
+    assert np.flatnonzero(~whole).tolist() == touched
+    series[5] = np.inf
+    with pytest.raises(ValueError, match=r"row 5, column 0 .* holds inf"):
+        sliding_windows(series, 4, missing="keep")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ({"series": range(10), "length": 3, "missing": "drop"}, "missing 'drop' is unknown"),
         ({"series": range(10), "length": 12}, r"holds 10 rows, but a window of 12 with horizon 1 needs at least 13"),
         ({"series": range(10), "length": 10, "horizon": 0, "target": 0}, "no column is left"),
         ({"series": range(10), "length": 0}, "length must be a whole number of at least 1, not 0"),
@@ -215,6 +230,32 @@ def test_other_dates_and_other_arrays():
 
 
 @pytest.mark.parametrize(
+    ("form", "until"),
+    [
+        ("%d.%m.%Y", "10.3.2010"),
+        ("%d.%m.%Y", "2010-03-10"),
+        ("%m/%d/%y", "3/10/10"),
+        ("%m/%d/%y %H:%M", "3/10/10"),
+        ("%d %b %Y", "10 Mar 2010"),
+        ("%Y%m%d", "2010-03-10"),
+        ("%Y-%m-%d", "2010-03-10"),
+    ],
+)
+def test_dates_of_other_forms_are_split_in_the_order_of_time(form, until):
+    start = datetime.date(2010, 1, 1)
+    labels = [(start + datetime.timedelta(days=k)).strftime(form) for k in range(365)]
+    train, test = chronological_split(labels, train_until=until, dates=labels)
+    assert (len(train), len(test)) == (31 + 28 + 10, 365 - 69)
+    if form != "%Y-%m-%d":
+        train, _ = chronological_split(labels, train_until="Mar 2010", dates=labels)
+        assert len(train) == 31 + 28 + 31
+    assert [len(part) for part in chronological_split("abcd", train_until="k2", dates=["k1", "k2", "k3", "k3"])] == [
+        2,
+        2,
+    ]
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({}, "one of share, at and train_until, not none of them"),
@@ -242,8 +283,17 @@ def test_other_dates_and_other_arrays():
         ),
         ({"train_until": "2010", "dates": ["2010-01"]}, "one date for each of the 10 rows, not 1"),
         (
-            {"train_until": "2010", "dates": [f"{d}.01.2010" for d in range(5, 15)]},
-            "row 5 .* holds '10.01.2010' after '9.01.2010'",
+            {"train_until": "2010", "dates": [f"{d}.01.2010" for d in (5, 6, 7, 9, 8, 10, 11, 12, 13, 14)]},
+            r"dates must come in order, but row 4 \(counted from 0\) holds '8.01.2010' after '9.01.2010'",
+        ),
+        ({"train_until": "2010", "dates": [f"{d}.01.2010" for d in range(5, 15)]}, "test part without rows"),
+        (
+            {"train_until": "x", "dates": [f"{d}.01.2010" for d in range(5, 15)]},
+            "train_until holds 'x'; a date such as",
+        ),
+        (
+            {"train_until": "2010-03", "dates": [f"2010-{m:02d}" for m in (1, 2, 3, 5, 4, 6, 7, 8, 9, 10)]},
+            "row 4 .* holds '2010-04' after '2010-05'",
         ),
     ],
 )

@@ -4,11 +4,12 @@ import datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbrnn import labels
 from nbrnn.datasets import load_dataset
-from nbrnn.dates import calendar, parse_dates
+from nbrnn.dates import calendar, parse_dates, period_end
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,8 @@ from nbrnn.dates import calendar, parse_dates
         (["2020-01-31 01:00+02:00", "2020-01-31 02:00+02:00"], "2020-01-31 01:00"),
         (["2020-03-29 01:00+0100", "2020-03-29 03:00+0200"], "2020-03-29 00:00"),
         (["7:05"], "1970-01-01 07:05"),
+        (["1577836800"], "2020-01-01"),
+        (["1577836800250"], "2020-01-01 00:00:00.250"),
         (np.array(["2020-01-31"], "M8[ns]"), "2020-01-31"),
         ([datetime.date(2020, 1, 31)], "2020-01-31"),
     ],
@@ -75,10 +78,10 @@ def test_months_in_american_dates_are_found_by_their_even_spacing():
     ("labels", "words"),
     [
         ([], "dates must hold at least one label"),
-        (["x"], r"dates row 0 \(counted from 0\) holds 'x'; a date such as 1965-01-31"),
+        (["x", "2020"], r"dates row 0 \(counted from 0\) holds 'x'; a date such as 1965-01-31"),
         (["2020-01", "2020-13"], "row 1 .* holds '2020-13'; a date written as the first row's '2020-01' is wanted"),
         (["2020-01-01", "2020-1"], "row 1 .* '2020-1'"),
-        (["2019-02-29"], "row 0 .* '2019-02-29'"),
+        (["2019-02-29"], "dates holds '2019-02-29'; a date such as"),
         (["30.2.2020"], "'30.2.2020'"),
         (["2019-W53"], "'2019-W53'"),
         (["2020-W00"], "'2020-W00'"),
@@ -122,6 +125,44 @@ def test_every_form_is_continued_as_strftime_writes_it(form, start, rows, more):
     assert found.after(more) == tuple(labels[rows:])
 
 
+@given(
+    form=st.sampled_from(FORMS),
+    starts=st.lists(st.datetimes(datetime.datetime(1931, 1, 1), datetime.datetime(2027, 1, 1)), min_size=1, max_size=5),
+    odd=st.sampled_from([None, "13/13/2020", "2020-02-30", "2020-1-30", "", "2020-01-01T00:0\uff11"]),
+)
+def test_numbers_that_stand_in_the_same_place_are_read_as_all_others(form, starts, odd):
+    texts = [start.strftime(form) for start in starts] + [odd] * (odd is not None)
+    quick = labels.read(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labels, "_fixed_columns", lambda *_: None)
+        slow = labels.read(texts)
+    assert quick[1] == slow[1] and [form for form, _ in quick[0]] == [form for form, _ in slow[0]]
+    for (_, times), (_, wanted) in zip(quick[0], slow[0], strict=True):
+        np.testing.assert_array_equal(times, wanted)
+
+
+@pytest.mark.parametrize(
+    ("label", "end"),
+    [
+        ("1965", "1966-01-01"),
+        ("Dec 1965", "1966-01-01"),
+        ("1965-Q2", "1965-07-01"),
+        ("1965-W01", "1965-01-11"),
+        ("31.1.1965", "1965-02-01"),
+        ("19650131", "1965-02-01"),
+        ("1965-01-31 23:59", "1965-02-01"),
+        ("1577836800", "2020-01-01 00:00:01"),
+        ("1965-01-31 23:59:30", "1965-01-31 23:59:31"),
+    ],
+)
+def test_when_what_a_label_names_is_over(label, end):
+    assert period_end(label) == np.datetime64(end)
+    form = calendar(["1/31/65", "2/28/65"]).form
+    assert period_end("2/1/65", form) == np.datetime64("1965-02-02")
+    with pytest.raises(ValueError, match=r"the date can be read with the day first .* \('2/1/65' as"):
+        period_end("2/1/65")
+
+
 MONTHLY = {"month": 1, "quarter": 3, "2 months": 2, "6 months": 6, "year": 12, "5 years": 60}
 
 
@@ -163,6 +204,11 @@ def test_months_and_years_are_steps_of_the_calendar(step, year, day, rows, form)
         (["2020-02-27", "2020-02-28"], "day", ("2020-02-29", "2020-03-01")),
         (["2020-10-25 01:00+02:00", "2020-10-25 02:00+02:00", "2020-10-25 02:00+01:00"], "hour",
          ("2020-10-25 03:00+01:00", "2020-10-25 04:00+01:00")),
+        (["1577836800", "1577840400"], "hour", ("1577844000", "1577847600")),
+        (["1577836800000", "1577836800250"], "250 milliseconds", ("1577836800500", "1577836800750")),
+        (["2020-01-31", "2020-02-28", "2020-03-31", "2020-04-30", "2020-05-29"], "month", ("2020-06-30", "2020-07-31")),
+        (["2020-01-10", "2020-02-11", "2020-03-10", "2020-04-09"], "month", ("2020-05-09", "2020-06-09")),
+        (["1577836800"], None, ("+1", "+2")),
         (["2020-01"], "month", ("2020-02", "2020-03")),
         (["2020"], "year", ("2021", "2022")),
         (["2020-Q4"], "quarter", ("2021-Q1", "2021-Q2")),
@@ -227,6 +273,28 @@ def test_problems_count_what_is_absent_and_what_stands_twice(days):
         assert (f"{absent} days are absent" in told or f"{absent} day is absent" in told) == (absent > 0)
     assert (f"{twice} date" in told) == (twice > 0)
     assert "out of order" not in told
+
+
+@given(
+    st.lists(
+        st.text("0123456789-/.: TZQWMapm,+", max_size=24)
+        | st.from_regex(r"\d{1,4}[-/.]\d{1,4}([-/.]\d{1,4})?( \d\d?:\d\d)?", fullmatch=True)
+        | st.sampled_from(["Jan 2020", "2020-W05", "12:30", "\u0661\u0662", ""])
+        | st.text(max_size=9),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(max_examples=200)
+def test_any_labels_make_a_calendar_or_are_refused(labels):
+    found = calendar(labels)
+    assert len(found.after(2)) == 2 and all(problem.endswith(".") for problem in found.problems())
+    if found.times is None:
+        with pytest.raises(ValueError, match="dates"):
+            parse_dates(labels)
+    elif "{H}" not in found.form.template:  # 24:00 is written as 00:00 of the day after
+        again = [found.form.write(time) for time in found.times]
+        np.testing.assert_array_equal(parse_dates([*labels, *again])[len(labels) :], found.times)
 
 
 def test_calendars_refuse():

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from forecast_models import fitted, small_model, wave
 
 import nbrnn
-from forecast_models import fitted, small_model, wave
 from nbrnn.csvfile import Table
 from nbrnn.forecasting import Forecaster
 

@@ -99,7 +99,7 @@ def test_the_first_command_prints_what_is_shown(run):
     numbers = []
     for lines in (shown, printed):
         numbers.append([float(word) for word in next(t for t in lines if t.startswith("network")).split()[1:]])
-        del lines[next(k for k, t in enumerate(lines) if t.startswith("On the test rows")) :]
+        del lines[next(k for k, t in enumerate(lines) if t.startswith("On the validation rows")) :]
         # Said once a machine; seconds; what the last bits of a processor may change.
         lines[:] = [line for line in lines if not line.startswith(("compiling", "epoch", "network"))]
     assert printed == shown

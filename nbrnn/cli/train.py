@@ -49,7 +49,7 @@ Examples:
 @problem_options
 @click.option("--window", default=24, show_default=True, help="Rows that the network sees before each forecast.")
 @click.option("--cell", default="rnn", show_default=True, help="rnn, gru or lstm.")
-@click.option("--units", default="16", show_default=True, metavar="N,M,...", help="Units of each recurrent layer.")
+@click.option("--units", default="32", show_default=True, metavar="N,M,...", help="Units of each recurrent layer.")
 @click.option("--dropout", default=0.0, show_default=True, help="Rate of the variational dropout on the states.")
 @click.option("--learning-rate", type=float, help="Step size.  [default: the optimizer's]")
 @training_options
@@ -93,8 +93,9 @@ def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, less
         stopped = True
         if not forecaster.model.steps:
             raise
-        click.echo("Stopped; going on with what was learned.")
         forecaster.models = [model for model in forecaster.models if model.steps]
+        done = len(forecaster.models[-1].history.epoch)
+        click.echo(f"Stopped in epoch {done + 1} of {recipe.epochs}; going on with what was learned.")
     parts = [problem.backtest(forecaster, name) for name in ("training", problem.judged)]
     click.echo(f"\n{parts[1]}\n")
     for k in range(len(problem.targets)):
@@ -104,11 +105,11 @@ def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, less
     results = Results(folder, not no_plots)
     with writing(folder):
         forecaster.save(folder / "model.safetensors", **problem.notes(), recipe=recipe.to_dict(), stopped=stopped)
-        results.written["model.safetensors"] = "the model with its scaler, columns, window, units and split"
+        results.written["model.safetensors"] = "the model, with its scaler, columns and split"
         _write(problem, forecaster, parts, results)
     results.tell()
     if "validation" in problem.parts:
-        click.echo(f"Its last word, on the test rows:  nbrnn evaluate {folder / 'model.safetensors'}")
+        click.echo(f"For the test rows:  nbrnn evaluate {folder}")
     if stopped:
         ctx.exit(STOPPED)
 
@@ -161,16 +162,16 @@ def predictions(problem: Problem, parts: list[Backtest]) -> tuple[list[str], lis
 def _lesson(ctx: click.Context, series: str, out: str | None, no_plots: bool, seed: int) -> None:
     """Run the lesson on sunspots as it stands, and say what is wrong with it."""
     from ..datasets import load_dataset
-    from ..lesson import lesson_forecaster, lesson_parts, lesson_remarks, lesson_scores, lesson_text
+    from ..lesson import lesson_forecaster, lesson_model, lesson_parts, lesson_remarks, lesson_scores, lesson_text
 
     if series != "sunspots":
         raise UserError(f"--lesson is about sunspots: nbrnn train sunspots --lesson, not {series}.")
     refuse_given(ctx, (*PROBLEM, *RECIPE), "--lesson")
     folder = writable(Path(out or Path("nbrnn-out") / "sunspots-lesson"))
     click.echo(lesson_text() + "\n")
-    forecaster = lesson_forecaster(seed, verbose=1)
+    lesson_model(seed).summary(print_fn=click.echo)
     click.echo()
-    forecaster.model.summary(print_fn=click.echo)
+    forecaster = lesson_forecaster(seed, verbose=1)
     parts = lesson_parts(forecaster)
     click.echo("\n" + "\n\n".join(map(str, parts)) + "\n")
     click.echo(lesson_remarks(forecaster, parts, lesson_scores(range(20))))

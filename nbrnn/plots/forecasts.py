@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from ..csvfile import Table
 
 
+VECTORS = 5000  # points that an SVG may hold one by one; more become pixels
+
+
 def plot_predictions(
     actual: ArrayLike,
     predicted: ArrayLike,
@@ -94,7 +97,8 @@ def plot_predictions(
     whole.legend(loc="upper left", ncols=2, frameon=False)
     whole.set_title(title, parse_math=False)
     close.set_title(f"the last {len(rows[-count:])} predictions, closer", fontsize="medium")
-    errors.plot(rows, actual - predicted, color=PREDICTED, ls="", marker=".", ms=2 if dense else 5)
+    points = {"ls": "", "marker": ".", "ms": 2 if dense else 5, "rasterized": len(rows) > VECTORS}
+    errors.plot(rows, actual - predicted, color=PREDICTED, **points)
     errors.axhline(0, color=ACTUAL, lw=0.8)
     errors.set_ylabel("actual - predicted")
     for axes in (whole, close, errors):
