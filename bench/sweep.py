@@ -20,6 +20,7 @@ import numpy as np
 
 CELLS, SIZES, PART = ("rnn", "gru", "lstm"), (1, 2, 4, 8, 16, 32), (4, 32)
 SEEDS, ROUNDS = 10, 5
+KINDS = ("seconds", "processor")  # by the clock, and of processor time
 WINDOW, BATCH, EPOCHS, SPLIT = 20, 16, 100, (0.8, 0.1, 0.1)
 
 
@@ -39,14 +40,21 @@ def ours(jobs: int | None, folder: Path) -> dict[str, Any]:
     np.savez(folder / "arrays.npz", x=x, y=y, x_held=x_held, y_held=y_held)
     sweep(problem, settings["whole"], 1, jobs)  # loads the kernels
     seconds: dict[str, list[float]] = {name: [] for name in settings}
+    processor: dict[str, list[float]] = {name: [] for name in settings}
     for _ in range(ROUNDS):
         for name, recipes in settings.items():
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             found = sweep(problem, recipes, SEEDS, jobs)
             seconds[name].append(time.perf_counter() - start)
+            processor[name].append(time.process_time() - used)
             trials = found.trials
             assert len(trials) == len(recipes) * SEEDS and all(t.epochs == EPOCHS and not t.failure for t in trials)
-    return {"windows": len(x), "seconds": seconds, "fits": {name: SEEDS * len(r) for name, r in settings.items()}}
+    return {
+        "windows": len(x),
+        "seconds": seconds,
+        "processor": processor,
+        "fits": {name: SEEDS * len(r) for name, r in settings.items()},
+    }
 
 
 def keras_part(path: str) -> None:
@@ -60,16 +68,16 @@ def keras_part(path: str) -> None:
     found = []
     for together, cell, units in itertools.product((1, steps), CELLS, PART):
         keras.utils.set_random_seed(0)
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         model = keras.Sequential([keras.Input(arrays["x"].shape[1:]), layers[cell](units), keras.layers.Dense(1)])
         model.compile(optimizer="adam", loss="mse", steps_per_execution=together)
         stop = keras.callbacks.EarlyStopping("val_loss", patience=EPOCHS, restore_best_weights=True)
         held = arrays["x_held"], arrays["y_held"]
         fit = {"batch_size": BATCH, "epochs": EPOCHS, "verbose": 0, "callbacks": [stop], "validation_data": held}
         history = model.fit(arrays["x"], arrays["y"], **fit)
-        taken = time.perf_counter() - start
+        taken = {"seconds": time.perf_counter() - start, "processor": time.process_time() - used}
         assert len(history.history["loss"]) == EPOCHS
-        found.append({"cell": cell, "units": units, "steps_per_execution": together, "seconds": taken})
+        found.append({"cell": cell, "units": units, "steps_per_execution": together} | taken)
         keras.backend.clear_session()
     print(json.dumps(found))
 
@@ -87,27 +95,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         own = ours(options.jobs, Path(place))
         print(f"{own['windows']} windows of {WINDOW}, batch {BATCH}, {EPOCHS} epochs, validation after each")
-        for name, seconds in own["seconds"].items():
-            median = statistics.median(seconds)
-            print(
-                f"{name:<6}{own['fits'][name]:>4} fits: {median:.2f} s, {1e3 * median / own['fits'][name]:.1f} ms each"
-            )
-            print(f"      rounds: {', '.join(f'{s:.2f}' for s in seconds)}")
+        each = {}
+        for name, fits in own["fits"].items():
+            wall, used = (statistics.median(own[kind][name]) for kind in KINDS)
+            each[name] = wall / fits, used / fits
+            rounds = ", ".join(f"{seconds:.2f}" for seconds in own["seconds"][name])
+            print(f"{name}: {fits} fits in {wall:.2f} s ({rounds}), {used:.2f} s of processor time")
         if not options.peer_python:
             return
         command = [options.peer_python, __file__, "--keras", str(Path(place) / "arrays.npz")]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         found = json.loads(done.stdout.splitlines()[-1])
-    each = statistics.median(own["seconds"]["part"]) / own["fits"]["part"]
-    forms: dict[int, list[float]] = {}
+    forms: dict[int, list[dict[str, Any]]] = {}
     for fit in found:
-        forms.setdefault(fit["steps_per_execution"], []).append(fit["seconds"])
+        forms.setdefault(fit["steps_per_execution"], []).append(fit)
         print(
-            f"Keras {fit['cell']:<5}{fit['units']:>3} units, {fit['steps_per_execution']} steps an execution: "
-            f"{fit['seconds']:.2f} s"
+            "Keras {cell} {units}, {steps_per_execution} steps an execution: {seconds:.2f} s, {processor:.2f} s of "
+            "processor time".format(**fit)
         )
-    best = min(statistics.fmean(seconds) for seconds in forms.values())
-    print(f"Keras takes {best:.2f} s a fit in its faster form, nbrnn {1e3 * each:.1f} ms: ratio {best / each:.0f}")
+    for kind, own_each in zip(KINDS, each["part"], strict=True):
+        best = min(statistics.fmean(fit[kind] for fit in fits) for fits in forms.values())
+        print(
+            f"{kind} of a fit: Keras in its faster form {best:.2f}, nbrnn {own_each:.4f}, ratio {best / own_each:.0f}"
+        )
 
 
 if __name__ == "__main__":

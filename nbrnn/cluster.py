@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import importlib
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,25 +43,40 @@ def on_cluster(address: str, judge: Judge, recipes: Sequence[Recipe]) -> Generat
         distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
         raise ValueError(f"scheduler {address} needs Dask, which is not installed; type: {INSTALL}") from error
-    client = _connected(distributed, address)
+    with _quiet(), contextlib.closing(_connected(distributed, address)) as client:
+        try:
+            _same_version(client, address)
+            # A task of its own, not a copy for each training: if its worker dies, the scheduler has it made again.
+            held = client.submit(_keep, judge, pure=False)
+            made = client.map(_trained, recipes, judge=held, pure=False)
+            futures = dict(zip(made, recipes, strict=True))
+            del made
+            for future in distributed.as_completed(list(futures), loop=client.loop):
+                if future.status == "cancelled":
+                    raise ValueError(
+                        f"the scheduler at {address} is gone; what has ended is kept, and the same sweep goes on from there."
+                    )
+                yield _trial(future, futures.pop(future))
+        except OSError as error:
+            raise ValueError(f"the scheduler at {address} does not answer any more ({error}).") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Dask logs of a connection that broke out of the way: one sentence tells what matters."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        _same_version(client, address)
-        # A task of its own, not a copy for each training: if its worker dies, the scheduler has it made again.
-        held = client.submit(_keep, judge, pure=False)
-        futures = {client.submit(_trained, held, recipe, pure=False): recipe for recipe in recipes}
-        for future in distributed.as_completed(list(futures), loop=client.loop):
-            if future.status == "cancelled":
-                raise ValueError(f"the scheduler at {address} is gone; what has ended is kept, so begin again.")
-            yield _trial(future, futures.pop(future))
-            future.release()
+        yield
     finally:
-        with contextlib.suppress(Exception):
-            client.close(timeout=PATIENCE)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _connected(distributed: Any, address: str) -> Any:
     """Return a client; ValueError if no scheduler answers, or it has no workers."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one sentence tells what matters
     workers = None
     # A TimeoutError is an OSError; a thread, since a notebook has a loop of its own.
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError), ThreadPoolExecutor(1) as thread:
@@ -123,6 +138,6 @@ def _keep(judge: Judge) -> Judge:
     return judge
 
 
-def _trained(judge: Judge, recipe: Recipe) -> Trial:
+def _trained(recipe: Recipe, judge: Judge) -> Trial:
     cpu.set_num_threads(1)  # a worker has as many threads as its cores already
     return judge(recipe)

@@ -29,6 +29,7 @@ LISTS = {
 }
 WHOLE = ("units", "window")
 OFTEN, SELDOM = 0.1, 5.0  # seconds between two lines of progress, in a terminal and in a log file
+ENOUGH = 10  # trainings from which the rest can be told
 TOLD = 3  # failures that are printed
 
 
@@ -200,11 +201,12 @@ class _Line:
         if done < total and now - self.last < (OFTEN if self.live else SELDOM):
             return
         self.last = now
-        left = (now - self.begun) / (done - self.before) * (total - done)
+        fresh = done - self.before
+        left = duration((now - self.begun) / fresh * (total - done)) if fresh >= ENOUGH else "..."
         text = f"{done} of {total} trained, smallest error {self.best:.4g}" + f", {self.failed} failed" * bool(
             self.failed
         )
-        text += f", {duration(left)} left" if done < total else f", {duration(now - self.begun)}"
+        text += f", {left} left" if done < total else f", {duration(now - self.begun)}"
         self.drawn = self.live
         click.echo(f"\r{text:<79}" if self.live else text, nl=not self.live)
 
