@@ -2,6 +2,7 @@
 
 python bench/sweep.py
 python bench/sweep.py --peer-python PEERS
+python bench/sweep.py --shares
 """
 
 import argparse
@@ -57,6 +58,35 @@ def ours(jobs: int | None, folder: Path) -> dict[str, Any]:
     }
 
 
+def shares() -> None:
+    """Print which part of a training's processor time is native: what threads need not take turns for."""
+    from nbrnn.problems import make_problem
+    from nbrnn.recipes import Recipe
+    from nbrnn.targets import cpu
+
+    cpu.set_num_threads(1)
+    native, serial = [0.0], cpu.Executor._serial
+
+    def timed(executor: cpu.Executor) -> int:
+        start = time.thread_time()
+        done = serial(executor)
+        native[0] += time.thread_time() - start
+        return done
+
+    cpu.Executor._serial = timed  # type: ignore[method-assign]
+    for series, cell in itertools.product(("airline", "sunspots"), CELLS):
+        problem = make_problem(series, split=SPLIT)
+        recipe = Recipe(window=WINDOW, cell=cell, batch_size=BATCH, epochs=EPOCHS, patience=EPOCHS)
+        found = []
+        for _ in range(ROUNDS + 1):  # the first loads the kernels
+            native[0], start = 0.0, time.thread_time()
+            problem.fit(recipe, verbose=0)
+            whole = time.thread_time() - start
+            found.append((native[0] / whole, (whole - native[0]) / recipe.epochs))
+        part, rest = (statistics.median(figures) for figures in zip(*found[1:], strict=True))
+        print(f"{series:<9} {cell:<5} 16 units: {100 * part:.0f} % native, {1e3 * rest:.2f} ms of Python an epoch")
+
+
 def keras_part(path: str) -> None:
     """Print the seconds of a fit of each cell at some sizes, in every form, as JSON: what the peer's process does."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -87,10 +117,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--jobs", type=int, help="trainings at a time; as many as cores if not given")
     parser.add_argument("--peer-python", metavar="FILE", help="the interpreter that has Keras and TensorFlow")
+    parser.add_argument("--shares", action="store_true", help="which part of a training is native, and no more")
     parser.add_argument("--keras", metavar="ARRAYS", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.keras:
         keras_part(options.keras)
+        return
+    if options.shares:
+        shares()
         return
     with tempfile.TemporaryDirectory() as place:
         own = ours(options.jobs, Path(place))

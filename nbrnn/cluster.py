@@ -53,9 +53,7 @@ def on_cluster(address: str, judge: Judge, recipes: Sequence[Recipe]) -> Generat
             del made
             for future in distributed.as_completed(list(futures), loop=client.loop):
                 if future.status == "cancelled":
-                    raise ValueError(
-                        f"the scheduler at {address} is gone; what has ended is kept, and the same sweep goes on from there."
-                    )
+                    raise ValueError(f"the scheduler at {address} is gone; the same sweep goes on from what ended.")
                 yield _trial(future, futures.pop(future))
         except OSError as error:
             raise ValueError(f"the scheduler at {address} does not answer any more ({error}).") from error

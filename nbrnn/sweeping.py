@@ -337,6 +337,11 @@ def _compile(problem: Problem, recipes: Sequence[Recipe]) -> None:
             rows = min(recipe.window + 1 + recipe.horizon + 2 * recipe.batch_size, problem.parts[TRAINING].stop)
             stop = rows + recipe.horizon
             parts = {TRAINING: slice(0, rows), VALIDATION: slice(rows, stop)}
-            few = replace(problem, table=problem.table[:stop], parts=parts, season=None)
+            table = problem.table[:stop]
+            if recipe.missing == "mask":  # what masked steps need is made too
+                values = table.values.copy()
+                values[0] = np.nan
+                table = replace(table, values=values)
+            few = replace(problem, table=table, parts=parts, season=None)
             with suppress(ValueError):  # such as numbers that are not finite: the training itself will tell
                 few.fit(replace(recipe, epochs=1), verbose=0)

@@ -65,8 +65,8 @@ class SweepRow:
 
     @property
     def seconds(self) -> float:
-        """Processor time of a training, the mean over the seeds."""
-        return statistics.fmean(trial.seconds for trial in self.trials) if self.trials else math.nan
+        """Processor time of a training, the median over the seeds."""
+        return statistics.median(trial.seconds for trial in self.trials) if self.trials else math.nan
 
     @property
     def epochs(self) -> float:
