@@ -86,12 +86,21 @@ _HOMES = {
         "RMSprop",
         "SGD",
     ),
+    "outlook": (
+        "Outlook",
+        "look_ahead",
+    ),
     "plots.diagram": ("plot_model",),
     "plots.forecasts": (
         "plot_backtest",
         "plot_history",
         "plot_predictions",
         "plot_series",
+    ),
+    "plots.outlook": (
+        "plot_errors_by_horizon",
+        "plot_forecast",
+        "plot_scrambled",
     ),
     "plots.steps": ("plot_step_errors",),
     "plots.sweeps": ("plot_sweep",),
@@ -122,6 +131,7 @@ _HOMES = {
         "L1L2",
         "L2",
     ),
+    "reopening": ("reopen_problem",),
     "sampling": ("ScheduledSampling",),
     "saving": ("load_model",),
     "schedules": (
@@ -131,6 +141,10 @@ _HOMES = {
         "InverseTimeDecay",
         "PiecewiseConstantDecay",
         "PolynomialDecay",
+    ),
+    "scrambling": (
+        "Scrambled",
+        "scramble_time",
     ),
     "targets.cpu": (
         "get_num_threads",
@@ -218,6 +232,7 @@ __all__ = [
     "MinMaxScaler",
     "Model",
     "ModelCheckpoint",
+    "Outlook",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Precision",
@@ -230,6 +245,7 @@ __all__ = [
     "ReduceLROnPlateau",
     "SGD",
     "ScheduledSampling",
+    "Scrambled",
     "Sequential",
     "SimpleRNN",
     "Softmax",
@@ -250,15 +266,19 @@ __all__ = [
     "get_num_threads",
     "load_dataset",
     "load_model",
+    "look_ahead",
     "make_problem",
     "measure_coverage",
     "parse_dates",
     "plot_backtest",
+    "plot_errors_by_horizon",
+    "plot_forecast",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
     "plot_model",
     "plot_predictions",
+    "plot_scrambled",
     "plot_series",
     "plot_step_errors",
     "plot_sweep",
@@ -267,6 +287,8 @@ __all__ = [
     "random_recipes",
     "read_csv",
     "recipe_grid",
+    "reopen_problem",
+    "scramble_time",
     "set_num_threads",
     "sliding_windows",
     "sweep",
@@ -317,8 +339,10 @@ if TYPE_CHECKING:
     from .metrics import BinaryAccuracy, Precision, Recall
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop
+    from .outlook import Outlook, look_ahead
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
+    from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
     from .plots.steps import plot_step_errors
     from .plots.sweeps import plot_sweep
     from .plots.traces import plot_hidden, plot_itemised
@@ -331,6 +355,7 @@ if TYPE_CHECKING:
     from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
     from .recurrent import SimpleRNN
     from .regularizers import L1, L1L2, L2
+    from .reopening import reopen_problem
     from .sampling import ScheduledSampling
     from .saving import load_model
     from .schedules import (
@@ -341,6 +366,7 @@ if TYPE_CHECKING:
         PiecewiseConstantDecay,
         PolynomialDecay,
     )
+    from .scrambling import Scrambled, scramble_time
     from .sequential import Sequential
     from .sweeping import Range, random_recipes, recipe_grid, sweep
     from .sweeptable import Sweep, SweepRow

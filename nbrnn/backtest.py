@@ -24,7 +24,7 @@ NETWORK = "network"
 METRICS = ("rmse", "mae", "mase", "smape", "r2")
 TITLES = {"rmse": "RMSE", "mae": "MAE", "mase": "MASE", "smape": "sMAPE %", "r2": "R2"}
 SHAPES = {"rmse": ".4g", "mae": ".4g", "mase": ".3f", "smape": ".1f", "r2": ".3f"}
-SHOWN = 6  # steps that a table has room for
+SHOWN = 5  # steps that a table has room for
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +125,13 @@ class Backtest:
         lines = [f"{self.targets[target]}, {self.part} rows: {ahead}, from {origin}"]
         lines.append(f"{'':<28}" + "".join(f"{TITLES[metric]:>10}" for metric in METRICS))
         for name in self.predicted:
-            cells = [f"{_figure(self.score(metric, name, None, target), metric):>10}" for metric in METRICS]
+            cells = [f"{score_text(self.score(metric, name, None, target), metric):>10}" for metric in METRICS]
             lines.append(f"{name:<28}" + "".join(cells))
         if self.steps > 1:
-            shown = _spread(self.steps)
-            lines += ["", f"{'RMSE by steps ahead':<28}" + "".join(f"{s:>8}" for s in shown)]
+            shown = some_steps(self.steps)
+            lines += ["", f"{'RMSE by steps ahead':<28}" + "".join(f"{s:>10}" for s in shown)]
             for name in self.predicted:
-                cells = [f"{_figure(self.score('rmse', name, s, target)):>8}" for s in shown]
+                cells = [f"{score_text(self.score('rmse', name, s, target)):>10}" for s in shown]
                 lines.append(f"{name:<28}" + "".join(cells))
         return "\n".join(lines)
 
@@ -147,13 +147,13 @@ class Backtest:
             if lost:
                 loses.append(name + ("" if one or not won else f" at {_ranges(lost)}"))
         told = [f"it {word} {_and(some)}" for word, some in (("beats", beats), ("does NOT beat", loses)) if some]
-        own = _figure(self.score("rmse", NETWORK, None, target))
+        own = score_text(self.score("rmse", NETWORK, None, target))
         many = len(self.targets) > 1
         about = f"On the {self.part} rows the network's RMSE" + (f" of {self.targets[target]}" if many else "")
         return f"{about} is {own}: {'; '.join(told) or 'there is no baseline to compare it with'}."
 
 
-def _figure(value: float, metric: str = "rmse") -> str:
+def score_text(value: float, metric: str = "rmse") -> str:
     """Return a figure of at most eight characters or so."""
     return f"{value:{SHAPES[metric]}}" if np.isfinite(value) else "-"
 
@@ -174,11 +174,11 @@ def _ranges(steps: list[int]) -> str:
     return _and(told) + (" step" if steps == [1] else " steps")
 
 
-def _spread(steps: int) -> list[int]:
+def some_steps(steps: int, most: int = SHOWN) -> list[int]:
     """Return some steps for a table, the first and the last among them."""
     return (
-        [int(s) for s in np.unique(np.geomspace(1, steps, min(SHOWN, steps)).round())]
-        if steps > SHOWN
+        [int(s) for s in np.unique(np.geomspace(1, steps, min(most, steps)).round())]
+        if steps > most
         else [*range(1, steps + 1)]
     )
 
@@ -275,15 +275,16 @@ def beside(
     origins = forecaster.origins(rows, steps, stride)
     network = forecaster.paths(origins, steps).mean(axis=1)
     columns = forecaster.columns or ()
-    known, learned = (_forward_filled(table.select(columns)) for table in (rows, learned))
-    before = _forward_filled(history.select(columns)) if history is not None and len(history) else None
+    known, learned = (forward_filled(table.select(columns)) for table in (rows, learned))
+    before = forward_filled(history.select(columns)) if history is not None and len(history) else None
     targets = [known.index(target) for target in forecaster.targets]
     how = (forecaster.past, steps, stride, targets)
     flat = {"last value": last_value(known, *how), "drift": drift(known, *how, history=before)}
     if season is not None:
         flat[f"seasonal-naive ({season} rows)"] = seasonal_naive(known, season, *how, history=before)
-        mean = seasonal_mean(known, season, *how, history=before, training=learned)
-        flat[f"season's mean ({season} rows)"] = mean
+        if len(learned):
+            mean = seasonal_mean(known, season, *how, history=before, training=learned)
+            flat[f"season's mean ({season} rows)"] = mean
     order = forecaster.window
     if len(learned) > (order * len(columns) + steps) * learned_stride:
         ar = LeastSquaresAR(order, steps, targets).fit(learned, learned_stride)
@@ -295,7 +296,7 @@ def beside(
     return Backtest(at, forecaster.actual(rows, steps, stride), predicted, forecaster.targets, scale, name)
 
 
-def _forward_filled(table: Table) -> Table:
+def forward_filled(table: Table) -> Table:
     """Return a table whose missing values are the last ones known before them, for baselines."""
     values = table.values
     if not np.isnan(values).any():

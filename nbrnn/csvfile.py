@@ -255,7 +255,9 @@ def _check_values(path: Path, values: NDArray[np.float64], lines: array[int], na
     if not keep:
         cells = first_few(lambda cell: f"line {lines[cell[0]]}, column {names[cell[1]]!r}", odd)
         count = "a missing cell" if len(odd) == 1 else f"{len(odd)} missing cells"
-        raise ValueError(f"{path} has {count} ({cells}); fill in what is missing, or read it with missing='keep'.")
+        raise ValueError(
+            f"{path} has {count} ({cells}); fill in what is missing, or say what becomes of it (missing=, --missing)."
+        )
 
 
 def _records(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:

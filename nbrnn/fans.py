@@ -69,7 +69,7 @@ class Coverage:
     level : float
         The share of the paths within the band.
     by_step : float64 array (S, T)
-        The share of the origins whose value lay within it.
+        The share of the origins whose value lay within it, of those that have one.
     origins : int
     """
 
@@ -80,7 +80,7 @@ class Coverage:
     @property
     def overall(self) -> float:
         """The share over all steps and targets."""
-        return float(self.by_step.mean())
+        return float(np.nanmean(self.by_step))
 
 
 def measure_coverage(
@@ -111,5 +111,7 @@ def measure_coverage(
     chosen = np.unique(np.linspace(0, len(actual) - 1, min(len(actual), ORIGINS)).round().astype(int))
     paths = forecaster.paths(origins.part(chosen), steps, samples, seed)
     low, high = edges(paths, level, axis=1)
-    inside = (low <= actual[chosen]) & (actual[chosen] <= high)
-    return Coverage(level, inside.mean(axis=0), len(inside))
+    came = actual[chosen]
+    there, inside = np.isfinite(came).sum(axis=0), (low <= came) & (came <= high)
+    with np.errstate(invalid="ignore"):  # a step at which every value is missing
+        return Coverage(level, inside.sum(axis=0) / there, len(inside))

@@ -96,6 +96,7 @@ class Forecaster(Framing):
         super().__init__(window, scaler, target, transform, known, missing, self.models[0].dtype)
         self.stride = whole_number("stride", stride)
         self.tail: Table | None = None
+        self._frame: Any = None  # the same, if it came from pandas
 
     @property
     def model(self) -> Model:
@@ -194,6 +195,7 @@ class Forecaster(Framing):
                 )
             )
         self.tail = table[-self.past :]
+        self._frame = series.iloc[-self.past :] if hasattr(series, "iloc") else None
         for model in self.models:
             model.fit(**data, **options)
         return self
@@ -284,7 +286,7 @@ class Forecaster(Framing):
             predicted is needed and not given.
         """
         found = self.fan(steps, series, future, samples=0)
-        return like(self.tail if series is None else series, found.mean, self.targets, found.labels)
+        return like(self._frame if series is None else series, found.mean, self.targets, found.labels)
 
     def fan(
         self,

@@ -216,6 +216,8 @@ def shard_program(
     if mode == TRAIN:
         flows = dict(zip(graph.outputs, slopes, strict=True))
         begun = {v: dy for v, dy in flows.items() if dy is not None}
+        for v, dy in begun.items():
+            keep(p, f"slope of {names_of[graph.outputs.index(v)]}", dy)
         for k, dx in lower_backward(p, graph, calls, backwards, values, begun).items():
             p.aliases[f"{names[k]} gradient"] = dx
     if not options.tape:  # a trace shows what the data do
@@ -245,13 +247,20 @@ def lower_call(
     if node.number:  # the weights are those of the first call
         share_weights(p, (name for name, _ in node.layer._named()), str(node.layer.name), str(layer.name))
     inputs = [values[v] for v in node.sources]
-    p.aliases[f"into {layer.name}"], p.layer = inputs[0], str(layer.name)
-    p.target, p.masks = target, [p.mask_of.get(v) for v in node.sources]
+    p.layer, p.target, p.masks = str(layer.name), target, [p.mask_of.get(v) for v in node.sources]
     results, backward = layer.lower_all(p, inputs)
     p.mask_of.update(zip(node.results, layer.out_masks(p, inputs, results), strict=True))
-    p.aliases[f"out of {layer.name}"] = results[0]
+    for k, y in enumerate(results):
+        p.aliases[f"output {k} of {layer.name}"] = y
     values.update(zip(node.results, results, strict=True))
     return backward
+
+
+def keep(p: Program, name: str, v: Buffer) -> None:
+    """Add a copy of a gradient for a trace: who gets one may write over it."""
+    if p.options.tape:
+        kept, columns = p.buffer(name, *v.shape), v.shape[-1]
+        p.call("scaled", x=v.reshape(-1, columns), factor=1.0, y=kept.reshape(-1, columns))
 
 
 def lower_backward(
@@ -282,7 +291,8 @@ def lower_backward(
             continue
         p.layer, p.adding = str(layer.name), node.layer in reached
         dys = [flows[v] if v in flows else zeros(v) for v in node.results]
-        p.aliases[f"back to {p.layer}"] = dys[0]
+        for k, dy in enumerate(dys):
+            keep(p, f"back to output {k} of {p.layer}", dy)
         for v, dx in zip(node.sources, backward(dys, wanted), strict=True):
             if dx is None:
                 continue

@@ -50,6 +50,8 @@ class Problem:
         Sentences on dates and missing values.
     source : str
         The data set or file that it was read from.
+    missing : str
+        What was done about missing values.
     """
 
     table: Table
@@ -61,6 +63,7 @@ class Problem:
     title: str = ""
     remarks: tuple[str, ...] = ()
     source: str = ""
+    missing: str = "refuse"
 
     def __post_init__(self) -> None:
         for name in (*self.targets, *self.known):
@@ -155,6 +158,7 @@ class Problem:
         dates = self.table.dates
         return {
             "source": self.source,
+            "missing": self.missing,
             "rows": len(self.table),
             "parts": {name: [at.start, at.stop] for name, at in self.parts.items()},
             "first_dates": {name: dates[at.start] for name, at in self.parts.items()} if dates else None,
@@ -307,7 +311,7 @@ def make_problem(
         season = packaged.season if season is None else season
         units, title = dict(packaged.units), f"{table.name}: {packaged.description}"
     parts = dict(zip(names, slices, strict=True))
-    return Problem(table, targets, parts, tuple(known), season, units, title, tuple(remarks), source)
+    return Problem(table, targets, parts, tuple(known), season, units, title, tuple(remarks), source, missing)
 
 
 def _targets(table: Table, target: str | Sequence[str] | None, packaged: Dataset | None) -> tuple[str, ...]:

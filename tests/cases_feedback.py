@@ -28,7 +28,7 @@ def draw_coins(draw):
     rate = draw(st.floats(1.0, 50.0) if kind == 2 else st.floats(0.001, 0.999), "rate")
     shares = {name: round(ONE * draw(st.floats(0.0, 1.0), name)) for name in ("start", "stop")}
     control = draw.control(position=draw(st.integers(0, 99), "position"))
-    seed = draw(st.sampled_from((-1, 5, 2**40)), "seed")
+    seed = draw(st.sampled_from((-1, 0, 5, 2**40)), "seed")
     return dict(
         control=control, seed=seed, purpose=draw(st.integers(2**31, 2**32 - 1), "purpose"), kind=kind,
         rate=round(rate * ONE), **shares, coins=draw.array(draw(few, "T"), draw(sizes, "B")),

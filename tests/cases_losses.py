@@ -1,5 +1,7 @@
 """Arguments of the kernels of losses and metrics, drawn by Hypothesis."""
 
+import functools
+
 import numpy as np
 from hypothesis import strategies as st
 from support import few, sizes
@@ -98,16 +100,22 @@ def categorical_crossentropy(draw):
     return arguments | own | dict(control=control, dy=draw.maybe(R, O)) | common(draw, R, 1)
 
 
+def halves(draw, *shape):
+    """Return multiples of one half: among them are ties, and numbers at a threshold."""
+    y = draw.array(*shape)
+    return (y - y.real + np.round(2 * y.real) / 2).astype(draw.dtype)
+
+
 def binary_accuracy(draw):
     R, O = draw(sizes, "R"), draw(few, "O")
     target = draw.rng.integers(0, 2, R * O).astype(draw.dtype)
     threshold = draw(st.sampled_from((0.0, 0.5)), "threshold")
-    arguments = dict(y=draw.array(R * O), target=target, each=O, threshold=threshold, valid=counted(draw))
+    arguments = dict(y=halves(draw, R * O), target=target, each=O, threshold=threshold, valid=counted(draw))
     return arguments | common(draw, R, O)
 
 
 def categorical_accuracy(draw):
-    arguments = matrix(draw, draw.array)
+    arguments = matrix(draw, functools.partial(halves, draw))
     return arguments | dict(valid=counted(draw)) | common(draw, len(arguments["y"]), 1)
 
 
@@ -117,7 +125,7 @@ def without_count(arguments):
 
 
 def positives(draw):
-    arguments = matrix(draw, draw.array)
+    arguments = matrix(draw, functools.partial(halves, draw))
     class_id = draw(st.sampled_from((-1, 0, 1)), "class_id")
     arguments |= dict(threshold=draw(st.sampled_from((0.0, 0.5)), "threshold"), class_id=class_id)
     return without_count(arguments | common(draw, len(arguments["y"]), 1, 3))

@@ -78,8 +78,9 @@ def from_rows(draw):
 
 
 def masked_numbers(draw, *shape):
-    """Return numbers of which many steps hold one value alone, and that value."""
+    """Return numbers of which many steps hold one value alone and others in part, and that value."""
     value, x = float(draw(st.sampled_from((0, -1, 7)), "value")), draw.array(*shape)
+    x[draw.rng.random(shape) < 0.4] = value
     x[draw.rng.random(shape[:-1]) < 0.4] = value
     return x, value
 
@@ -101,7 +102,8 @@ def mask_batch(draw):
     x, value = masked_numbers(draw, N, T, D)
     batch = draw(st.integers(1, N), "batch")
     first = draw(st.integers(0, (N - 1) // batch), "which batch") * batch
-    control = draw.control(batch=min(batch, N - first), position=first)
+    count = min(batch, N - first)
+    control = draw.control(batch=count, position=first + draw(st.integers(0, count - 1), "of a shard"))
     strides = dict(per_sample=T * D, per_step=D, per_feature=1)
     own = dict(order=draw.rng.permutation(N), control=control, batch=batch, features=D, value=value)
     return dict(source=x.reshape(-1), valid=mask_of(draw, T, batch), **own, **strides)

@@ -1,7 +1,13 @@
 """Whole layers in plain NumPy, from the equations: sequences are (samples, time steps, features), as users see them."""
 
+import inspect
+
 import numpy as np
 from reference import ACTIVATIONS, act
+
+import nbrnn
+from nbrnn.recurrent import Recurrent
+from nbrnn.rehearsal import lengths
 
 
 def activate(name, a):
@@ -43,10 +49,60 @@ def recurrent(layer, x, states=None, x_mask=1.0, h_mask=1.0):
     return np.stack(rows, axis=1), [h, c] if kind == "LSTM" else [h]
 
 
-def cell(layer, x):
+def held(layer, x, mask):
+    """Return what a recurrent layer gives at every step, and its last h: states of the steps that count, held."""
+    y, last = np.zeros((*x.shape[:2], layer.units)), np.zeros((len(x), layer.units))
+    for i, valid in enumerate(mask):
+        steps = range(x.shape[1])[:: -1 if layer.go_backwards else 1]
+        rows = x[i : i + 1, valid]
+        states = iter(states_of(layer, rows)[0][0] if valid.any() else ())
+        for place, t in enumerate(steps):
+            last[i] = next(states) if valid[t] else last[i]
+            y[i, place] = last[i] if valid[t] or not layer.zero_output_for_mask else 0
+    return y, last
+
+
+def states_of(layer, x, states=None):
+    """Return every state and the last ones, of the package's cells and of custom ones."""
+    return (custom if isinstance(layer, nbrnn.Cell) else recurrent)(layer, x, states)
+
+
+def custom(layer, x, states=None):
+    """Run a custom cell's step as plain Python."""
+    own, sizes = layer.steps, {"B": len(x), "D": x.shape[2], "H": layer.units}
+    weights = dict(zip(own.params, layer.get_weights(), strict=True))
+    now, rows = [np.zeros((len(x), layer.units)) for _ in own.carry] if states is None else states, []
+    for t in range(x.shape[1])[:: -1 if layer.go_backwards else 1]:
+        given = {"x": x[:, t], **{f"{name}_prev": s for name, s in zip(own.carry, now, strict=True)}}
+        made = {name: np.zeros_like(s) for name, s in zip(own.carry, now, strict=True)}
+        made |= {name: np.zeros(lengths(dims, sizes)) for name, dims in own.tape.items()}
+        names = inspect.signature(own.forward).parameters
+        own.forward(**{n: v for n, v in (weights | layer.values | given | made).items() if n in names})
+        now = [made[name] for name in own.carry]
+        rows.append(now[0])
+    return np.stack(rows, axis=1), now
+
+
+def cell(layer, x, mask=None):
     """Return what a recurrent layer gives."""
-    rows, last = recurrent(layer, x)
-    return rows if layer.return_sequences else last[0]
+    rows, last = states_of(layer, x) if mask is None else held(layer, x, mask)
+    return rows if layer.return_sequences else last[0] if mask is None else rows[:, -1]
+
+
+def feedback(layer, x):
+    """Return what layers give that see their own last outputs."""
+    fed, states, rows = [np.zeros((len(x), layer.outputs))] * layer.lags, {}, []
+    for t in range(x.shape[1]):
+        y = np.concatenate([x[:, t], *fed], axis=1)
+        for one in layer.steps:
+            if isinstance(one, Recurrent):
+                _, states[one.name] = states_of(one, y[:, None], states.get(one.name))
+                y = states[one.name][0]
+            else:
+                y = forward(one, y)
+        rows.append(y)
+        fed = [y, *fed[:-1]]
+    return np.stack(rows, axis=1) if layer.return_sequences else rows[-1]
 
 
 MERGES = {
@@ -58,8 +114,8 @@ MERGES = {
 }
 
 
-def bidirectional(wrapper, x):
-    y, z = (cell(layer, x) for layer in wrapper.both)
+def bidirectional(wrapper, x, mask=None):
+    y, z = (cell(layer, x, mask) for layer in wrapper.both)
     z = z[:, ::-1] if wrapper.both[0].return_sequences else z
     return MERGES[wrapper.merge_mode](y, z)
 
@@ -67,6 +123,10 @@ def bidirectional(wrapper, x):
 def dense(layer, x):
     W, *b = layer.get_weights()
     return activate(layer.activation, x @ W + (b[0] if b else 0.0))
+
+
+def masking(layer, x, mask=None):
+    return x * out_mask(layer, [x], [mask])[..., None]
 
 
 TWINS = {
@@ -80,23 +140,47 @@ TWINS = {
     "Softmax": lambda layer, x: activate("softmax", x),
     "Flatten": lambda layer, x: x.reshape(len(x), -1),
     "Dropout": lambda layer, x: x,  # a prediction drops nothing
+    "Masking": masking,
+    "Feedback": feedback,
+    "Jordan": feedback,
     "Add": lambda layer, *xs: sum(xs),
     "Concatenate": lambda layer, *xs: np.concatenate(xs, axis=layer.axis),
 }
+SKIPPING = (Recurrent, nbrnn.Bidirectional, nbrnn.Masking)  # what masks change
 
 
-def forward(layer, *inputs):
-    """Return what a layer gives for arrays."""
-    return TWINS[type(layer).__name__](layer, *inputs)
+def forward(layer, *inputs, **mask):
+    """Return what a layer gives for arrays, and a mask of its steps where it leaves some out."""
+    twin = cell if isinstance(layer, nbrnn.Cell) else TWINS[type(layer).__name__]
+    return twin(layer, *inputs, **mask)
 
 
-def predict(model, xs):
+def out_mask(layer, inputs, masks):
+    """Return the mask of what a layer gives."""
+    if isinstance(layer, nbrnn.Masking):
+        own = (inputs[0] != layer.mask_value).any(axis=-1)
+        return own if masks[0] is None else own & masks[0]
+    if isinstance(layer, nbrnn.Concatenate) and layer.axis in (1, -2) and inputs[0].ndim == 3 and any_of(masks):
+        ones = [np.ones(x.shape[:2], bool) if m is None else m for x, m in zip(inputs, masks, strict=True)]
+        return np.concatenate(ones, axis=1)
+    return None if any(mask is None for mask in masks) else np.logical_or.reduce(masks)
+
+
+def any_of(masks):
+    return any(mask is not None for mask in masks)
+
+
+def predict(model, xs, masks=None):
     """Return a model's outputs for its inputs, both as lists, then the last states that layers return."""
-    values, states = dict(enumerate(xs)), []
+    values, states, seen = dict(enumerate(xs)), [], dict(enumerate(masks or [None] * len(xs)))
     for node in model.graph.nodes:
-        inputs = [values[v] for v in node.sources]
-        made = forward(node.layer, *inputs)
-        values.update(zip(node.results, made if isinstance(made, list) else [made], strict=True))
+        inputs, own = [values[v] for v in node.sources], [seen.get(v) for v in node.sources]
+        skips = isinstance(node.layer, SKIPPING) and own[0] is not None
+        made = forward(node.layer, *inputs, **({"mask": own[0]} if skips else {}))
+        made = made if isinstance(made, list) else [made]
+        left = out_mask(node.layer, inputs, own)
+        for v, value in zip(node.results, made, strict=True):
+            values[v], seen[v] = value, left if value.ndim == 3 else None
         if getattr(node.layer, "return_state", False):
-            states += recurrent(node.layer, *inputs)[1]
+            states += states_of(node.layer, *inputs)[1]
     return [values[v] for v in model.graph.outputs] + states

@@ -4,11 +4,15 @@ A row makes a model anew, with random weights. A layer that joins the package ge
 reference_layers.py; test_table.py and test_parity_keras.py take the rest from there.
 """
 
+import functools
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cases_cells import LEAKY, MIN_GRU, OWN_LSTM, changed, written
 from support import random_weights
 
 import nbrnn
@@ -21,8 +25,12 @@ from nbrnn import (
     Concatenate,
     Dense,
     Dropout,
+    Feedback,
     Flatten,
     Input,
+    Jordan,
+    Masking,
+    ScheduledSampling,
     SimpleRNN,
     Softmax,
     TimeDistributed,
@@ -47,16 +55,16 @@ class Row:
         Returns the layers of a chain, or the inputs and outputs of a functional model.
     shape : tuple
         Of one sample, for a chain.
-    trace : str
-        What refuses a trace, a word of its sentence; empty where a trace shows the model.
     keras : bool
         Whether Keras has the same.
+    masked : bool
+        Whether steps of the inputs are masked.
     """
 
     make: Callable[[], Any]
     shape: tuple[int, ...] = SHAPE
-    trace: str = ""
     keras: bool = True
+    masked: bool = False
 
     def model(self, dtype="float64", seed=1, scale=0.4):
         """Return the row's model with random weights."""
@@ -67,13 +75,31 @@ class Row:
             model = nbrnn.Sequential(made, self.shape, seed=seed, dtype=dtype)
         return random_weights(model, seed, scale)
 
+    def given(self, x, seed=0):
+        """Return what `fit` and `predict` take beside inputs: a mask of each, with holes, and some without a step."""
+        return {"mask": one([mask_of(array, seed + k) for k, array in enumerate(x)])} if self.masked else {}
+
+
+def mask_of(x, seed):
+    """Return a mask (samples, time steps)."""
+    mask = np.random.default_rng(seed).random(x.shape[:2]) < 0.6
+    mask[0], mask[1:2] = np.arange(x.shape[1]) != 1, False
+    return mask
+
 
 def data(model, samples=3, seed=0):
-    """Return inputs and targets that fit a model, each a list; lengths that are open are 4."""
+    """Return inputs and targets that fit a model, each a list; lengths that are open are 4.
+
+    Of a model with a Masking layer some steps are those that it masks.
+    """
     rng, graph = np.random.default_rng(seed), model.graph
     shapes = [tuple(4 if n is None else n for n in shape) for shape in graph.shapes[: len(graph.inputs)]]
     sides = (shapes, graph.resolve(shapes))
-    return tuple([rng.normal(size=(samples, *s)).astype(model.dtype) for s in shapes] for shapes in sides)
+    x, y = ([rng.normal(size=(samples, *s)).astype(model.dtype) for s in shapes] for shapes in sides)
+    for layer in model.layers:
+        for k, array in enumerate(x) if isinstance(layer, Masking) else ():
+            array[~mask_of(array, seed + k)] = layer.mask_value
+    return x, y
 
 
 def one(arrays):
@@ -99,7 +125,12 @@ OPTIONS = {
     "linear": {"activation": "linear", "recurrent_activation": "tanh"},
     "penalties": {"kernel_regularizer": "l2", "recurrent_regularizer": nbrnn.L1(0.3), "bias_regularizer": "l1_l2"},
     "dropout": {"dropout": 0.3, "recurrent_dropout": 0.4},
-    "dropout sequences": {"dropout": 0.5, "return_sequences": True, "go_backwards": True},
+    "dropout sequences": {
+        "dropout": 0.5,
+        "recurrent_dropout": 0.4,
+        "return_sequences": True,
+        "go_backwards": True,
+    },
 }
 
 
@@ -121,14 +152,12 @@ ROWS |= {f"{kind} one step": Row(lambda cell=cell: [cell(3), Dense(1)], (1, 4)) 
 
 # ---------------------------------------------------------------- wrappers
 
-OTHER, GRAPH = "cannot look into layer", "a trace follows a chain of layers"
 ROWS |= {
     f"Bidirectional {kind} {merge} {'sequences' * every}": Row(
         lambda cell=cell, merge=merge, every=every: [
             Bidirectional(cell(3, return_sequences=every), merge),
             Dense(2, "tanh"),
-        ],
-        trace=OTHER,
+        ]
     )
     for kind, cell in CELLS.items()
     for merge, every in (("concat", False), ("concat", True), ("sum", True), ("ave", False), ("mul", True))
@@ -136,17 +165,15 @@ ROWS |= {
 ROWS |= {
     "Bidirectional of two cells": Row(
         lambda: [Bidirectional(LSTM(3, go_backwards=True), backward_layer=GRU(2, "relu", name="other")), Dense(1)],
-        trace=OTHER,
         keras=False,  # it takes both for as wide as the first
     ),
     "Bidirectional dropout": Row(
-        lambda: [Bidirectional(GRU(3, dropout=0.3, recurrent_dropout=0.2, kernel_regularizer="l2"), "sum"), Dense(1)],
-        trace=OTHER,
+        lambda: [Bidirectional(GRU(3, dropout=0.3, recurrent_dropout=0.2, kernel_regularizer="l2"), "sum"), Dense(1)]
     ),
-    "TimeDistributed Dense": Row(lambda: [TimeDistributed(Dense(3, "tanh")), SimpleRNN(2)], trace=OTHER),
-    "TimeDistributed Activation": Row(lambda: [TimeDistributed(Activation("elu")), GRU(2)], trace=OTHER),
-    "TimeDistributed Softmax": Row(lambda: [TimeDistributed(Softmax()), Dense(2)], trace=OTHER),
-    "TimeDistributed Flatten": Row(lambda: [TimeDistributed(Flatten()), LSTM(2)], trace=OTHER),
+    "TimeDistributed Dense": Row(lambda: [TimeDistributed(Dense(3, "tanh")), SimpleRNN(2)]),
+    "TimeDistributed Activation": Row(lambda: [TimeDistributed(Activation("elu")), GRU(2)]),
+    "TimeDistributed Softmax": Row(lambda: [TimeDistributed(Softmax()), Dense(2)]),
+    "TimeDistributed Flatten": Row(lambda: [TimeDistributed(Flatten()), LSTM(2)]),
 }
 
 # ---------------------------------------------------------------- layers without time
@@ -157,7 +184,7 @@ ROWS |= {
 }
 ROWS |= {f"Activation {name}": Row(lambda name=name: [Dense(4), Activation(name)]) for name in ("tanh", "elu")}
 ROWS |= {
-    "Dense softmax": Row(lambda: [Dense(4, "tanh"), Dense(3, "softmax"), Dense(2)], trace=OTHER),
+    "Dense softmax": Row(lambda: [Dense(4, "tanh"), Dense(3, "softmax"), Dense(2)]),
     "Dense on steps": Row(lambda: [Dense(4, "tanh", use_bias=False), Dense(3, kernel_regularizer="l1_l2")]),
     "Flatten": Row(lambda: [Flatten(), Dense(3, "tanh"), Dense(2)]),
     "Flatten of vectors": Row(lambda: [Flatten(), Dense(2, "tanh")], (5,)),
@@ -214,4 +241,76 @@ def two_ways():
 
 
 GRAPHS = {f.__name__: f for f in (two_in, two_out, skip, in_time, mixed, shared, two_ways)}
-ROWS |= {f"graph {name}": Row(make, trace=GRAPH) for name, make in GRAPHS.items()}
+ROWS |= {f"graph {name}": Row(make) for name, make in GRAPHS.items()}
+
+
+# ---------------------------------------------------------------- masked steps
+
+UNDER = {
+    "last": {},
+    "sequences": {"return_sequences": True, "dropout": 0.3, "kernel_regularizer": "l2"},
+    "backwards": {"return_sequences": True, "go_backwards": True, "zero_output_for_mask": True, "activation": "elu"},
+}
+ROWS |= {
+    f"masked {kind} {name}": Row(lambda cell=cell, own=own: [cell(5, **own), Dense(2)], keras=False, masked=True)
+    for kind, cell in CELLS.items()
+    for name, own in UNDER.items()
+}
+
+
+def masked_graph():
+    a, b = Input((4, 3), "a"), Input((4, 3), "b")
+    cell = GRU(3, return_sequences=True)
+    left, right = cell(Masking()(a)), cell(b)
+    both = Concatenate()([Add()([left, right]), left])
+    return [a, b], [LSTM(2)(both), Dense(1)(SimpleRNN(2)(Concatenate(1)([left, right])))]
+
+
+STACKS = {
+    "Masking": lambda: [Masking(-1.0), LSTM(3, return_sequences=True), SimpleRNN(2), Dense(2)],
+    "Masking within": lambda: [Dense(3, "relu"), Masking(), GRU(2), Dense(1)],
+    "masked stack": lambda: [LSTM(3, return_sequences=True), GRU(3, reset_after=False, return_sequences=True), GRU(2)],
+    "masked Bidirectional": lambda: [Bidirectional(LSTM(3, return_sequences=True)), Bidirectional(GRU(2), "mul")],
+    "masked steps": lambda: [GRU(3, return_sequences=True), TimeDistributed(Dense(3, "tanh")), Dropout(0.3), LSTM(2)],
+    "masked graph": masked_graph,
+}
+ROWS |= {name: Row(make, keras=False, masked=name.startswith("masked")) for name, make in STACKS.items()}
+
+# ---------------------------------------------------------------- outputs fed back
+
+SAMPLED = ScheduledSampling("linear", k=0.01, start=0.5)
+FED = {
+    "Feedback": lambda: [Feedback([Dense(3, "sigmoid"), Dense(2)], 2)],
+    "Feedback free": lambda: [LSTM(2, return_sequences=True), Feedback(GRU(2), 3, "free_running"), Dense(1)],
+    "Feedback last": lambda: [Feedback([LSTM(3), Dense(2), Softmax()], 1, "free_running", False), Dense(2)],
+    "Feedback sampled": lambda: [Feedback([SimpleRNN(3), GRU(2, reset_after=False), Activation("tanh")], 2, SAMPLED)],
+    "Jordan": lambda: [Jordan(3, 2, output_activation="tanh")],
+    "Jordan free": lambda: [Jordan(3, 2, training="free_running"), Flatten(), Dense(1)],
+}
+ROWS |= {name: Row(make, keras=False) for name, make in FED.items()}
+
+# ---------------------------------------------------------------- cells from outside the package
+
+FOLDER = tempfile.TemporaryDirectory()
+TEXTS = {"MinGRU": MIN_GRU, "OwnLSTM": OWN_LSTM, "Leaky": LEAKY}
+
+
+@functools.cache
+def own_cell(name):
+    """Return a custom cell, under a name that no other test's cell has."""
+    text = changed(TEXTS[name], (f"class {name}(", f"class Table{name}("))
+    return getattr(written(Path(FOLDER.name), f"table_{name.lower()}", text), f"Table{name}")
+
+
+ROWS |= {f"own {name}": Row(lambda name=name: [own_cell(name)(4), Dense(2)], keras=False) for name in TEXTS}
+ROWS |= {
+    f"own {name} masked": Row(
+        lambda name=name: [own_cell(name)(3, return_sequences=True, go_backwards=True), own_cell(name)(2)],
+        keras=False,
+        masked=True,
+    )
+    for name in TEXTS
+}
+ROWS["own Bidirectional"] = Row(
+    lambda: [Bidirectional(own_cell("OwnLSTM")(3, return_sequences=True, dropout=0.2), "sum"), Dense(1)], keras=False
+)

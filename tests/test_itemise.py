@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import few, seeds
-from test_tracing import CELLS, random_case, stacks
+from test_tracing import CELLS, masks, random_case, stacks
 
 import nbrnn
 from nbrnn import LSTM, Dense
@@ -29,10 +29,12 @@ def first_states(model, seed):
 @given(layers=stacks(), steps=st.sampled_from((1, 2, 5)), features=few, given_states=st.booleans(), seed=seeds)
 def test_the_shares_sum_to_the_runs_gradients(layers, steps, features, given_states, seed):
     model, x, y = random_case(layers, steps, features, seed)
-    found = nbrnn.trace(model, x, y, initial_state=first_states(model, seed) if given_states else None)
+    states = first_states(model, seed) if given_states else None
+    found = nbrnn.trace(model, x, y, initial_state=states, **masks(steps, layers, seed))
     for layer in [one for one in found.layers if isinstance(one.layer, Recurrent)]:
         shares = itemise(layer)
         assert set(shares) == set(layer.totals) and ("db" in shares) == layer.layer.use_bias
+        assert all(not share[:, k].any() for k in range(steps) if layer.steps[k].masked for share in shares.values())
         count = steps if layer.layer.return_sequences else 1
         for weight, share in shares.items():
             assert share.shape == (count, steps, *layer.totals[weight].shape)

@@ -4,9 +4,21 @@ import numba
 import numpy as np
 import pytest
 import support
-from support import assert_close, panels
+from support import assert_close, panels, random_model
+from table import CELLS
 
+import nbrnn
 from nbrnn.kernels import activations, gemm
+
+# ---------------------------------------------------------------- dropout
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_the_gradient_of_masked_states_is_added_to_the_losss_at_every_step(kind):
+    layers = [CELLS[kind](2, recurrent_dropout=0.4, return_sequences=True, seed=5), nbrnn.Dense(1)]
+    model = random_model(layers, (3, 2), 1)
+    assert nbrnn.check_gradients(model, np.random.default_rng(0).normal(size=(3, 3, 2))).passed
+
 
 # ---------------------------------------------------------------- products: the loops behind the tiles
 

@@ -50,7 +50,9 @@ def program(words):
     return Path(words[0]).name
 
 
-OURS = sorted({tuple(words[1:]) for page in PAGES for words in commands(page) if program(words) == "nbrnn"})
+IN_ORDER = {"forecasting.md"}  # each command needs what the one before it wrote: tests/test_forecasting_page.py
+APART = [page for page in PAGES if page.name not in IN_ORDER]
+OURS = sorted({tuple(words[1:]) for page in APART for words in commands(page) if program(words) == "nbrnn"})
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ from nbrnn import (
     Concatenate,
     Dense,
     Dropout,
+    Feedback,
     Flatten,
+    Masking,
     SimpleRNN,
     Softmax,
     TimeDistributed,
@@ -54,9 +56,11 @@ def test_the_gradients_of_stacks_with_everything_are_right(data, weighted):
     composed = testing.models(layers=(0, 3), units=(2, 4), losses=COMPOSED, extras=EXTRAS)
     model = data.draw(composed)
     testing.assert_gradients(model)
+    x, rng = data.draw(testing.sequences(model, samples=(1, 3))), np.random.default_rng(0)
+    if isinstance(model.layers[0], Masking):  # its steps, with the outputs' projections too
+        testing.assert_gradients(model, x)
     if model.loss is None or weighted == "none":
         return
-    x, rng = data.draw(testing.sequences(model, samples=(1, 3))), np.random.default_rng(0)
     y = model.loss.example((len(x), *model.output_shape), rng)
     steps = model.output_shape[:-1] if weighted == "steps" else ()
     states = {name: rng.normal(size=(len(x), units)) for name, units in model._units().items()}
@@ -99,6 +103,9 @@ WANTED_EXTRAS = {
     "Dropout": lambda m: any(isinstance(layer, Dropout) for layer in m.layers),
     "recurrent dropout": lambda m: any(getattr(leaf, "recurrent_dropout", 0) for leaf in m.graph.leaves()),
     "penalties": lambda m: any(len(leaf.regularizers) == 3 for leaf in m.graph.leaves()),
+    "Masking": lambda m: isinstance(m.layers[0], Masking) and len(m.layers) > 2 and m.layers[0].mask_value == -3,
+    "Masking and Bidirectional": lambda m: [type(one) for one in m.layers[:2]] == [Masking, Bidirectional],
+    "Feedback": lambda m: isinstance(m.layers[0], Feedback) and m.layers[0].lags == 2,
     "a skip": lambda m: any(isinstance(layer, Concatenate) for layer in m.layers),
 }
 
@@ -226,6 +233,15 @@ def test_sequences_fit_a_model(model, data, samples):
     x = data.draw(testing.sequences(model, samples=samples))
     assert x.shape == (samples, *model.input_shape) and x.dtype == model.dtype and np.abs(x).max() <= 2
     assert len(model.predict(x)) == samples
+
+
+def test_sequences_for_a_model_that_masks_have_masked_steps():
+    model = testing.random_model([nbrnn.Masking(-3.0), SimpleRNN(1)], (4, 2))
+    masked = lambda x: (x == -3).all(axis=-1)
+    x = find(testing.sequences(model, samples=2), lambda x: masked(x).any() and not masked(x).all())
+    assert x.shape == (2, 4, 2) and ((x == -3).any(axis=-1) == masked(x)).all()
+    assert np.abs(find(testing.sequences(model, layouts="read-only"), lambda x: True)).max() <= 2
+    testing.assert_gradients(model, x)
 
 
 def test_sequences_of_open_steps_vectors_and_complex_models():

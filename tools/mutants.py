@@ -48,7 +48,19 @@ EQUIVALENT = {
     r"gemm.py tiled_strip: for done .* -> .*count \+ 1": "a tile of no columns",
     r"gemm.py joint_strip: if Px.size: -> if Ph.size:": "weights are packed both or not at all",
     r"gemm.py pack_rows: for .* -> .*(depth \+ 1, 8|start \+ 9)": "no row, or a row that is packed once more",
-    r"min\(w, ([^()]*)\).* -> .*min\(w, (?!\1\))": "plain Python takes one number at a time, w = 1",
+    r"min\((w|k), ([^()]*)\).* -> .*min\(\1, (?!\2\))": "plain Python takes one number at a time, w = 1",
+    r"metrics.py count_rows: .*\[r - 1\]": "every row is met once, in whatever order",
+    r"(joins|metrics).py largest: .* -> .*range\(0, ": "the first number is met twice",
+    r"masking.py (order_steps|unhold|last_state|from_rows): .* -> .*(seen|valid)\[-1\b": (
+        "an index below zero counts from the end"
+    ),
+    r"masking.py (unhold: wipe|mask_steps: kept|count_valid: steps).* -> .*\[(d - 1|[st] - 1, [ir]|[st], [ir] - 1)\]": (
+        "every number is met once, in whatever order"
+    ),
+    r"masking.py mask_batch: kept .* -> kept -= ": "it matters only whether it is 0",
+    r"dropout.py draw_block: .* -> .* > threshold": "one word of 2^32",
+    r"dropout.py draw_mask: .* -> .*(size \+ 1, BLOCK|at > 0|at >= 1|BLOCK < size)": "no block, or one by way of room",
+    r"feedback.py (module: MOST|draw_coins: .*<= share)": "nothing between 700 and 701; one coin of 2^32",
     r"gemm.py tiled_gradient: for (f|n|first) .* -> .*(F|N|O) \+ 1": "a block of nothing",
     r"gemm.py tiled_gradient: if whole < .* -> if whole <= ": "a block of no rows",
     r"gemm.py tiled_gradient: .* -> .*room, (1, L, room, 0|0, L, room, 1|0, room, 1)": "there is no second product",

@@ -12,6 +12,8 @@ import click
 from .. import __version__
 from .bench import bench
 from .common import STOPPED
+from .evaluate import evaluate
+from .forecast import forecast
 from .gradcheck import gradcheck
 from .show import data, info
 from .sweep import sweep
@@ -41,5 +43,5 @@ def main() -> None:
     """Learn, run and measure recurrent neural networks."""
 
 
-for command in (train, sweep, gradcheck, data, info, trace, tutorial, bench):
+for command in (train, sweep, forecast, evaluate, gradcheck, data, info, trace, tutorial, bench):
     main.add_command(command)

@@ -19,11 +19,23 @@ Examples:
   nbrnn trace --sequence 1,2,3,4 --steps 4
   nbrnn trace model.json --sequence "1,.1; 2,.2; 3,.3" --out run1
   nbrnn trace model.safetensors --sequence rows.csv --steps 1,2
+  nbrnn trace --sequence 1,2,3 --mask 1,0,1
 """
 )
 @click.argument("model", required=False)
-@click.option("--sequence", metavar="NUMBERS|FILE", help="1,2,3, with more features 1,.1; 2,.2; or a CSV file.")
-@click.option("--target", metavar="NUMBERS", help="What the output should be; without it there is no backward pass.")
+@click.option(
+    "--sequence",
+    multiple=True,
+    metavar="NUMBERS|FILE",
+    help="1,2,3, with more features 1,.1; 2,.2; or a CSV file. Once for each input of the model.",
+)
+@click.option(
+    "--target",
+    multiple=True,
+    metavar="NUMBERS",
+    help="What the output should be, once for each; without it there is no backward pass.",
+)
+@click.option("--mask", multiple=True, metavar="1,0,...", help="1 for each step that counts, 0 for one that is masked.")
 @click.option("--steps", metavar="1,2,...", help="Print these steps only.")
 @click.option("--layers", metavar="NAME,...", help="Print these layers only.")
 @click.option("--digits", default=6, show_default=True, help="Significant digits.")
@@ -41,25 +53,31 @@ def trace(model: str | None, out: str | None, check: bool, **options: Any) -> No
     from ..tracing import trace as run
 
     compiling.announce = lambda text: click.echo(text, err=True)
-    sequence, target = options["sequence"], options["target"]
+    sequences, targets = options["sequence"], options["target"]
     with one_sentence():
         if model is None:
             loaded = read_model(Path(__file__).parents[1] / "tracing" / "mlm.json")
-            if sequence is None:
-                sequence, target = EXAMPLE[0], EXAMPLE[1] if target is None else target
-            elif len(_rows("--sequence", sequence)) != 3:
+            if not sequences:
+                sequences, targets = EXAMPLE[:1], targets or EXAMPLE[1:]
+            elif len(_rows("--sequence", sequences[0])) != 3:
                 loaded = _any_length(loaded)
         else:
             loaded = read_model(model)
-        if sequence is None:
+        if not sequences:
             raise UserError("give the model its input: --sequence 1,2,3, or a CSV file with a row a step.")
-        x = _sequence(sequence)
-        y: Any = None if target is None else _rows("--target", target)
-        if y is not None and len(loaded.output_shape) == 1:
-            y = [number for row in y for number in row]
+        graph = loaded.graph
+        inputs = dict(zip(graph.inputs, graph.shapes, strict=False))
+        ends = {head.name: graph.shapes[v] for head, v in zip(loaded.heads, graph.outputs, strict=True)}
+        if loaded.loss is not None:
+            ends = {head.name: ends[head.name] for head in loaded.heads if head.figures}
+        x = _each("--sequence", [_sequence(text) for text in sequences], inputs)
+        y = _each("--target", [_rows("--target", text) for text in targets], ends) if targets else None
+        masks = [_numbers(_rows("--mask", text)) for text in options["mask"]]
+        timed = {name: (1, 1) for name, shape in inputs.items() if len(shape) == 2}
+        mask = _each("--mask", masks, timed, len(inputs) > 1) if masks else None
         steps = options["steps"] and [k - 1 for k in _whole("--steps", options["steps"])]
         layers = options["layers"] and [name.strip() for name in options["layers"].split(",")]
-        found = run(loaded, x, y, numeric=check)
+        found = run(loaded, x, y, mask=mask, numeric=check)
         most = max(len(layer.steps) for layer in found.layers)
         if steps and max(steps) >= most:
             raise UserError(f"--steps must be from 1 to {most}, not {max(steps) + 1}.")
@@ -71,6 +89,21 @@ def trace(model: str | None, out: str | None, check: bool, **options: Any) -> No
         found.to_json(folder / "trace.json")
         found.to_csv(folder / "trace.csv")
     click.echo(f"Written: trace.json (lists from 0) and trace.csv (counted from 1) into the folder {folder}")
+
+
+def _each(option: str, given: list[Any], shapes: dict[str, Any], named: bool = False) -> Any:
+    """Return what was given for each input or output, by name where there are several; for a vector one row."""
+    if len(given) != len(shapes):
+        listed = f"for each of {', '.join(shapes)}" if len(shapes) > 1 else "once"
+        raise UserError(f"{option} must be given {listed}, not {len(given)} times.")
+    pairs = zip(shapes.items(), given, strict=True)
+    found = {name: _numbers(rows) if len(shape) == 1 else rows for (name, shape), rows in pairs}
+    return found if named or len(found) > 1 else next(iter(found.values()))
+
+
+def _numbers(rows: Any) -> list[float]:
+    """Return the numbers of all rows."""
+    return [number for row in rows for number in row]
 
 
 def _any_length(model: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from .diagram import plot_model
 from .forecasts import plot_backtest, plot_history, plot_predictions, plot_series
+from .outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
 from .sweeps import plot_sweep
@@ -13,9 +14,12 @@ __all__ = [
     "SPLIT",
     "VALIDATION",
     "plot_backtest",
+    "plot_errors_by_horizon",
+    "plot_forecast",
     "plot_history",
     "plot_model",
     "plot_predictions",
+    "plot_scrambled",
     "plot_series",
     "plot_step_errors",
     "plot_sweep",

@@ -106,7 +106,7 @@ def plot_predictions(
         low, high = axes.get_xlim()
         if low < split < high:
             axes.axvline(split - 0.5, color=SPLIT, lw=1.8)
-        _date_axis(axes, dates)
+        date_axis(axes, dates)
         tidy(axes)
     low, high = whole.get_ylim()
     whole.set_ylim(low, high + 0.15 * (high - low))
@@ -187,7 +187,7 @@ def plot_series(
         middle, height = (rows.start + rows.stop) / 2, axes.get_ylim()[1]
         text = f"{part}\n{rows.stop - rows.start} rows"
         axes.text(middle, height, text, ha="center", va="top", fontsize=SMALL, color=INK)
-    _date_axis(axes, series.dates)
+    date_axis(axes, series.dates)
     tidy(axes)
     caption(
         figure,
@@ -240,7 +240,7 @@ def plot_history(history: History | Mapping[str, Sequence[float]], title: str = 
     return figure
 
 
-def _date_axis(axes: Axes, dates: Sequence[str] | None) -> None:
+def date_axis(axes: Axes, dates: Sequence[str] | None) -> None:
     """Label the rows with their dates: with round years if they span enough of them."""
     if dates is None:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))

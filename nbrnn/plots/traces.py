@@ -205,8 +205,11 @@ def states(layer: LayerTrace) -> np.ndarray:
 
 
 def above(trace: Trace, layer: LayerTrace) -> list[LayerTrace]:
-    """Return the layers above one."""
-    return trace.layers[trace.layers.index(layer) + 1 :]
+    """Return the layers above one, up to where the way parts."""
+    found = [layer]
+    while len(readers := [one for one in trace.layers if found[-1].name in one.reads]) == 1 and readers[0] not in found:
+        found += readers
+    return found[1:]
 
 
 def sees_steps(trace: Trace, layer: LayerTrace) -> bool:

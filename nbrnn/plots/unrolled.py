@@ -58,6 +58,8 @@ def plot_unrolled(trace: Trace, layer: str | None = None) -> Figure:
             "the trace, or draw plot_hidden and plot_itemised."
         )
     states(found)
+    if isinstance(trace.output, dict):
+        raise ValueError(f"the picture shows one output, but the model has {', '.join(trace.output)}.")
     tables = _Tables(trace, found)
     graph = _Graph(tables)
     steps = len(found.steps)

@@ -16,11 +16,13 @@ import numpy as np
 from .. import regularizers
 from ..checks import one_of, whole_number
 from ..dropout import Dropout
+from ..feedback import FREE, Feedback
 from ..gated import GRU, LSTM
 from ..joins import Flatten
 from ..kernels.activations import ACTIVATIONS
 from ..layers import Dense, Layer, Shape
 from ..losses import Loss, get_loss
+from ..masking import Masking
 from ..model import Model
 from ..pointwise import Activation, Softmax
 from ..recurrent import Recurrent, SimpleRNN
@@ -33,10 +35,13 @@ if TYPE_CHECKING:
 
 CELLS = {cell.kind: cell for cell in (SimpleRNN, LSTM, GRU)}
 GATES = ("sigmoid", "hard_sigmoid", "tanh", "softsign")  # with gates that have no bounds a state explodes
-EXTRAS = ("bidirectional", "pointwise", "dropout", "regularizers", "skips")
+EXTRAS = ("bidirectional", "pointwise", "dropout", "regularizers", "skips", "masking", "feedback")
+NOT_FED_BACK = ("go_backwards", "dropout", "recurrent_dropout")  # what a layer within Feedback cannot have
 RATES = (0.0, 0.2, 0.5)
 PENALTIES = ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer")
 MOST_SEED = 2**32 - 1
+MARKS = (0.0, -3.0)  # of masked steps
+FIXED = ("read-only", "overlapping")  # layouts of arrays that nobody may write to
 MASKS = {"all": 1, "right": 2, "left": 2, "holes": 3, "empty": 1}  # and the time steps that each needs
 
 
@@ -76,7 +81,8 @@ def models(
     extras : str or sequence of str
         What may be drawn too: "bidirectional" puts recurrent layers into Bidirectional; "pointwise" adds Activation,
         Softmax and TimeDistributed; "dropout" adds it, as a layer and in recurrent ones; "regularizers" gives layers
-        penalties; "skips" joins what stands further below to a layer's input, by Concatenate.
+        penalties; "skips" joins what stands further below to a layer's input, by Concatenate; "masking" puts Masking
+        below, whose steps `sequences` then draws; "feedback" puts recurrent layers into Feedback that runs free.
 
     Returns
     -------
@@ -99,7 +105,7 @@ def models(
     fixed = {} if dtype == "float64" else {"dtype": dtype}
     more = set(_names("extras", extras, EXTRAS) if extras else ())
 
-    def layer(draw: Any, cls: type[Layer], **options: Any) -> Layer:
+    def layer(draw: Any, cls: type[Layer], without: Sequence[str] = (), **options: Any) -> Layer:
         """Draw a layer's options; those at their default are left out of what is printed."""
         parameters = inspect.signature(cls).parameters
         wanted: dict[str, Sequence[Any]] = {
@@ -110,12 +116,23 @@ def models(
         wanted |= {"use_bias": (True, False), "go_backwards": (False, True)}
         wanted |= {"dropout": RATES, "recurrent_dropout": RATES} if "dropout" in more else {}
         wanted |= dict.fromkeys(PENALTIES, (None, *regularizers.NAMES)) if "regularizers" in more else {}
-        options |= {name: draw(st.sampled_from(values)) for name, values in wanted.items() if name in parameters}
+        able = {name: values for name, values in wanted.items() if name in parameters and name not in without}
+        options |= {name: draw(st.sampled_from(values)) for name, values in able.items()}
         changed = {name: st.just(value) for name, value in options.items() if value != parameters[name].default}
-        made = draw(st.builds(cls, st.integers(*widths), **changed))
-        if "bidirectional" in more and issubclass(cls, Recurrent) and draw(st.booleans()):
-            return draw(st.builds(Bidirectional, st.just(made), st.sampled_from(MERGES)))
-        return made
+        return draw(st.builds(cls, st.integers(*widths), **changed))
+
+    def recurrent(draw: Any, cls: type[Recurrent], every: bool, masked: bool) -> Layer:
+        """Draw a recurrent layer, perhaps within another."""
+        frames = [
+            name for name in ("bidirectional", "feedback") if name in more and not (masked and name == "feedback")
+        ]
+        frame = draw(st.sampled_from(frames)) if frames and draw(st.booleans()) else ""
+        if frame == "feedback":
+            made, lags = layer(draw, cls, NOT_FED_BACK), draw(st.integers(1, 2))
+            own = {"lags": lags, "training": FREE, "return_sequences": every}
+            return draw(st.builds(Feedback, st.just(made), **{name: st.just(value) for name, value in own.items()}))
+        made = layer(draw, cls, return_sequences=every)
+        return draw(st.builds(Bidirectional, st.just(made), st.sampled_from(MERGES))) if frame else made
 
     def between(draw: Any) -> list[Layer]:
         """Draw layers without weights that stand above another."""
@@ -136,14 +153,15 @@ def models(
         count = draw(st.integers(*counts))
         sequences = draw(st.booleans()) or not count  # whether every state of the layers' top goes on
         drawn = [draw(st.sampled_from(kinds)) for _ in range(count)]
-        stack: list[Layer] = []
+        masked = bool(drawn) and "masking" in more and draw(st.booleans())
+        stack: list[Layer] = [draw(st.builds(Masking, st.sampled_from(MARKS)))] if masked else []
         for k, cell in enumerate(drawn):
-            stack += [layer(draw, cell, return_sequences=sequences or k < count - 1), *between(draw)]
+            stack += [recurrent(draw, cell, sequences or k < count - 1, masked), *between(draw)]
         if not count or draw(st.booleans()):
             stack.append(layer(draw, Dense))
             if "pointwise" in more and sequences and draw(st.booleans()):
                 stack[-1] = draw(st.builds(TimeDistributed, st.just(stack[-1])))
-        if sequences and lengths is not None and draw(st.booleans()):
+        if sequences and lengths is not None and not masked and draw(st.booleans()):
             stack += [draw(st.builds(Flatten)), layer(draw, Dense)]
         shape = (lengths and draw(st.integers(*lengths)), draw(st.integers(*inputs)))
         loss = draw(st.sampled_from(chosen_losses))
@@ -166,6 +184,8 @@ def sequences(
     layouts: str | Sequence[str] = "C",
 ) -> SearchStrategy[np.ndarray]:
     """Return a strategy for inputs (samples, time steps, features), made by `random_array`.
+
+    Of a model that begins with Masking some steps are masked: they hold its value.
 
     Parameters
     ----------
@@ -206,6 +226,7 @@ def sequences(
         lengths += list(zip(low, high, strict=True))
         if asked[0] is None and model.input_shape and model.input_shape[0] is None:
             lengths[1] = (1, STEPS)
+    bottom = None if model is None else model.layers[0]
     kinds, places = _names("values", values, VALUES), _names("layouts", layouts, LAYOUTS)
     single = model is not None and model.dtype == np.float32
     kind = one_of("dtype", dtype or ("float32" if single else "float64"), DTYPES)
@@ -217,7 +238,13 @@ def sequences(
         how |= {"values": draw(st.sampled_from(kinds)), "layout": draw(st.sampled_from(places))}
         # An array's repr says nothing of its layout, and leaves numbers out where there are many.
         hypothesis.note(f"random_array({shape}, {', '.join(f'{name}={value!r}' for name, value in how.items())})")
-        return random_array(shape, **how)
+        x = random_array(shape, **how)
+        if isinstance(bottom, Masking) and how["layout"] not in FIXED:
+            mask = draw(masks(*shape[:2]))
+            mask[0, 0] |= not mask.any()  # of no step there is no mean
+            hypothesis.note(f"x[~np.array({mask.tolist()})] = {bottom.mask_value}")
+            x[~mask] = bottom.mask_value
+        return x
 
     return drawn_sequences()
 

@@ -11,8 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-Arrays = dict[str, np.ndarray]
+from ..layers import SOFTMAX
+from .held import Arrays, backward_steps, forward_steps, from_above, heard, together
+
 Read = Callable[[str], np.ndarray]  # a buffer of the layer by name, without the axis of samples
+Taken = list[tuple[Arrays, bool]]  # steps: their numbers, and whether they are masked
 
 # act' from the output y = act(a), as the kernels take it.
 SLOPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -39,21 +42,40 @@ def outer(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return rows[:, :, None] * columns[:, None, :]
 
 
+def softmax_back(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Return the gradient of softmax' inputs from its outputs: y_j (dy_j - sum_k dy_k y_k)."""
+    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+
+
 class Opened:
-    """A layer laid open: `forward` and `backward` hold an array of (steps, ...) a quantity."""
+    """A layer laid open: `forward` and `backward` hold an array of (steps, ...) a quantity.
+
+    Parameters
+    ----------
+    layer : Layer
+    read : callable
+        Returns a buffer of the layer by its name; "out" is its output.
+    inputs : list of arrays
+        Sequences (T, D), or vectors as one step, (1, F).
+    dy : array or None
+        The gradient of the output; None without a backward pass.
+    valid : array (T,) of bool, optional
+        Which steps of the inputs count.
+    """
 
     gates: tuple[str, ...] = ()
     letters: ClassVar[dict[str, str]] = {"kernel": "W", "bias": "b"}  # of the equations
 
-    def __init__(self, layer: Any, read: Read, x: np.ndarray, dy: np.ndarray | None, totals: Arrays) -> None:
-        self.layer, self.read, self.name = layer, read, layer.name
+    def __init__(
+        self, layer: Any, read: Read, inputs: list[np.ndarray], dy: np.ndarray | None, valid: np.ndarray | None = None
+    ) -> None:
+        self.layer, self.read, self.name, self.inputs, self.valid = layer, read, str(layer.name), inputs, valid
         self.weights: Arrays = {self.letters.get(name, name): view.copy() for name, view in layer._views().items()}
-        self.forward = self.open_forward(x)
+        self.forward = self.open_forward(*inputs)
         self.backward = {} if dy is None else self.open_backward(dy)
-        places = {f"d{letter}": f"{layer.name}/{name}" for name, letter in self.letters.items()}
-        self.totals = {d: totals[place] for d, place in places.items() if place in totals}
-        for d, total in self.totals.items() if self.backward else ():
-            agree(f"{layer.name}: {d}", self.backward[d].sum(axis=0), total)
+        self.shares = {f"d{letter}": name for name, letter in self.letters.items() if f"d{letter}" in self.backward}
+        self.shares = {d: name for d, name in self.shares.items() if d[1:] in self.weights}
+        self.totals = {d: self.backward[d].sum(axis=0) for d in self.shares}
 
     def open_forward(self, x: np.ndarray) -> Arrays:
         """Return the forward pass' numbers."""
@@ -63,6 +85,30 @@ class Opened:
     def open_backward(self, dy: np.ndarray) -> Arrays:
         """Return the backward pass' numbers."""
         return {"dy": dy}
+
+    def steps(self) -> Taken:
+        """Return every step forward."""
+        return self._each(self.forward)
+
+    def steps_back(self) -> Taken:
+        """Return every step backward, in the same order."""
+        return self._each(self.backward)
+
+    def _each(self, arrays: Arrays) -> Taken:
+        count = len(next(iter(arrays.values()))) if arrays else 0
+        masked = [False] * count if self.valid is None else [not yes for yes in self.valid]
+        return [({name: array[t] for name, array in arrays.items()}, masked[t]) for t in range(count)]
+
+    def outputs(self) -> np.ndarray:
+        """Return what the layer hands on, as the layers above read it."""
+        return self.forward["y"]
+
+    def down(self) -> list[np.ndarray]:
+        """Return what it hands down to each input; nothing where it is no layer that the trace knows."""
+        names = ["dx"] if len(self.inputs) == 1 else [f"dx{k + 1}" for k in range(len(self.inputs))]
+        return [
+            self.backward[n].reshape(x.shape) for n, x in zip(names, self.inputs, strict=True) if n in self.backward
+        ]
 
     def slope(self, y: np.ndarray, gate: bool = False) -> np.ndarray:
         """Return act' of the layer's activation, or of its gates', from the output y."""
@@ -88,7 +134,7 @@ class OpenedDense(Opened):
 
     def open_backward(self, dy: np.ndarray) -> Arrays:
         x, y = self.forward["x"], self.forward["y"]
-        da = dy * self.slope(y)
+        da = softmax_back(y, dy) if self.layer.activation == SOFTMAX else dy * self.slope(y)
         return {"dy": dy, "da": da, "dW": outer(x, da), "db": da, "dx": da @ self.weights["W"].T}
 
 
@@ -97,19 +143,53 @@ class OpenedRecurrent(Opened):
 
     letters: ClassVar[dict[str, str]] = {"kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"}
 
+    def __init__(
+        self, layer: Any, read: Read, inputs: list[np.ndarray], dy: np.ndarray | None, valid: np.ndarray | None = None
+    ) -> None:
+        (x,), way = inputs, -1 if layer.go_backwards else 1
+        self.x = x[::way]  # in the order in which the layer takes its steps, as all that follows
+        self.counts = np.ones(len(x), bool) if valid is None else valid[::way]
+        taken, self.last = int(self.counts.sum()), dy
+        super().__init__(
+            layer, lambda name: read(name)[: taken + (name in layer.states)], [self.x[self.counts]], dy, valid
+        )
+
     def states(self, name: str) -> Arrays:
         """Return a state before and after each step."""
         s = self.read(name)
         return {f"{name}_prev": s[:-1], name: s[1:]}
 
+    def from_loss(self, dy: np.ndarray) -> np.ndarray:
+        """Return what comes back to each step's state from the layers above."""
+        return together(from_above(dy, self.counts, self.layer.zero_output_for_mask), self.counts)
+
     def received(self, dy: np.ndarray, dh_prev: np.ndarray) -> Arrays:
         """Return dh and its two sources, checked; dh_prev is what each step hands to the one before."""
-        dh, T = self.read("dh"), len(dh_prev)
-        from_loss, future = np.zeros_like(dh_prev), np.zeros_like(dh_prev)
-        from_loss[T - len(dy) :] = dy
+        dh, from_loss, future = self.read("dh"), self.from_loss(dy), np.zeros_like(dh_prev)
         future[:-1] = dh_prev[1:]
         agree(f"{self.name}: dh", from_loss + future, dh)
         return {"dh_loss": from_loss, "dh_future": future, "dh": dh}
+
+    def steps(self) -> Taken:
+        if self.valid is None:
+            return super().steps()
+        return forward_steps(self.forward, self.counts, self.x, {s: self.read(s) for s in self.layer.states})
+
+    def steps_back(self) -> Taken:
+        if self.valid is None or self.last is None:
+            return super().steps_back()
+        loss = from_above(self.last, self.counts, self.layer.zero_output_for_mask)
+        return backward_steps(self.backward, self.counts, loss, self.layer.states)
+
+    def outputs(self) -> np.ndarray:
+        h = np.array([numbers["h"] for numbers, _ in self.steps()])
+        if self.valid is not None:
+            h = h * heard(self.counts, self.layer.zero_output_for_mask)[:, None]
+        return h if self.layer.return_sequences else h[-1:]
+
+    def down(self) -> list[np.ndarray]:
+        dx = np.array([numbers["dx"] for numbers, _ in self.steps_back()])
+        return [dx[:: -1 if self.layer.go_backwards else 1]] if len(dx) else []
 
     def sums(self, x: np.ndarray) -> tuple[Arrays, Arrays]:
         """Return the state before and after, and the terms that most cells add: x Wx + h Wh + b."""

@@ -24,9 +24,11 @@ class OpenedCell(OpenedRecurrent):
 
     layer: Cell
 
-    def __init__(self, layer: Cell, read: Read, x: np.ndarray, dy: np.ndarray | None, totals: Arrays) -> None:
+    def __init__(
+        self, layer: Cell, read: Read, inputs: list[np.ndarray], dy: np.ndarray | None, valid: np.ndarray | None = None
+    ) -> None:
         self.letters = {name: name for name in layer.steps.params}  # type: ignore[misc]
-        super().__init__(layer, read, x, dy, totals)
+        super().__init__(layer, read, inputs, dy, valid)
 
     def open_forward(self, x: np.ndarray) -> Arrays:
         own = self.layer.steps
@@ -41,19 +43,20 @@ class OpenedCell(OpenedRecurrent):
 
     def open_backward(self, dy: np.ndarray) -> Arrays:
         first, *others = self.layer.steps.carry
-        T = len(self.forward["x"])
-        from_loss = np.zeros_like(self.forward[first])
-        from_loss[T - len(dy) :] = dy
+        forward, from_loss, T = self.forward, self.from_loss(dy), len(self.forward["x"])
+        if not T:  # no step counts: one of zeros tells the shapes
+            forward = {name: np.zeros((1, *array.shape[1:])) for name, array in forward.items()}
+            from_loss = np.zeros_like(forward[first])
         flows = {f"d{name}": np.zeros(self.layer.units) for name in self.layer.steps.carry}
         steps: list[Arrays] = []
-        for t in range(T - 1, -1, -1):
+        for t in range(max(T, 1) - 1, -1, -1):
             future = flows[f"d{first}"]
             own = {f"d{first}_loss": from_loss[t], f"d{first}_future": future, f"d{first}": from_loss[t] + future}
             own |= {f"d{name}": flows[f"d{name}"] for name in others}
-            numbers = {name: array[t] for name, array in self.forward.items()}
+            numbers = {name: array[t] for name, array in forward.items()}
             steps.append(own | step_back(self.layer, self.weights, numbers | own))
             flows = {f"d{name}": steps[-1][f"d{name}_prev"] for name in self.layer.steps.carry}
-        every = {name: np.stack([step[name] for step in reversed(steps)]) for name in steps[0]}
+        every = {name: np.stack([step[name] for step in reversed(steps)])[:T] for name in steps[0]}
         agree(f"{self.name}: d{first}", every[f"d{first}"], self.read(f"d{first}"))
         return every
 
@@ -81,6 +84,9 @@ def cell_flows(layer: LayerTrace, received: np.ndarray) -> Iterator[Arrays]:
         seen = k - (T - len(received))
         if seen >= 0:
             flows[seen][f"d{own.carry[0]}"] = received[seen]
+        if layer.steps[k].masked:
+            yield {f"d{name}": np.zeros((len(flows), *W.shape)) for name, W in layer.weights.items()}
+            continue
         numbers = {name: layer.steps[k][name] for name in layer.steps[k].names}
         made = [step_back(layer.layer, layer.weights, numbers | flow) for flow in flows]
         flows = [{f"d{name}": row[f"d{name}_prev"] for name in own.carry} for row in made]

@@ -95,7 +95,11 @@ def _unchecked(layer: LayerTrace, weight: str) -> list[np.ndarray]:
     """Return a weight's shares through each step."""
     if isinstance(layer.layer, Cell):
         return [flow[weight] for flow in cell_flows(layer, _received(layer))][::-1]
-    return [SHARES[weight](layer, layer.steps[k], flow) for k, flow in enumerate(_flows(layer))]
+    nothing = np.zeros((len(_received(layer)), *layer.totals[weight].shape))
+    return [
+        nothing if layer.steps[k].masked else SHARES[weight](layer, layer.steps[k], flow)
+        for k, flow in enumerate(_flows(layer))
+    ]
 
 
 def check_backward(layer: LayerTrace) -> None:
@@ -126,9 +130,16 @@ def _flows(layer: LayerTrace) -> list[Flow]:
     for k in range(len(layer.steps) - 1, -1, -1):
         if k >= first:
             dh[k - first] = received[k - first]  # zeros so far: nothing of step t flows through later ones
-        flows.append(back(layer, layer.steps[k], dh, dc))
+        held = layer.steps[k].masked
+        flows.append(_through(layer, dh, dc) if held else back(layer, layer.steps[k], dh, dc))
         dh, dc = flows[-1].dh_prev.copy(), flows[-1].dc_prev
     return flows[::-1]
+
+
+def _through(layer: LayerTrace, dh: np.ndarray, dc: np.ndarray) -> Flow:
+    """Return what goes on through a masked step."""
+    da = np.zeros((len(dh), layer.weights["Wx"].shape[1]))
+    return Flow(da, da, dh, dc)
 
 
 def _slope(layer: LayerTrace, y: np.ndarray, gate: bool = False) -> np.ndarray:

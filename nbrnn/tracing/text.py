@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..checks import one_of, whole_number
+from ..feedback import Feedback
 from .custom import described, equations
 from .numbers import Numbers, Row, activation_of
-from .text_back import BACKWARD, At
+from .text_back import BACKWARD, At, masked_back
 
 if TYPE_CHECKING:
     from . import LayerTrace, Step, Trace
@@ -31,8 +32,20 @@ EQUATIONS = {
     "GRU before": "z, r = {gate}(x Wx + b + h_prev Wh)\n"
     "n = {act}(x Wx + b + (r h_prev) Wh)     h = z h_prev + (1 - z) n",
     "Dense": "a = x W + b     y = {act}(a)",
+    "Activation": "y = {act}(x)",
     "Flatten": "y = the steps side by side",
+    "Dropout": "y = x: nothing is dropped but in a training",
+    "Masking": "y = x; a step whose features all are {value} is masked, and 0",
+    "Add": "y = x1 + x2 + ...",
+    "Concatenate": "y = x1, x2 ... side by side",
+    "Concatenate in time": "y = x1, x2 ... one after the other",
+    "Bidirectional concat": "y = x1, x2 side by side: what both directions give at a time step",
+    "Bidirectional sum": "y = x1 + x2: what both directions give at a time step",
+    "Bidirectional ave": "y = (x1 + x2)/2: what both directions give at a time step",
+    "Bidirectional mul": "y = x1 * x2: what both directions give at a time step",
+    "Feedback": "y = x1, x2 side by side: the input, and the last outputs, the youngest first",
 }
+SOFTMAX = "y_j = exp({letter}_j) / (exp({letter}_1) + exp({letter}_2) + ...)"
 
 
 def trace_text(trace: Trace, steps: Sequence[int] | None, layers: Sequence[str] | None, digits: int) -> str:
@@ -62,14 +75,17 @@ def trace_text(trace: Trace, steps: Sequence[int] | None, layers: Sequence[str] 
     if trace.loss is not None:
         lines += _loss(trace, number)
         for layer in reversed(chosen):
-            above = dict(zip(trace.layers, trace.layers[1:], strict=False)).get(layer)
-            lines += _layer_backward(layer, above, steps, number)
-        if steps is None:
-            for layer in chosen:
-                lines += _totals(layer, number)
+            lines += _layer_backward(layer, readers(trace, layer), steps, number)
+        for layer in chosen if steps is None else ():
+            lines += _totals(trace, layer, number)
     if trace.numeric is not None:
         lines += ["", str(trace.numeric)]
     return "\n".join(lines)
+
+
+def readers(trace: Trace, layer: LayerTrace) -> list[LayerTrace]:
+    """Return the layers that read what a layer gives."""
+    return [other for other in trace.layers if layer.name in other.reads]
 
 
 def count_lines(trace: Trace, steps: Sequence[int] | None = None, layers: Sequence[str] | None = None) -> int:
@@ -78,10 +94,14 @@ def count_lines(trace: Trace, steps: Sequence[int] | None = None, layers: Sequen
     for layer in trace.layers:
         if layers is not None and layer.name not in layers:
             continue
-        units = getattr(layer.layer, "units", 0)
-        gates, backward = max(1, len(layer.gates)), bool(layer.backward)
+        gates, backward, units = max(1, len(layer.gates)), bool(layer.backward), getattr(layer.layer, "units", 0)
         taken = len(layer.steps) if steps is None else len([t for t in steps if t < len(layer.steps)])
-        lines += taken * units * ((4 * gates + 3) + backward * (2 * gates + 4))
+        each = units * ((4 * gates + 3) + backward * (2 * gates + 4))
+        if layer.kind not in FORWARD:
+            each = 4 + backward * 6
+        elif not layer.weights:
+            each = (1 + backward) * (2 + layer.steps[0].y.size)
+        lines += taken * each
         lines += backward * (steps is None) * sum(total.size for total in layer.totals.values())
     return lines
 
@@ -99,22 +119,51 @@ def outline(trace: Trace) -> str:
 
 def _head(trace: Trace, number: Numbers) -> str:
     lines = [f"Trace of {trace.model.name} in float64; steps, units, rows and columns count from 1."]
+    inputs = list(trace.model.graph.inputs)
+    below = [inputs, *([layer.name] for layer in trace.layers)]
+    chain = all(layer.reads == names for layer, names in zip(trace.layers, below, strict=False))
     for layer in trace.layers:
-        units = getattr(layer.layer, "units", None)
-        size = "" if units is None else f", {units} unit{'s' * (units > 1)}"
-        lines.append(f"  {layer.name}: {layer.kind}{size}, {len(layer.steps)} step{'s' * (len(layer.steps) > 1)}")
-    lines += _wrap(f"  output {number.vector(trace.output.reshape(-1))}")
+        units, masked = getattr(layer.layer, "units", None), sum(step.masked for step in layer.steps)
+        facts = [layer.kind] + ([] if units is None or not layer.weights else [_count(units, "unit")])
+        facts += [_count(len(layer.steps), "step")] + [f"{masked} masked"] * (masked > 0)
+        text = f"  {layer.name}: {', '.join(facts)}"
+        lines += _wrap(text if chain else f"{text}; reads {', '.join(layer.reads)}")
+    for name, output in _named(trace.output, "output").items():
+        lines += _wrap(f"  {name} {number.vector(output.reshape(-1))}")
     return "\n".join(lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number > 1)}"
+
+
+def _named(arrays: Any, what: str) -> dict[str, Any]:
+    """Return one array, or several with their names."""
+    return {f"{what} {name}": one for name, one in arrays.items()} if isinstance(arrays, dict) else {what: arrays}
 
 
 def _equation(layer: LayerTrace) -> list[str]:
     """Return the layer's equations in words of its own activations."""
-    kind = layer.kind
+    kind, own = layer.kind, layer.layer
     if kind == "GRU":
-        kind += " after" if layer.layer.reset_after else " before"
-    text = EQUATIONS.get(kind) or equations(layer.layer).replace("{", "{{").replace("}", "}}")
-    act, gate = (getattr(layer.layer, name, "") for name in ("activation", "recurrent_activation"))
-    return [part for line in text.format(act=act, gate=gate).splitlines() for part in _wrap(f"  {line}")]
+        kind += " after" if own.reset_after else " before"
+    elif kind == "Bidirectional":
+        kind += f" {own.merge_mode}"
+    elif kind == "Concatenate":
+        kind += " in time" * (layer.steps[0].y.ndim > 1)
+    act, gate = (getattr(own, name, "") for name in ("activation", "recurrent_activation"))
+    text = EQUATIONS.get("Feedback" if isinstance(own, Feedback) else kind)
+    if kind == "Softmax" or act == "softmax":
+        text = "a = x W + b     " * (kind == "Dense") + SOFTMAX.replace("{letter}", "a" if kind == "Dense" else "x")
+    text = text or equations(own).replace("{", "{{").replace("}", "}}")
+    value = number_of(getattr(own, "mask_value", 0.0))
+    filled = text.format(act=act, gate=gate, value=value)
+    return [part for line in filled.splitlines() for part in _wrap(f"  {line}")]
+
+
+def number_of(value: float) -> str:
+    """Return a number as an equation has it."""
+    return f"{value:g}"
 
 
 def _row(label: str, formula: str, value: float, number: Numbers) -> list[str]:
@@ -155,14 +204,20 @@ def _layer_forward(layer: LayerTrace, steps: Sequence[int] | None, number: Numbe
     describe = FORWARD.get(layer.kind)
     for t in _selected(len(layer.steps), steps):
         step = layer.steps[t]
-        before = [f"{n} = {number.vector(step[n])}" for n in ("h_prev", "c_prev") if n in step.names]
+        heads = [n for n in step.names if n in ("h_prev", "c_prev") or n.rstrip("0123456789") == "x"]
         title = f"step {t + 1}   " if _in_time(layer) else ""
-        lines += ["", *_wrap(title + "   ".join([f"x = {number.vector(step.x.reshape(-1))}", *before]))]
-        if describe is None:
-            lines += [part for line in described(step, ("x", "h_prev", "c_prev"), number) for part in _wrap(line)]
-            continue
-        for j in range(layer.layer.units):
-            lines += [f" unit {j + 1}", *_rows(describe(layer, step, j, number), number)]
+        lines += ["", *_wrap(title + "   ".join(f"{n} = {number.vector(step[n].reshape(-1))}" for n in heads))]
+        rest = [n for n in step.names if n not in heads]
+        if step.masked:
+            word = "stays" if "h" in step.names else "is"
+            lines += _wrap("  masked: " + "   ".join(f"{n} {word} {number.vector(step[n])}" for n in rest))
+        elif describe is None:
+            lines += [part for line in described(step, tuple(heads), number) for part in _wrap(line)]
+        elif not layer.weights:
+            lines += [line for j in range(step.y.size) for line in _rows(describe(layer, step, j, number), number)]
+        else:
+            for j in range(layer.layer.units):
+                lines += [f" unit {j + 1}", *_rows(describe(layer, step, j, number), number)]
     return lines
 
 
@@ -182,7 +237,27 @@ def _plain(layer: LayerTrace, step: Step, j: int, number: Numbers) -> Iterator[R
     yield from _terms(layer, step, j, "", number)
     yield "a", number.sum(*(step[name][j] for name in ("xW", "xWx", "hWh", "b") if name in step.names)), step.a[j]
     out = "h" if "h" in step.names else "y"
-    yield out, f"{layer.layer.activation}({number(step.a[j])})", step[out][j]
+    if layer.layer.activation == "softmax":
+        yield out, _share(step.a, j, number), step.y[j]
+    else:
+        yield out, f"{layer.layer.activation}({number(step.a[j])})", step[out][j]
+
+
+def _share(a: np.ndarray, j: int, number: Numbers) -> str:
+    """Return softmax' formula for unit j."""
+    powers = [f"exp({number(value)})" for value in a]
+    return f"{powers[j]}/({' + '.join(powers)})"
+
+
+def _pointwise(layer: LayerTrace, step: Step, j: int, number: Numbers) -> Iterator[Row]:
+    """Activation and Softmax."""
+    x, act = step.x, getattr(layer.layer, "activation", "softmax")
+    yield f"y[{j + 1}]", _share(x, j, number) if act == "softmax" else f"{act}({number(x[j])})", step.y[j]
+
+
+def _add(layer: LayerTrace, step: Step, j: int, number: Numbers) -> Iterator[Row]:
+    """Add."""
+    yield f"y[{j + 1}]", number.sum(*(step[name][j] for name in step.names if name != "y")), step.y[j]
 
 
 def _lstm(layer: LayerTrace, step: Step, j: int, number: Numbers) -> Iterator[Row]:
@@ -223,6 +298,9 @@ FORWARD: dict[str, Callable[[LayerTrace, Step, int, Numbers], Iterator[Row]]] = 
     "Dense": _plain,
     "LSTM": _lstm,
     "GRU": _gru,
+    "Activation": _pointwise,
+    "Softmax": _pointwise,
+    "Add": _add,
 }
 
 
@@ -230,42 +308,58 @@ FORWARD: dict[str, Callable[[LayerTrace, Step, int, Numbers], Iterator[Row]]] = 
 
 
 def _loss(trace: Trace, number: Numbers) -> list[str]:
-    assert trace.target is not None and trace.loss is not None and trace.model.loss is not None
-    output, target = trace.output.reshape(-1), trace.target.reshape(-1)
-    last = trace.layers[-1].backward[-1]
-    last_step = " of the last step" if trace.output.ndim > 1 else ""
-    slope = last["dy"] if "dy" in last.names else last["dh_loss"]
-    return [
-        *_title(f"loss: {trace.model.loss.name}"),
-        *_wrap(f"  o = {number.vector(output)}   target = {number.vector(target)}"),
-        *_wrap(f"  L = {number(trace.loss)}   dL/do = {number.vector(slope)}{last_step}"),
-    ]
+    losses = [head.loss.name for head in trace.model.heads if head.loss is not None]
+    lines, whole = _title(f"loss: {' + '.join(losses)}"), f"  L = {number(trace.loss or 0.0)}"
+    outputs, targets = (_named(side, "") for side in (trace.output, trace.target))
+    for (name, slope), target in zip(trace.slopes.items(), targets.values(), strict=True):
+        several = len(outputs) > 1
+        own, label = outputs[f" {name}" if several else ""], f" {name}" * several
+        last = slope if slope.ndim == 1 else slope[-1]
+        heard = f"dL/do{label} = {number.vector(last)}{' of the last step' * (slope.ndim > 1)}"
+        ends = number.vector(own.reshape(-1)), number.vector(target.reshape(-1))
+        lines += _wrap(f"  o{label} = {ends[0]}   target = {ends[1]}")
+        lines += _wrap(f"  {heard}" if several else f"{whole}   {heard}")
+    return [*lines, whole] if len(outputs) > 1 else lines
 
 
 def _layer_backward(
-    layer: LayerTrace, above: LayerTrace | None, steps: Sequence[int] | None, number: Numbers
+    layer: LayerTrace, above: list[LayerTrace], steps: Sequence[int] | None, number: Numbers
 ) -> list[str]:
     describe = BACKWARD.get(layer.kind)
-    if describe is None and "dh_loss" not in layer.backward[0].names:
-        return []
     lines = _title(f"backward: {layer.name}")
     for t in reversed(_selected(len(layer.backward), steps)):
+        back, skip = layer.backward[t], tuple(layer.totals)  # which follow, as sums over the steps
         lines += ["", f"step {t + 1}"] if _in_time(layer) else [""]
+        recurs = any(name.endswith("_prev") for name in back.names)
+        if back.masked and recurs:
+            lines.append("  masked: what comes back to the states goes on to the step before")
+            skip = tuple(name for name in back.names if not name.startswith(flows_of(layer)))
         if describe is None:
-            skip = tuple(layer.totals)  # they follow, as sums over the steps
-            lines += [part for line in described(layer.backward[t], skip, number) for part in _wrap(line)]
-            continue
-        for j in range(layer.layer.units):
-            lines += [f" unit {j + 1}", *_rows(describe(At(layer, above, t, j, number)), number)]
+            lines += [part for line in described(back, skip, number) for part in _wrap(line)]
+        elif not layer.weights:
+            rows = (describe(At(layer, above, t, j, number)) for j in range(layer.steps[t].y.size))
+            lines += [line for row in rows for line in _rows(row, number)]
+        else:
+            for j in range(layer.layer.units):
+                at = At(layer, above, t, j, number)
+                lines += [f" unit {j + 1}", *_rows(masked_back(at) if back.masked else describe(at), number)]
     return lines
 
 
-def _totals(layer: LayerTrace, number: Numbers) -> list[str]:
+def flows_of(layer: LayerTrace) -> tuple[str, ...]:
+    """Return how the names of the states' gradients begin."""
+    return tuple(f"d{name}" for name in layer.layer.states)
+
+
+def _totals(trace: Trace, layer: LayerTrace, number: Numbers) -> list[str]:
     """Return every weight's gradient as the sum of its steps' shares."""
     if not layer.totals:
         return []
     many = len(layer.backward) > 1
     lines = _title(f"gradients: {layer.name}" + ", a term a step" * many)
+    calls = [other for other in trace.layers if other.layer.views is layer.layer.views]
+    if len(calls) > 1:
+        lines += _wrap(f"  of this call; the run's gradient is the sum over {', '.join(c.name for c in calls)}")
 
     def rows() -> Iterator[Row]:
         for name, total in layer.totals.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..layers import SOFTMAX
 from .cells import SLOPES
 from .numbers import Numbers, Row, activation_of
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class At:
-    """A unit of a layer at a step, and the layer above it."""
+    """A unit of a layer at a step, and the layers that read it."""
 
     layer: LayerTrace
-    above: LayerTrace | None
+    readers: list[LayerTrace]
     t: int
     j: int
     number: Numbers
@@ -43,16 +44,17 @@ class At:
 
     def from_loss(self) -> str:
         """Return what the layer above, or the loss itself, hands down to this step."""
-        if self.above is None:
+        layer, T = self.layer, len(self.layer.steps)
+        if not self.readers or (self.step.masked and not self.back.dh_loss.any()):
             return "dL/do of the loss" if self.back.dh_loss[self.j] else "the loss does not see this step"
-        above, T, taken = self.above, len(self.layer.steps), len(self.above.steps)
-        t = self.t - (T - taken)
-        if t < 0:
+        if not layer.layer.return_sequences and self.t < T - 1:
             return "the layer above does not see this step"
-        t = taken - 1 - t if getattr(above.layer, "go_backwards", False) else t
+        above = self.readers[0]
         kernel = above.weights.get("Wx", above.weights.get("W"))
-        if kernel is None or len(kernel) != self.layer.layer.units:
-            return f"handed down by {above.name}"
+        if len(self.readers) > 1 or layer.gives or kernel is None or len(kernel) != layer.layer.units:
+            return f"handed down by {', '.join(['the loss'] * bool(layer.gives) + [r.name for r in self.readers])}"
+        t = self.t - (T - len(above.steps))
+        t = len(above.steps) - 1 - t if getattr(above.layer, "go_backwards", False) else t
         return self.number.products(above.backward[t].da, kernel[self.j])
 
     def from_future(self) -> str:
@@ -61,6 +63,8 @@ class At:
             return "there is no later step"
         number, Wh, H, j = self.number, self.layer.weights["Wh"], self.layer.layer.units, self.j
         step, back = self.layer.steps[self.t + 1], self.layer.backward[self.t + 1]
+        if step.masked:
+            return number(back.dh[j])
         if self.layer.kind != "GRU":
             return number.products(back.da, Wh[j])
         straight = number.product(back.dh[j], step.z[j])
@@ -68,6 +72,13 @@ class At:
             return number.join(iter([straight, number.products(back.dq, Wh[j])]))
         reset = f"({number.products(back.da[2 * H :], Wh[j, 2 * H :])})*{number.inner(step.r[j])}"
         return number.join(iter([f"{straight} + {reset}", number.products(back.da[: 2 * H], Wh[j, : 2 * H])]))
+
+    def cell_from_future(self) -> str:
+        """Return the dc of an LSTM that the next step hands back."""
+        if self.t + 1 == len(self.layer.steps):
+            return "there is no later step"
+        step, back = self.layer.steps[self.t + 1], self.layer.backward[self.t + 1]
+        return self.number(back.dc[self.j]) if step.masked else self.number.product(back.dc[self.j], step.f[self.j])
 
 
 def received(at: At) -> Iterator[Row]:
@@ -86,7 +97,33 @@ def rnn_back(at: At) -> Iterator[Row]:
 
 def dense_back(at: At) -> Iterator[Row]:
     """Dense."""
+    if at.layer.layer.activation == SOFTMAX:
+        yield "da", softmax_formula(at), at.back.da[at.j]
+        return
     yield "da", at.slope(at.back.dy[at.j], at.layer.layer.activation, at.step.y[at.j]), at.back.da[at.j]
+
+
+def softmax_formula(at: At) -> str:
+    """Return y_j (dy_j - sum_k dy_k y_k)."""
+    y, dy, number = at.step.y, at.back.dy, at.number
+    return f"{number(y[at.j])}*({number(dy[at.j])} - ({number.products(dy, y)}))"
+
+
+def pointwise_back(at: At) -> Iterator[Row]:
+    """Activation and Softmax."""
+    activation = getattr(at.layer.layer, "activation", SOFTMAX)
+    if activation == SOFTMAX:
+        formula = softmax_formula(at)
+    else:
+        formula = at.slope(at.back.dy[at.j], activation, at.step.y[at.j])
+    yield f"dx[{at.j + 1}]", formula, at.back.dx[at.j]
+
+
+def masked_back(at: At) -> Iterator[Row]:
+    """Yield what goes on through a masked step."""
+    yield from received(at)
+    if "dc_future" in at.back.names:
+        yield "dc", at.cell_from_future(), at.back.dc[at.j]
 
 
 def lstm_back(at: At) -> Iterator[Row]:
@@ -95,10 +132,7 @@ def lstm_back(at: At) -> Iterator[Row]:
     yield from received(at)
     yield "ds", number.product(back.dh[j], step.o[j]), back.ds[j]
     yield "dc here", at.slope(back.ds[j], at.layer.layer.activation, step.s[j]), back.dc_here[j]
-    later = "there is no later step"
-    if at.t + 1 < len(at.layer.steps):
-        later = number.product(at.layer.backward[at.t + 1].dc[j], at.layer.steps[at.t + 1].f[j])
-    yield "dc future", later, back.dc_future[j]
+    yield "dc future", at.cell_from_future(), back.dc_future[j]
     yield "dc", number.sum(back.dc_here[j], back.dc_future[j]), back.dc[j]
     sources = {"i": (back.dc, step.n), "f": (back.dc, step.c_prev), "n": (back.dc, step.i), "o": (back.dh, step.s)}
     for g, gate in enumerate(at.layer.gates):
@@ -135,4 +169,6 @@ BACKWARD: dict[str, Callable[[At], Iterator[Row]]] = {
     "Dense": dense_back,
     "LSTM": lstm_back,
     "GRU": gru_back,
+    "Activation": pointwise_back,
+    "Softmax": pointwise_back,
 }

@@ -1,0 +1,148 @@
+"""What the order of the steps is worth: windows whose steps are permuted, for a network and for a perceptron.
+
+After the lesson 'Recurrent neural networks' (Weights & Biases, ml-class): one fixed permutation of the steps leaves the
+problem of a Flatten -> Dense perceptron as it was, for its weights can be permuted too. A recurrent network goes
+through the steps one by one, and loses what their order tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checks import one_of
+from .forecasting import Forecaster
+from .joins import Flatten
+from .layers import Dense
+from .problems import TRAINING, VALIDATION, Problem
+from .recipes import Recipe
+from .sequential import Sequential
+
+NETWORK, PERCEPTRON = "network", "Flatten -> Dense"
+SAME = 0.01  # percent: rounding
+ROUGHLY = 1.0  # percent; less is the chance of a training
+NETWORKS = (PERCEPTRON, NETWORK)  # the quick one first
+
+
+@dataclass(frozen=True)
+class Scrambled:
+    """The RMSE of one network on the rows that are judged, raw, all steps ahead and targets' errors in one.
+
+    Attributes
+    ----------
+    name : str
+        "network" or "Flatten -> Dense".
+    ordered : float
+        The steps in their order.
+    tested : float
+        The same network, given windows whose steps are permuted.
+    trained : float
+        Trained anew on permuted windows, and given such.
+    """
+
+    name: str
+    ordered: float
+    tested: float
+    trained: float
+
+    def verdict(self) -> str:
+        """Return in words what the order of the steps is worth to the network."""
+        worse = 100 * (self.trained / self.ordered - 1) if self.ordered else 0.0
+        if self.name == PERCEPTRON:
+            told = "is what it was" if abs(worse) < SAME else f"differs by {abs(worse):.2g} %, by rounding"
+            return f"{self.name}, trained anew on permuted steps, {told}: to a perceptron their order is nothing."
+        told = f"The {self.name}, trained anew on permuted steps,"
+        if abs(worse) < ROUGHLY:
+            return f"{told} is as good: it makes no use of their order here."
+        if worse < 0:
+            return f"{told} errs {_percent(-worse)} less: their order is of no use to it here."
+        return f"{told} errs {_percent(worse)} more: so much is their order worth to it here."
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"
+
+
+def scramble_time(problem: Problem, recipe: Recipe, seed: int = 0, **options: Any) -> Iterator[Scrambled]:
+    """Train a recipe, and a perceptron of the same windows, in order and on permuted steps; yield the RMSEs of each.
+
+    Parameters
+    ----------
+    problem : Problem
+        Scored is its validation part, or the test part where there is no validation.
+    recipe : Recipe
+    seed : int, default 0
+        Of the permutation, the same one for all windows.
+    **options
+        As for `Sequential.fit`, beside what the recipe decides.
+
+    Raises
+    ------
+    ValueError
+        If rows are missing, the window holds a single row, the training part is empty, or as `Problem.check`.
+    """
+    order = permutation(recipe.window, seed)
+    if problem.masked:
+        raise ValueError("scrambled windows need every value, but some are missing; fill them first.")
+    plain = np.arange(recipe.window)
+    for name in NETWORKS:
+        ordered = _trained(name, problem, recipe, plain, **options)
+        anew = _trained(name, problem, recipe, order, **options)
+        yield Scrambled(
+            name, _rmse(ordered, problem, plain), _rmse(ordered, problem, order), _rmse(anew, problem, order)
+        )
+
+
+def permutation(window: int, seed: int = 0) -> NDArray[np.int64]:
+    """Return a permutation of a window's steps that is not their own order; ValueError for a single step."""
+    if window < 2:
+        raise ValueError("a window of one row has no order to scramble; train with a longer window.")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(window)
+    while (order == np.arange(window)).all():
+        order = rng.permutation(window)
+    return order
+
+
+def _untrained(name: str, problem: Problem, recipe: Recipe, order: NDArray[np.int64]) -> Forecaster:
+    """Return a forecaster of a recipe, or with perceptrons in its place, whose scaler is fitted."""
+    problem.check(recipe)
+    columns = len(problem.table.columns)
+    found = recipe.forecaster(columns, problem.targets, problem.known)
+    if one_of("network", name, NETWORKS) == PERCEPTRON:
+        for k, model in enumerate(found.models):
+            found.models[k] = perceptron = Sequential(
+                [Flatten(), Dense(recipe.horizon * len(problem.targets))], model.input_shape, seed=model.seed
+            )
+            perceptron.compile(model.optimizer or recipe.optimizer, recipe.loss)
+            kernel, bias = perceptron.get_weights()
+            permuted = kernel.reshape(recipe.window, columns, -1)[order]  # the same first guess for every order
+            perceptron.set_weights([permuted.reshape(kernel.shape), bias])
+    return found.measure(problem.table[problem.parts[TRAINING]])
+
+
+def _trained(name: str, problem: Problem, recipe: Recipe, order: NDArray[np.int64], **options: Any) -> Forecaster:
+    """Return a forecaster that was trained as the recipe says, on windows whose steps are permuted."""
+    forecaster = _untrained(name, problem, recipe, order)
+    x, y = forecaster.windows(problem.table[problem.parts[TRAINING]])
+    how: dict[str, Any] = {"epochs": recipe.epochs, "batch_size": recipe.batch_size, "verbose": 0}
+    held = problem.parts.get(VALIDATION)
+    if held is not None:
+        other, wanted = forecaster.windows(problem.table[held.start - forecaster.past : held.stop])
+        how |= {"validation_data": (other[:, order], wanted), "callbacks": recipe.callbacks()}
+    for model in forecaster.models:
+        model.fit(x[:, order], y, **how | options)
+    return forecaster
+
+
+def _rmse(forecaster: Forecaster, problem: Problem, order: NDArray[np.int64]) -> float:
+    """Return the error of forecasts from permuted windows of the part that is judged."""
+    part, steps = problem.parts[problem.judged], forecaster.horizon
+    rows = problem.table[part.start - forecaster.past : part.stop]
+    origins = forecaster.origins(rows, steps)
+    paths = forecaster.paths(replace(origins, windows=origins.windows[:, order]), steps)
+    return float(np.sqrt(np.mean((paths.mean(axis=1) - forecaster.actual(rows, steps)) ** 2)))
