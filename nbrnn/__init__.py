@@ -62,7 +62,7 @@ _HOMES = {
         "check_gradients",
     ),
     "graph": ("Input",),
-    "joins": ("Add", "Concatenate", "Flatten"),
+    "joins": ("Add", "Concatenate", "Flatten", "add", "concatenate"),
     "layers": ("Dense",),
     "losses": (
         "BinaryCrossentropy",
@@ -115,17 +115,13 @@ _HOMES = {
         "Softmax",
     ),
     "postmortem": ("DivergedError",),
-    "recording": (
-        "CSVLogger",
-        "ModelCheckpoint",
-        "TerminateOnNaN",
-    ),
+    "recording": ("CSVLogger", "LambdaCallback", "ModelCheckpoint", "TerminateOnNaN"),
+    "simple": ("SimpleRNN",),
     "problems": (
         "Problem",
         "make_problem",
     ),
     "recipes": ("Recipe",),
-    "recurrent": ("SimpleRNN",),
     "regularizers": (
         "L1",
         "L1L2",
@@ -169,6 +165,10 @@ _HOMES = {
         "Bidirectional",
         "TimeDistributed",
     ),
+    "celled": ("GRUCell", "LSTMCell", "RNN", "SimpleRNNCell"),
+    "shaping": ("Permute", "RepeatVector", "Reshape"),
+    "embedding": ("Embedding",),
+    "plots.confusion": ("plot_confusion",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = (  # used by their names
@@ -208,12 +208,14 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
     "ExponentialDecay",
     "Fan",
     "Feedback",
     "Flatten",
     "Forecaster",
     "GRU",
+    "GRUCell",
     "GradientReport",
     "History",
     "Huber",
@@ -224,6 +226,8 @@ __all__ = [
     "L1L2",
     "L2",
     "LSTM",
+    "LSTMCell",
+    "LambdaCallback",
     "LearningRateScheduler",
     "Masking",
     "MaxScaler",
@@ -233,21 +237,26 @@ __all__ = [
     "Model",
     "ModelCheckpoint",
     "Outlook",
+    "Permute",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Precision",
     "Problem",
     "Quantile",
     "RMSprop",
+    "RNN",
     "Range",
     "Recall",
     "Recipe",
     "ReduceLROnPlateau",
+    "RepeatVector",
+    "Reshape",
     "SGD",
     "ScheduledSampling",
     "Scrambled",
     "Sequential",
     "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "SparseCategoricalCrossentropy",
     "StandardScaler",
@@ -257,10 +266,12 @@ __all__ = [
     "TerminateOnNaN",
     "TimeDistributed",
     "Trace",
+    "add",
     "as_table",
     "calendar",
     "check_gradients",
     "chronological_split",
+    "concatenate",
     "confusion_matrix",
     "driven_series",
     "get_num_threads",
@@ -271,6 +282,7 @@ __all__ = [
     "measure_coverage",
     "parse_dates",
     "plot_backtest",
+    "plot_confusion",
     "plot_errors_by_horizon",
     "plot_forecast",
     "plot_hidden",
@@ -308,6 +320,7 @@ if TYPE_CHECKING:
     from . import testing as testing
     from .backtest import Backtest
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
+    from .celled import RNN, GRUCell, LSTMCell, SimpleRNNCell
     from .cells import Cell
     from .checkpoint import Checkpoint
     from .confusion import ConfusionMatrix, confusion_matrix
@@ -316,6 +329,7 @@ if TYPE_CHECKING:
     from .datasets import load_dataset
     from .dates import Calendar, calendar, parse_dates
     from .dropout import Dropout
+    from .embedding import Embedding
     from .fans import Coverage, Fan, measure_coverage
     from .feedback import Feedback, Jordan
     from .forecasting import Forecaster
@@ -324,7 +338,7 @@ if TYPE_CHECKING:
     from .generators import driven_series
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
-    from .joins import Add, Concatenate, Flatten
+    from .joins import Add, Concatenate, Flatten, add, concatenate
     from .layers import Dense
     from .losses import (
         BinaryCrossentropy,
@@ -340,6 +354,7 @@ if TYPE_CHECKING:
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop
     from .outlook import Outlook, look_ahead
+    from .plots.confusion import plot_confusion
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
@@ -352,8 +367,7 @@ if TYPE_CHECKING:
     from .postmortem import DivergedError
     from .problems import Problem, make_problem
     from .recipes import Recipe
-    from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
-    from .recurrent import SimpleRNN
+    from .recording import CSVLogger, LambdaCallback, ModelCheckpoint, TerminateOnNaN
     from .regularizers import L1, L1L2, L2
     from .reopening import reopen_problem
     from .sampling import ScheduledSampling
@@ -368,6 +382,8 @@ if TYPE_CHECKING:
     )
     from .scrambling import Scrambled, scramble_time
     from .sequential import Sequential
+    from .shaping import Permute, RepeatVector, Reshape
+    from .simple import SimpleRNN
     from .sweeping import Range, random_recipes, recipe_grid, sweep
     from .sweeptable import Sweep, SweepRow
     from .targets.cpu import get_num_threads, set_num_threads

@@ -1,5 +1,6 @@
 """Pictures of what was learned. Every function returns a matplotlib Figure of its own; pyplot is not touched."""
 
+from .confusion import plot_confusion
 from .diagram import plot_model
 from .forecasts import plot_backtest, plot_history, plot_predictions, plot_series
 from .outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
@@ -13,6 +14,7 @@ __all__ = [
     "PREDICTED",
     "SPLIT",
     "VALIDATION",
+    "plot_confusion",
     "plot_backtest",
     "plot_errors_by_horizon",
     "plot_forecast",
