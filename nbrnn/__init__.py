@@ -10,18 +10,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "backtest": ("Backtest",),
-    "callbacks": (
-        "Callback",
-        "EarlyStopping",
-        "LearningRateScheduler",
-        "ReduceLROnPlateau",
-    ),
+    "callbacks": ("Callback", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"),
     "cells": ("Cell",),
     "checkpoint": ("Checkpoint",),
-    "confusion": (
-        "ConfusionMatrix",
-        "confusion_matrix",
-    ),
+    "confusion": ("ConfusionMatrix", "confusion_matrix"),
     "csvfile": (
         "Table",
         "read_csv",
@@ -53,10 +45,7 @@ _HOMES = {
     "generators": ("driven_series",),
     "frames": ("as_table",),
     "masking": ("Masking",),
-    "gated": (
-        "GRU",
-        "LSTM",
-    ),
+    "gated": ("GRU", "LSTM"),
     "gradcheck": (
         "GradientReport",
         "check_gradients",
@@ -80,12 +69,7 @@ _HOMES = {
     ),
     "model": ("Model",),
     "sequential": ("Sequential",),
-    "optimizers": (
-        "Adam",
-        "AdamW",
-        "RMSprop",
-        "SGD",
-    ),
+    "optimizers": ("Adam", "AdamW", "RMSprop", "SGD"),
     "outlook": (
         "Outlook",
         "look_ahead",
@@ -97,11 +81,7 @@ _HOMES = {
         "plot_predictions",
         "plot_series",
     ),
-    "plots.outlook": (
-        "plot_errors_by_horizon",
-        "plot_forecast",
-        "plot_scrambled",
-    ),
+    "plots.outlook": ("plot_errors_by_horizon", "plot_forecast", "plot_scrambled"),
     "plots.steps": ("plot_step_errors",),
     "plots.sweeps": ("plot_sweep",),
     "plots.traces": (
@@ -122,11 +102,7 @@ _HOMES = {
         "make_problem",
     ),
     "recipes": ("Recipe",),
-    "regularizers": (
-        "L1",
-        "L1L2",
-        "L2",
-    ),
+    "regularizers": ("L1", "L1L2", "L2"),
     "reopening": ("reopen_problem",),
     "sampling": ("ScheduledSampling",),
     "saving": ("load_model",),
@@ -150,16 +126,8 @@ _HOMES = {
         "Trace",
         "trace",
     ),
-    "sweeping": (
-        "Range",
-        "random_recipes",
-        "recipe_grid",
-        "sweep",
-    ),
-    "sweeptable": (
-        "Sweep",
-        "SweepRow",
-    ),
+    "sweeping": ("Range", "random_recipes", "recipe_grid", "sweep"),
+    "sweeptable": ("Sweep", "SweepRow"),
     "training": ("History",),
     "wrappers": (
         "Bidirectional",
