@@ -32,6 +32,7 @@ _HOMES = {
         "parse_dates",
     ),
     "dropout": ("Dropout",),
+    "explorer": ("explore",),
     "fans": (
         "Coverage",
         "Fan",
@@ -242,6 +243,7 @@ __all__ = [
     "concatenate",
     "confusion_matrix",
     "driven_series",
+    "explore",
     "get_num_threads",
     "load_dataset",
     "load_model",
@@ -298,6 +300,7 @@ if TYPE_CHECKING:
     from .dates import Calendar, calendar, parse_dates
     from .dropout import Dropout
     from .embedding import Embedding
+    from .explorer import explore
     from .fans import Coverage, Fan, measure_coverage
     from .feedback import Feedback, Jordan
     from .forecasting import Forecaster
