@@ -10,18 +10,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "backtest": ("Backtest",),
-    "callbacks": (
-        "Callback",
-        "EarlyStopping",
-        "LearningRateScheduler",
-        "ReduceLROnPlateau",
-    ),
+    "callbacks": ("Callback", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"),
     "cells": ("Cell",),
     "checkpoint": ("Checkpoint",),
-    "confusion": (
-        "ConfusionMatrix",
-        "confusion_matrix",
-    ),
+    "confusion": ("ConfusionMatrix", "confusion_matrix"),
     "csvfile": (
         "Table",
         "read_csv",
@@ -54,10 +46,7 @@ _HOMES = {
     "generators": ("driven_series",),
     "frames": ("as_table",),
     "masking": ("Masking",),
-    "gated": (
-        "GRU",
-        "LSTM",
-    ),
+    "gated": ("GRU", "LSTM"),
     "gradcheck": (
         "GradientReport",
         "check_gradients",
@@ -81,12 +70,7 @@ _HOMES = {
     ),
     "model": ("Model",),
     "sequential": ("Sequential",),
-    "optimizers": (
-        "Adam",
-        "AdamW",
-        "RMSprop",
-        "SGD",
-    ),
+    "optimizers": ("Adam", "AdamW", "RMSprop", "SGD"),
     "outlook": (
         "Outlook",
         "look_ahead",
@@ -98,12 +82,9 @@ _HOMES = {
         "plot_predictions",
         "plot_series",
     ),
-    "plots.outlook": (
-        "plot_errors_by_horizon",
-        "plot_forecast",
-        "plot_scrambled",
-    ),
+    "plots.outlook": ("plot_errors_by_horizon", "plot_forecast", "plot_scrambled"),
     "plots.steps": ("plot_step_errors",),
+    "plots.sweeps": ("plot_sweep",),
     "plots.traces": (
         "plot_hidden",
         "plot_itemised",
@@ -122,11 +103,7 @@ _HOMES = {
         "make_problem",
     ),
     "recipes": ("Recipe",),
-    "regularizers": (
-        "L1",
-        "L1L2",
-        "L2",
-    ),
+    "regularizers": ("L1", "L1L2", "L2"),
     "reopening": ("reopen_problem",),
     "sampling": ("ScheduledSampling",),
     "saving": ("load_model",),
@@ -150,6 +127,8 @@ _HOMES = {
         "Trace",
         "trace",
     ),
+    "sweeping": ("Range", "random_recipes", "recipe_grid", "sweep"),
+    "sweeptable": ("Sweep", "SweepRow"),
     "training": ("History",),
     "wrappers": (
         "Bidirectional",
@@ -235,6 +214,7 @@ __all__ = [
     "Quantile",
     "RMSprop",
     "RNN",
+    "Range",
     "Recall",
     "Recipe",
     "ReduceLROnPlateau",
@@ -249,6 +229,8 @@ __all__ = [
     "Softmax",
     "SparseCategoricalCrossentropy",
     "StandardScaler",
+    "Sweep",
+    "SweepRow",
     "Table",
     "TerminateOnNaN",
     "TimeDistributed",
@@ -281,13 +263,17 @@ __all__ = [
     "plot_scrambled",
     "plot_series",
     "plot_step_errors",
+    "plot_sweep",
     "plot_unrolled",
     "plot_windows",
+    "random_recipes",
     "read_csv",
+    "recipe_grid",
     "reopen_problem",
     "scramble_time",
     "set_num_threads",
     "sliding_windows",
+    "sweep",
     "trace",
 ]
 
@@ -344,6 +330,7 @@ if TYPE_CHECKING:
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
     from .plots.steps import plot_step_errors
+    from .plots.sweeps import plot_sweep
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
@@ -368,6 +355,8 @@ if TYPE_CHECKING:
     from .sequential import Sequential
     from .shaping import Permute, RepeatVector, Reshape
     from .simple import SimpleRNN
+    from .sweeping import Range, random_recipes, recipe_grid, sweep
+    from .sweeptable import Sweep, SweepRow
     from .targets.cpu import get_num_threads, set_num_threads
     from .tracing import Trace, trace
     from .training import History

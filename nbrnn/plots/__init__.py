@@ -6,6 +6,7 @@ from .forecasts import plot_backtest, plot_history, plot_predictions, plot_serie
 from .outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
+from .sweeps import plot_sweep
 from .windows import plot_windows
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "plot_scrambled",
     "plot_series",
     "plot_step_errors",
+    "plot_sweep",
     "plot_windows",
 ]
