@@ -52,9 +52,9 @@ CONTENTS = {  # the entries of a page's tables of contents, which stand in the s
     "docs/sources": {"Sources": SOURCES},
 }
 EXPLORERS = """
-The pages of [the lessons' cell](../explorer/simple_rnn.html), of [an LSTM](../explorer/lstm.html) and of
-[a GRU](../explorer/gru.html); the first stands here, where there is room for it.
-
+<p>The pages of <a href="../explorer/simple_rnn.html">the lessons' cell</a>, of
+<a href="../explorer/lstm.html">an LSTM</a> and of <a href="../explorer/gru.html">a GRU</a>; the first stands here where
+the window is wide enough.</p>
 <iframe class="explorer" src="../explorer/simple_rnn.html" title="The explorer with the lessons' cell"></iframe>
 """
 
@@ -101,6 +101,8 @@ def as_notebook(app: Sphinx, page: str, text: list[str]) -> None:
         text[0] = lesson_page(ROOT / f"{page}.py")
     elif page in SOURCES:
         text[0] = source_page(f"{page}.py", text[0])
+    elif page == "README":
+        text[0] = text[0].replace("# nbrnn", "# First steps with nbrnn", 1)  # the front page has the name
     elif page == "docs/explorer":
         title, rest = text[0].split("\n", 1)
         text[0] = f"{title}\n\n{EXPLORERS}\n{rest}"
