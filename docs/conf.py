@@ -77,6 +77,7 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 
 default_role = "py:obj"
+smartquotes = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say more
 autodoc_preserve_defaults = True
@@ -89,6 +90,7 @@ html_title = "nbrnn"
 html_extra_path = ["_build/extra"]
 html_show_sphinx = False
 html_copy_source = False
+html_show_search_summary = False  # a summary is fetched, which browsers refuse to pages that are files
 html_math_renderer = "mathml"
 pygments_style, pygments_dark_style = "tango", "monokai"
 html_static_path = ["_static"]

@@ -1,4 +1,4 @@
-"""README.md and docs/*.md: their commands and their Python run, their output is real, their links lead somewhere."""
+"""README.md and the pages of docs: their commands and their Python run, their output is real, their links lead somewhere."""
 
 import contextlib
 import importlib.metadata
@@ -18,7 +18,7 @@ from nbrnn.targets import cpu
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted(page for part in ("*", "howto/*", "api/*") for page in (ROOT / "docs").glob(f"{part}.md"))]
 FIRST = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/nbrnn train sunspots"
 SECOND = "python3 -m venv .venv && .venv/bin/pip install '.[test]' && .venv/bin/pytest"
 needs_jit = pytest.mark.skipif(not cpu.JIT, reason="takes minutes in plain Python")

@@ -1,6 +1,7 @@
 """Build the site: python tools/site.py [FOLDER], by default docs/_build/site. A warning fails."""
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -46,6 +47,10 @@ def build(site: Path, jobs: str) -> int:
     for path in find_lessons().values():
         text = notebook_text(read_lesson(path))
         (BUILD / "notebooks" / f"{path.stem}.ipynb").write_text(text, encoding="utf-8")
+    quiet = BUILD / "ipython" / "profile_default"
+    quiet.mkdir(parents=True, exist_ok=True)
+    (quiet / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 50\n", encoding="utf-8")
+    os.environ["IPYTHONDIR"] = str(quiet.parent)  # and nothing of the reader's own settings
     strict = ["-E", "-a", "-W", "--keep-going", "-q", "-j", jobs]
     return sphinx([*strict, "-c", str(ROOT / "docs"), "-d", str(BUILD / "doctrees"), str(ROOT), str(site)])
 
