@@ -24,9 +24,7 @@ version = release = nbrnn.__version__
 LESSONS = {number: f"tutorials/{path.stem}" for number, path in find_lessons().items()}
 FIRST = ["docs/index", "docs/which-lesson", "docs/explorer"]
 INSIDE = ["docs/design", "docs/kernels", "docs/performance", "docs/studies", "docs/sources", "CHANGELOG"]
-GUIDES = sorted(
-    f"docs/{path.stem}" for path in ROOT.glob("docs/*.md") if f"docs/{path.stem}" not in {*FIRST, *INSIDE}
-)
+GUIDES = sorted(f"docs/{path.stem}" for path in ROOT.glob("docs/*.md") if f"docs/{path.stem}" not in {*FIRST, *INSIDE})
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("tutorials/*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/[!_]*/*.md")]
 LINK = re.compile(r"\]\(([^)#\s]+\.py)\)")
 LINKED = {(page.parent / link).resolve() for page in PAGES for link in LINK.findall(page.read_text(encoding="utf-8"))}
@@ -110,6 +108,9 @@ def as_notebook(app: Sphinx, page: str, text: list[str]) -> None:
         text[0] = f"{title}\n\n{EXPLORERS}\n{rest}"
     elif page == "docs/which-lesson":
         text[0] = re.sub(r"\blesson (\d+)", lesson_link, text[0])
+    elif page == "docs/api/pictures":
+        drawn = [f".. autofunction:: nbrnn.{name}" for name, home in nbrnn._HOME.items() if home.startswith("plots.")]
+        text[0] += "\n".join(["\n```{eval-rst}", *drawn, "```\n"])
     for caption, entries in CONTENTS.get(page, {}).items():
         listed = "\n".join(f"/{entry}" for entry in entries)
         text[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{listed}\n```\n"
@@ -148,7 +149,12 @@ def lesson_page(path: Path) -> str:
 
 def source_page(name: str, text: str) -> str:
     """Return a module as a notebook of one text cell, which is a page that shows its code."""
-    cell = {"cell_type": "markdown", "id": "source", "metadata": {}, "source": f"# `{name}`\n\n````python\n{text}````\n"}
+    cell = {
+        "cell_type": "markdown",
+        "id": "source",
+        "metadata": {},
+        "source": f"# `{name}`\n\n````python\n{text}````\n",
+    }
     return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 
 
