@@ -75,7 +75,7 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 
 default_role = "py:obj"
-smartquotes = False
+smartquotes_action = "D"  # dashes; quotation marks are often those of code
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say more
 autodoc_preserve_defaults = True

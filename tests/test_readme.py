@@ -1,4 +1,4 @@
-"""README.md and the pages of docs: their commands and their Python run, their output is real, their links lead somewhere."""
+"""README.md and docs: their commands and their Python run, their output is real, their links lead somewhere."""
 
 import contextlib
 import importlib.metadata
