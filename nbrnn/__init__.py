@@ -97,6 +97,8 @@ _HOMES = {
         "plot_predictions",
         "plot_series",
     ),
+    "plots.gates": ("plot_gates",),
+    "plots.journeys": ("plot_journeys",),
     "plots.outlook": (
         "plot_errors_by_horizon",
         "plot_forecast",
@@ -259,9 +261,11 @@ __all__ = [
     "plot_backtest",
     "plot_errors_by_horizon",
     "plot_forecast",
+    "plot_gates",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
+    "plot_journeys",
     "plot_model",
     "plot_predictions",
     "plot_scrambled",
@@ -324,6 +328,8 @@ if TYPE_CHECKING:
     from .outlook import Outlook, look_ahead
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
+    from .plots.gates import plot_gates
+    from .plots.journeys import plot_journeys
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
     from .plots.steps import plot_step_errors
     from .plots.traces import plot_hidden, plot_itemised
