@@ -5,15 +5,21 @@ Forward they are LSTM and SimpleRNN. Look here only after you have questioned th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ..cells import Cell, add_outer, add_product, add_sum, affine, product, sigmoid, tanh
-from ..layers import Backward
+from ..gated import LSTM
+from ..gradcheck import check_gradients
+from ..layers import Backward, Layer
 from ..masking import Packing
 from ..products import input_gradient
 from ..program import Buffer, Program
 from ..recurrent import SimpleRNN
+from ..testing import random_model
 
 # What `fault` chooses; 0 is none.
 NO_CELL, WRONG_SLOPE, SWAPPED, NO_STATE, LATE = range(1, 6)
@@ -139,3 +145,32 @@ GATED = {
     for letter, fault in zip("FGHIJK", (NO_CELL, WRONG_SLOPE, 0, SWAPPED, NO_STATE, LATE), strict=True)
 }
 MASKED = {"L": MaskSuspect, "M": MaskTaker}
+
+
+def question(make: Callable[[int], Layer], steps: int) -> tuple[str, str]:
+    """Ask a layer with gates which of its gradients are wrong, and of which gates.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the layer for a number of units; its first weight has the columns i, f, n, o.
+    steps : int
+        The length of the two random sequences on which it is checked.
+
+    Returns
+    -------
+    wrong : str
+        The gradients of which `check_gradients` says that they are wrong, "W U b x h0 c0", or "none".
+    gates : str
+        The gates whose columns of the first weight's gradient are not those of LSTM with the same weights, "i f n o",
+        or "none".
+    """
+    models = [random_model([one(3)], (steps, 2)) for one in (make, LSTM)]
+    models[1].set_weights(models[0].get_weights())
+    x = np.random.default_rng(1).normal(size=(2, steps, 2))
+    report, right = (check_gradients(model, x) for model in models)
+    wrong = [row.name.split("/")[-1] for row in report.rows if row.relative_error > 1e-6]
+    dW, ours = (next(iter(one.gradients.values())) for one in (report, right))
+    apart = np.abs(dW - ours).max(axis=0).reshape(4, 3).max(axis=1)
+    gates = [gate for gate, difference in zip("ifno", apart, strict=True) if difference > 1e-9]
+    return " ".join(wrong) or "none", " ".join(gates) or "none"
