@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from browsing import browser, opened, shared  # noqa: F401
 from hypothesis import HealthCheck, settings
 
 if not os.environ.get("NBRNN_CACHE_DIR"):  # before nbrnn is imported; processes that tests start share the folder

@@ -84,7 +84,7 @@ for k in range(3):
 
 # %% [markdown]
 # The gradient says: raise the logit of the right class, lower the others, each by its share. All of it sums to zero, for
-# only differences of logits matter: add 100 to all three, and no p changes.
+# only differences of logits matter: add 9 to all three, and no p changes.
 #
 # ## The engine's run
 #
@@ -92,7 +92,7 @@ for k in range(3):
 
 # %%
 layers = [nbrnn.LSTM(32), nbrnn.Dense(2), nbrnn.Softmax()]
-asked = nbrnn.Sequential(layers, input_shape=(8, 3), seed=0)
+asked = nbrnn.Sequential(layers, input_shape=(3, 8), seed=0)
 asked.summary()
 counts = [layer.count_params() for layer in asked.layers]
 assert counts == [5248, 66, 0]

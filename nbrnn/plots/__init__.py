@@ -1,10 +1,12 @@
 """Pictures of what was learned. Every function returns a matplotlib Figure of its own; pyplot is not touched."""
 
+from .confusion import plot_confusion
 from .diagram import plot_model
 from .forecasts import plot_backtest, plot_history, plot_predictions, plot_series
 from .outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
+from .sweeps import plot_sweep
 from .windows import plot_windows
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "PREDICTED",
     "SPLIT",
     "VALIDATION",
+    "plot_confusion",
     "plot_backtest",
     "plot_errors_by_horizon",
     "plot_forecast",
@@ -21,5 +24,6 @@ __all__ = [
     "plot_scrambled",
     "plot_series",
     "plot_step_errors",
+    "plot_sweep",
     "plot_windows",
 ]

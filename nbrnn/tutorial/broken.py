@@ -18,7 +18,7 @@ from ..layers import Backward, Layer
 from ..masking import Packing
 from ..products import input_gradient
 from ..program import Buffer, Program
-from ..recurrent import SimpleRNN
+from ..simple import SimpleRNN
 from ..testing import random_model
 
 # What `fault` chooses; 0 is none.
