@@ -126,6 +126,22 @@ def test_paths_are_the_states_seen_from_where_they_spread_most():
     assert [t.get_text() for t in axes.get_legend().get_texts()] == ["0", "1"]
 
 
+def test_a_path_begins_at_the_state_that_was_given_and_the_caption_says_what_is_seen():
+    model = random_model([GRU(3, return_sequences=True), Dense(2)], (4, 2), seed=1)
+    start = random_array((1, 3), seed=2)
+    found = [nbrnn.trace(model, random_array((4, 2), seed=j), initial_state=[start]) for j in range(2)]
+    figure = plot_journeys(found, ["a", "b"])
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert len(crosses) == 2 and np.abs(crosses[0].get_xydata()).max() > 0.01
+    every = np.vstack([[step.h for step in trace.steps] for trace in found] + [start] * 2)
+    lines = [line.get_xydata() for line in figure.axes[0].lines if line.get_alpha() is not None]
+    assert (lines[0][0] == crosses[0].get_xydata()[0]).all() and len(lines[0]) == 5
+    spread = np.linalg.eigvalsh(np.cov(every.T, bias=True))[::-1]
+    np.testing.assert_allclose(np.cov(np.vstack(lines).T, bias=True), np.diag(spread[:2]), atol=1e-12)
+    assert "all that the next layer sees" not in figure.get_supxlabel()
+    assert "all that the next layer sees" in plot_journeys(*journeys()).get_supxlabel()
+
+
 # ---------------------------------------------------------------- readable, and what is refused
 
 DRAWN = {

@@ -34,7 +34,7 @@ def plot_journeys(traces: Sequence[Trace], labels: Sequence[Any], layer: str | N
     Returns
     -------
     matplotlib.figure.Figure
-        A path begins at the zero state, a cross, and ends at a marker. The axes are the first two principal
+        A path begins at the first state, a cross, and ends at a marker. The axes are the first two principal
         components of all states.
 
     Raises
@@ -54,7 +54,7 @@ def plot_journeys(traces: Sequence[Trace], labels: Sequence[Any], layer: str | N
     sizes = {one.layer.units for one in layers}
     if len(sizes) > 1 or min(sizes) < 2:
         raise ValueError(f"traces must be of one layer of two units or more, not of {sorted(sizes)} units.")
-    paths = [np.vstack([np.zeros(one.layer.units), states(one)]) for one in layers]
+    paths = [np.vstack([one.steps[0].h_prev, states(one)]) for one in layers]
     paths, shares = _flatten(paths)
     figure = new_figure(7.5, 6.6)
     axes = figure.subplots()
@@ -62,7 +62,7 @@ def plot_journeys(traces: Sequence[Trace], labels: Sequence[Any], layer: str | N
         k = classes.index(label)
         axes.plot(*path.T, color=COLORS[k], lw=0.9, alpha=0.55, zorder=2)
         axes.plot(*path[-1], MARKERS[k], color=COLORS[k], ms=7, mec="white", mew=0.8, zorder=3)
-    axes.plot(*paths[0][0], "x", color=INK, ms=10, mew=2, zorder=4)
+        axes.plot(*path[0], "x", color=INK, ms=10, mew=2, zorder=4)
     _legend(axes, classes)
     axes.axhline(0, color=GREY, lw=0.6, zorder=0)
     axes.axvline(0, color=GREY, lw=0.6, zorder=0)
@@ -70,11 +70,13 @@ def plot_journeys(traces: Sequence[Trace], labels: Sequence[Any], layer: str | N
     axes.set_aspect("equal", adjustable="datalim")
     tidy(axes)
     figure.suptitle(f"{layers[0].name}: the state's way through each sequence", parse_math=False)
+    last = "" if layers[0].layer.return_sequences else ", which is all that the next layer sees"
     caption(
         figure,
-        f"all paths begin at the cross, the zero state, and end at a marker, the state after the last step: that is "
-        f"all that the next layer sees. The {sizes.pop()} units are seen from where the states spread most; per cent "
-        "say how much of their spread shows. Ends of one class that lie together can be told from the others.",
+        f"a path begins at a cross, the first state, and ends at a marker, the state after the last step{last}. The "
+        f"{sizes.pop()} units are seen from where the states spread most; per cent say how much of their spread shows. "
+        "Where the ends of a class lie together, it can be told from the others; what overlaps here may lie apart in "
+        "the other directions.",
     )
     return figure
 
