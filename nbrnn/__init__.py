@@ -83,7 +83,6 @@ _HOMES = {
         "plot_series",
     ),
     "plots.gates": ("plot_gates",),
-    "plots.journeys": ("plot_journeys",),
     "plots.outlook": ("plot_errors_by_horizon", "plot_forecast", "plot_scrambled"),
     "plots.steps": ("plot_step_errors",),
     "plots.sweeps": ("plot_sweep",),
@@ -91,6 +90,7 @@ _HOMES = {
         "plot_hidden",
         "plot_itemised",
     ),
+    "plots.trajectories": ("plot_trajectories",),
     "plots.unrolled": ("plot_unrolled",),
     "plots.windows": ("plot_windows",),
     "pointwise": (
@@ -261,13 +261,13 @@ __all__ = [
     "plot_hidden",
     "plot_history",
     "plot_itemised",
-    "plot_journeys",
     "plot_model",
     "plot_predictions",
     "plot_scrambled",
     "plot_series",
     "plot_step_errors",
     "plot_sweep",
+    "plot_trajectories",
     "plot_unrolled",
     "plot_windows",
     "random_recipes",
@@ -333,11 +333,11 @@ if TYPE_CHECKING:
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.gates import plot_gates
-    from .plots.journeys import plot_journeys
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
     from .plots.steps import plot_step_errors
     from .plots.sweeps import plot_sweep
     from .plots.traces import plot_hidden, plot_itemised
+    from .plots.trajectories import plot_trajectories
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
     from .pointwise import Activation, Softmax

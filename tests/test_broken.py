@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from support import random_data, random_model
+from hypothesis import given
+from hypothesis import strategies as st
+from support import random_data, random_model, seeds
 
 import nbrnn
 from nbrnn.tutorial.broken import GATED, MASKED, GatedSuspect, question
@@ -44,6 +46,19 @@ def test_an_lstm_is_not_accused():
 
 def test_signatures_tell_the_gated_suspects_apart():
     assert len({(frozenset(one), frozenset(three), gates) for one, three, gates in SIGNATURES.values()}) == len(GATED)
+
+
+@given(
+    letter=st.sampled_from(sorted(GATED)),
+    steps=st.integers(2, 4),
+    features=st.integers(1, 3),
+    units=st.integers(1, 4),
+    seed=seeds,
+)
+def test_a_fault_is_found_whatever_the_sizes_and_the_weights(letter, steps, features, units, seed):
+    model = random_model([GATED[letter](units), nbrnn.Dense(1)], (steps, features), seed=seed)
+    x = np.random.default_rng(seed).normal(size=(2, steps, features))
+    assert nbrnn.check_gradients(model, x, tolerance=1e-9).passed == (letter == "H")
 
 
 @pytest.mark.parametrize("letter", GATED)

@@ -12,8 +12,8 @@ from test_plots_traces import smaller, visible_texts
 import nbrnn
 from nbrnn import GRU, LSTM, Dense, Flatten, SimpleRNN
 from nbrnn.plots.gates import plot_gates
-from nbrnn.plots.journeys import COLORS, plot_journeys
 from nbrnn.plots.style import DIVERGING
+from nbrnn.plots.trajectories import COLORS, plot_trajectories
 from nbrnn.testing import random_array, random_model
 
 CELLS = {
@@ -98,7 +98,7 @@ def test_masked_steps_are_empty_and_the_caption_says_so():
 # ---------------------------------------------------------------- paths
 
 
-def journeys(counts=(3, 2), units=4, steps=(3, 5)):
+def trajectories(counts=(3, 2), units=4, steps=(3, 5)):
     """Return traces of a model of sequences of two classes and lengths."""
     model = random_model([LSTM(units), Dense(2)], (None, 2), seed=3)
     labels = [k for k, n in enumerate(counts) for _ in range(n)]
@@ -106,8 +106,8 @@ def journeys(counts=(3, 2), units=4, steps=(3, 5)):
 
 
 def test_paths_are_the_states_seen_from_where_they_spread_most():
-    found, labels = journeys()
-    figure = plot_journeys(found, labels)
+    found, labels = trajectories()
+    figure = plot_trajectories(found, labels)
     (axes,) = figure.axes
     lines = [line for line in axes.lines if line.get_alpha() is not None]
     assert len(lines) == len(found)
@@ -130,7 +130,7 @@ def test_a_path_begins_at_the_state_that_was_given_and_the_caption_says_what_is_
     model = random_model([GRU(3, return_sequences=True), Dense(2)], (4, 2), seed=1)
     start = random_array((1, 3), seed=2)
     found = [nbrnn.trace(model, random_array((4, 2), seed=j), initial_state=[start]) for j in range(2)]
-    figure = plot_journeys(found, ["a", "b"])
+    figure = plot_trajectories(found, ["a", "b"])
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
     assert len(crosses) == 2 and np.abs(crosses[0].get_xydata()).max() > 0.01
     every = np.vstack([[step.h for step in trace.steps] for trace in found] + [start] * 2)
@@ -139,7 +139,7 @@ def test_a_path_begins_at_the_state_that_was_given_and_the_caption_says_what_is_
     spread = np.linalg.eigvalsh(np.cov(every.T, bias=True))[::-1]
     np.testing.assert_allclose(np.cov(np.vstack(lines).T, bias=True), np.diag(spread[:2]), atol=1e-12)
     assert "all that the next layer sees" not in figure.get_supxlabel()
-    assert "all that the next layer sees" in plot_journeys(*journeys()).get_supxlabel()
+    assert "all that the next layer sees" in plot_trajectories(*trajectories()).get_supxlabel()
 
 
 # ---------------------------------------------------------------- readable, and what is refused
@@ -149,7 +149,7 @@ DRAWN = {
     "one": lambda: plot_gates(saturating("gru", 1, units=1)),
     "many": lambda: plot_gates(saturating("gru before", 50, units=32)),
     "wide lstm": lambda: plot_gates(traced([LSTM(12, go_backwards=True), Dense(1)], steps=15, features=6)),
-    "paths": lambda: plot_journeys(*journeys((4, 5))),
+    "paths": lambda: plot_trajectories(*trajectories((4, 5))),
 }
 
 
@@ -185,7 +185,7 @@ def test_gates_that_cannot_be_drawn_are_refused():
 
 
 def test_paths_that_cannot_be_drawn_are_refused():
-    found, labels = journeys()
+    found, labels = trajectories()
     seven = [found[0]] * 7
     mixed = [found[0], traced([LSTM(3), Dense(1)])]
     for traces, classes, sentence in [
@@ -196,4 +196,4 @@ def test_paths_that_cannot_be_drawn_are_refused():
         ([traced([GRU(1)])], [0], "traces must be of one layer of two units or more, not of [1] units."),
     ]:
         with pytest.raises(ValueError, match=re.escape(sentence)):
-            plot_journeys(traces, classes)
+            plot_trajectories(traces, classes)

@@ -268,7 +268,7 @@ show(nbrnn.plot_confusion(confusion, names, "test part"), "confusion")
 some = [(i, k) for k in range(4) for i in range(10 * k, 10 * k + 5)]
 traces = [nbrnn.trace(model, test[i]) for i, _ in some]
 found, who = traces[0].layers[0].name, [names[k] for _, k in some]
-show(nbrnn.plot_journeys(traces, who, found), "journeys")
+show(nbrnn.plot_trajectories(traces, who, found), "trajectories")
 
 # %% [markdown]
 # ## Exercise 1: the gradient, for a batch

@@ -19,7 +19,7 @@ COLORS = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE)
 MARKERS = ("o", "s", "^", "D", "v", "P")  # of the ends, so that colour is not alone
 
 
-def plot_journeys(traces: Sequence[Trace], labels: Sequence[Any], layer: str | None = None) -> Figure:
+def plot_trajectories(traces: Sequence[Trace], labels: Sequence[Any], layer: str | None = None) -> Figure:
     """Draw the states of a recurrent layer as paths, one a sequence, in the plane in which they spread most.
 
     Parameters
