@@ -58,9 +58,9 @@ def softmax(a):
 # dL/da = p - y                          y is 1 at c and 0 elsewhere
 # ```
 #
-# The last line is why softmax and cross-entropy belong together: two layers of exponentials and a logarithm, and
-# going back they leave a subtraction. Where the network is sure and right, p - y is 0; sure and wrong, it is nearly 1
-# in size, however flat the softmax is there.
+# The last line is why softmax and cross-entropy belong together: exponentials, a sum and a logarithm on the way there,
+# and a subtraction on the way back. Where the network is sure and right, p - y is near 0; sure and wrong, it is nearly
+# 1 in size, however flat the softmax is there.
 #
 # ## By hand: p - y
 #
@@ -394,7 +394,7 @@ assert np.allclose(tiny.predict(ragged), tiny.predict(x, lengths=lengths))
 #
 # ## What people get wrong
 #
-# - They apply softmax twice: in a layer, and in a loss that expects logits. Training then crawls.
+# - They apply softmax twice: in a layer, and in a loss that expects logits. The gradient is then no longer p - y.
 # - They pad at the end and take the state after the padding.
 # - They report accuracy without saying what always naming one class, or the nearest sample, would reach.
 # - They take the largest p for certainty. It is a share among the classes that the network knows.
