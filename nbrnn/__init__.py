@@ -102,6 +102,7 @@ _HOMES = {
         "plot_forecast",
         "plot_scrambled",
     ),
+    "plots.seeds": ("plot_seeds",),
     "plots.steps": ("plot_step_errors",),
     "plots.traces": (
         "plot_hidden",
@@ -265,6 +266,7 @@ __all__ = [
     "plot_model",
     "plot_predictions",
     "plot_scrambled",
+    "plot_seeds",
     "plot_series",
     "plot_step_errors",
     "plot_unrolled",
@@ -325,6 +327,7 @@ if TYPE_CHECKING:
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
+    from .plots.seeds import plot_seeds
     from .plots.steps import plot_step_errors
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
