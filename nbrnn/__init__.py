@@ -102,6 +102,7 @@ _HOMES = {
         "plot_forecast",
         "plot_scrambled",
     ),
+    "plots.runs": ("plot_runs",),
     "plots.seeds": ("plot_seeds",),
     "plots.steps": ("plot_step_errors",),
     "plots.traces": (
@@ -265,6 +266,7 @@ __all__ = [
     "plot_itemised",
     "plot_model",
     "plot_predictions",
+    "plot_runs",
     "plot_scrambled",
     "plot_seeds",
     "plot_series",
@@ -327,6 +329,7 @@ if TYPE_CHECKING:
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
+    from .plots.runs import plot_runs
     from .plots.seeds import plot_seeds
     from .plots.steps import plot_step_errors
     from .plots.traces import plot_hidden, plot_itemised

@@ -3,6 +3,7 @@
 from .diagram import plot_model
 from .forecasts import plot_backtest, plot_history, plot_predictions, plot_series
 from .outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
+from .runs import plot_runs
 from .seeds import plot_seeds
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
@@ -19,6 +20,7 @@ __all__ = [
     "plot_history",
     "plot_model",
     "plot_predictions",
+    "plot_runs",
     "plot_scrambled",
     "plot_seeds",
     "plot_series",
