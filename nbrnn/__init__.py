@@ -111,6 +111,7 @@ _HOMES = {
     ),
     "plots.unrolled": ("plot_unrolled",),
     "plots.windows": ("plot_windows",),
+    "plots.wiring": ("plot_wiring",),
     "pointwise": (
         "Activation",
         "Softmax",
@@ -273,6 +274,7 @@ __all__ = [
     "plot_step_errors",
     "plot_unrolled",
     "plot_windows",
+    "plot_wiring",
     "read_csv",
     "reopen_problem",
     "scramble_time",
@@ -335,6 +337,7 @@ if TYPE_CHECKING:
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
+    from .plots.wiring import plot_wiring
     from .pointwise import Activation, Softmax
     from .postmortem import DivergedError
     from .problems import Problem, make_problem

@@ -248,7 +248,7 @@ show(nbrnn.plot_forecast(outlook), "dust")
 # %% [markdown]
 # ## 300 steps of four series
 #
-# Three drivers with periods of 60, 40 and 24 rows, and an observable that follows them, a little noisy: 700 rows to
+# Three drivers, each with a period of its own, and an observable that follows them, a little noisy: 700 rows to
 # learn from, 300 to foretell, all four fed back. Once one step at a time, and once 25 steps at a time.
 
 # %%

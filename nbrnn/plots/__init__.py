@@ -8,6 +8,7 @@ from .seeds import plot_seeds
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
 from .windows import plot_windows
+from .wiring import plot_wiring
 
 __all__ = [
     "ACTUAL",
@@ -26,4 +27,5 @@ __all__ = [
     "plot_series",
     "plot_step_errors",
     "plot_windows",
+    "plot_wiring",
 ]
