@@ -109,6 +109,7 @@ _HOMES = {
         "plot_hidden",
         "plot_itemised",
     ),
+    "plots.truncation": ("plot_truncation",),
     "plots.unrolled": ("plot_unrolled",),
     "plots.windows": ("plot_windows",),
     "plots.wiring": ("plot_wiring",),
@@ -272,6 +273,7 @@ __all__ = [
     "plot_seeds",
     "plot_series",
     "plot_step_errors",
+    "plot_truncation",
     "plot_unrolled",
     "plot_windows",
     "plot_wiring",
@@ -335,6 +337,7 @@ if TYPE_CHECKING:
     from .plots.seeds import plot_seeds
     from .plots.steps import plot_step_errors
     from .plots.traces import plot_hidden, plot_itemised
+    from .plots.truncation import plot_truncation
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
     from .plots.wiring import plot_wiring

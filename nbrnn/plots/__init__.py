@@ -7,6 +7,7 @@ from .runs import plot_runs
 from .seeds import plot_seeds
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
+from .truncation import plot_truncation
 from .windows import plot_windows
 from .wiring import plot_wiring
 
@@ -26,6 +27,7 @@ __all__ = [
     "plot_seeds",
     "plot_series",
     "plot_step_errors",
+    "plot_truncation",
     "plot_windows",
     "plot_wiring",
 ]

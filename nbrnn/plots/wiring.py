@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 WIDE, BOX, TALL, GAP = 5.8, 2.0, 0.7, 0.6  # inches: a diagram, a box, its height, from one box to the next
 MIDDLE, FOOT, OUT = WIDE / 2, 0.15, 0.5
 DELAY = 0.19  # half the side of the square that says 'one step later'
+Box = tuple[str, str]
+Loop = tuple[int, int, str, str]
 DASHED = (0, (4, 2))
 MOST = 4  # diagrams side by side
 
@@ -76,15 +78,15 @@ def plot_wiring(models: Model | Sequence[Model], titles: Sequence[str] = ()) -> 
         _draw(axes, boxes, loops)
     caption(
         figure,
-        "a column of boxes is one time step, from the input at the foot to the output at the top. The square says "
-        "'one step later'. The dashed arrow is what the next step reads beside its input: in an Elman network the "
-        "state, in a Jordan network the output.",
+        "a column of boxes is one time step, from the input at the foot to the output at the top. The dashed arrow is "
+        "what a later step reads beside its input, in an Elman network the state, in a Jordan network the output; the "
+        "number in its square says how many steps later.",
     )
     return figure
 
 
-def wiring(model: Model) -> tuple[list[tuple[str, str]], list[tuple[int, int, str]]]:
-    """Return a step's boxes, from the input up, and what goes back.
+def wiring(model: Model) -> tuple[list[Box], list[Loop]]:
+    r"""Return a step's boxes, from the input up, and what goes back.
 
     Parameters
     ----------
@@ -94,8 +96,8 @@ def wiring(model: Model) -> tuple[list[tuple[str, str]], list[tuple[int, int, st
     -------
     boxes : list of (str, str)
         What is written into each, and its colour.
-    loops : list of (int, int, str)
-        From which box to which, and what is written beside the arrow.
+    loops : list of (int, int, str, str)
+        From which box to which, how many steps later, and what is written beside the arrow.
 
     Raises
     ------
@@ -109,13 +111,13 @@ def wiring(model: Model) -> tuple[list[tuple[str, str]], list[tuple[int, int, st
     >>> [text for text, _ in boxes]
     ['x_t: 2 numbers', 'h_t: 3 numbers', 'y_t: 1 number']
     >>> loops
-    [(1, 1, 'h_(t-1)\\n3x3 weights')]
+    [(1, 1, '1', 'h_(t-1)\n3x3 weights')]
     """
     model._built()
     if not model.graph.is_chain:
         raise ValueError(f"plot_wiring draws a chain of layers, but {model.graph.why_no_chain()}.")
     boxes = [(_sized("x_t", model.input_shapes[0][-1]), INPUT)]
-    loops: list[tuple[int, int, str]] = []
+    loops: list[Loop] = []
     for layer in model.layers:
         if isinstance(layer, Feedback):
             first = len(boxes)
@@ -123,14 +125,15 @@ def wiring(model: Model) -> tuple[list[tuple[str, str]], list[tuple[int, int, st
                 _add(inner, boxes, loops)
             lags = "y_(t-1)" + (f" ... y_(t-{layer.lags})" if layer.lags > 1 else "")
             reads = getattr(layer.steps[0], "units", 0) * getattr(layer.steps[0], "gates", 1)
-            loops.append((len(boxes) - 1, first, f"{lags}\n{layer.lags * layer.outputs}x{reads} weights"))
+            later = "1" if layer.lags == 1 else f"1-{layer.lags}"
+            loops.append((len(boxes) - 1, first, later, f"{lags}\n{layer.lags * layer.outputs}x{reads} weights"))
         else:
             _add(layer, boxes, loops)
     boxes[-1] = (boxes[-1][0].replace(boxes[-1][0].split(":")[0], "y_t", 1), OUTPUT)
     return boxes, loops
 
 
-def _add(layer: Layer, boxes: list[tuple[str, str]], loops: list[tuple[int, int, str]]) -> None:
+def _add(layer: Layer, boxes: list[Box], loops: list[Loop]) -> None:
     """Add a layer's box, and what it keeps for its own next step."""
     units = getattr(layer, "units", None)
     if layer.leaves() != [layer] or units is None:
@@ -141,14 +144,14 @@ def _add(layer: Layer, boxes: list[tuple[str, str]], loops: list[tuple[int, int,
     if isinstance(layer, Recurrent):
         states = ", ".join(f"{s}{chr(39) * number}_(t-1)" for s in layer.states)
         size = f"{layer.units}x{layer.gates * layer.units} weights"
-        loops.append((len(boxes) - 1, len(boxes) - 1, f"{states}\n{size}"))
+        loops.append((len(boxes) - 1, len(boxes) - 1, "1", f"{states}\n{size}"))
 
 
 def _sized(name: str, count: int | None) -> str:
     return f"{name}: {count} number{'s' * (count != 1)}"
 
 
-def _draw(axes: Axes, boxes: list[tuple[str, str]], loops: list[tuple[int, int, str]]) -> None:
+def _draw(axes: Axes, boxes: list[Box], loops: list[Loop]) -> None:
     """Draw a step's boxes and arrows."""
     bottoms = [FOOT + k * (TALL + GAP) for k in range(len(boxes))]
     for (text, color), low in zip(boxes, bottoms, strict=True):
@@ -158,11 +161,11 @@ def _draw(axes: Axes, boxes: list[tuple[str, str]], loops: list[tuple[int, int, 
         axes.text(MIDDLE, low + TALL / 2, text, ha="center", va="center", fontsize=TEXT, color=INK, parse_math=False)
     for low, high in pairwise(bottoms):
         axes.add_patch(_arrow((MIDDLE, low + TALL), (MIDDLE, high), FORWARD))
-    for source, goal, text in loops:
-        _loop(axes, bottoms[source] + TALL, bottoms[goal], text, 1 if source == goal else -1)
+    for source, goal, *texts in loops:
+        _loop(axes, bottoms[source] + TALL, bottoms[goal], texts, 1 if source == goal else -1)
 
 
-def _loop(axes: Axes, top: float, bottom: float, text: str, side: int) -> None:
+def _loop(axes: Axes, top: float, bottom: float, texts: Sequence[str], side: int) -> None:
     """Draw the way from a box through the square to the one that reads it next, at the right (1) or left (-1)."""
     start, end, edge = top - 0.16, bottom + 0.16, MIDDLE + side * BOX / 2
     out, middle = edge + side * OUT, (start + end) / 2
@@ -171,8 +174,8 @@ def _loop(axes: Axes, top: float, bottom: float, text: str, side: int) -> None:
     corner = (out - DELAY, middle - DELAY)
     axes.add_patch(Rectangle(corner, 2 * DELAY, 2 * DELAY, facecolor=PALE_ORANGE, edgecolor=BACKWARD, zorder=3))
     style: dict[str, Any] = {"va": "center", "fontsize": SMALL, "color": INK, "parse_math": False}
-    axes.text(out, middle, "1", ha="center", zorder=4, **style)
-    axes.text(out + side * (DELAY + 0.08), middle, text, ha="left" if side > 0 else "right", **style)
+    axes.text(out, middle, texts[0], ha="center", zorder=4, **style)
+    axes.text(out + side * (DELAY + 0.08), middle, texts[1], ha="left" if side > 0 else "right", **style)
 
 
 def _arrow(start: tuple[float, float], end: tuple[float, float], color: str, **more: Any) -> FancyArrowPatch:
