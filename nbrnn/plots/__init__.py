@@ -1,5 +1,6 @@
 """Pictures of what was learned. Every function returns a matplotlib Figure of its own; pyplot is not touched."""
 
+from .confusion import plot_confusion
 from .diagram import plot_model
 from .forecasts import plot_backtest, plot_history, plot_predictions, plot_series
 from .outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
@@ -7,6 +8,7 @@ from .runs import plot_runs
 from .seeds import plot_seeds
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
+from .sweeps import plot_sweep
 from .truncation import plot_truncation
 from .windows import plot_windows
 from .wiring import plot_wiring
@@ -16,6 +18,7 @@ __all__ = [
     "PREDICTED",
     "SPLIT",
     "VALIDATION",
+    "plot_confusion",
     "plot_backtest",
     "plot_errors_by_horizon",
     "plot_forecast",
@@ -27,6 +30,7 @@ __all__ = [
     "plot_seeds",
     "plot_series",
     "plot_step_errors",
+    "plot_sweep",
     "plot_truncation",
     "plot_windows",
     "plot_wiring",
