@@ -290,8 +290,8 @@ for k in (2, 5, 10):
 assert np.median(errors) < 0.1 * np.var(held[1])
 
 # %% [markdown]
-# With k = 5 the blame never reaches the first number, and the median is no better than the mean. The state *could* carry
-# it, forward nothing is cut, and a lucky seed happens to. But nobody told the network to.
+# With k = 5 the blame never reaches the first number, and the median is no better than the mean. The state *could*
+# carry it, forward nothing is cut, and a lucky seed happens to. But nobody told the network to.
 #
 # ## Exercise 1: Jordan
 #
