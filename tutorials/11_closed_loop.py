@@ -118,8 +118,8 @@ print(f"RMSE one step ahead       {error(said, came):.3f}")
 print(f"0.8 times the row before  {error(0.8 * before, came):.3f}")
 with_truth = np.corrcoef(said, came)[0, 1]
 with_past = np.corrcoef(said, before)[0, 1]
-print(f"correlation with what came {with_truth:.3f}")
-print(f"correlation with the row before {with_past:.3f}")
+print(f"correlation with what came {with_truth:.3f},")
+print(f"with the row before {with_past:.3f}")
 top = int(came.argmax()) + 1501  # begin right after a high value
 loop, mean = echo.forecast(40, noisy[:top])[:, 0], noisy[:1500].mean()
 print("closed loop:", np.round([noisy[top - 1], *loop[:7]], 2))
@@ -132,8 +132,7 @@ assert abs(loop[-1] - mean) < 0.4 and np.ptp(loop[-10:]) < 0.1
 # is the *echo*. In closed loop it goes to the mean and stays there: the *constant*. Neither is a bug. The best forecast
 # of the next row keeps what is known, and what is known about a far row of this series is its mean.
 #
-# So a constant says one of two things: there is nothing more to know, or your network has not learned it. A baseline
-# tells which: if seasonal-naive is better than the constant, there was something to learn.
+# So a constant says that there is nothing more to know, or that your network has not learned it. A baseline tells which.
 #
 # ## The engine's run: 500 steps of a sine
 #
@@ -157,8 +156,10 @@ models = [sine_model(seed) for seed in range(3 if QUICK else 5)]
 alone = nbrnn.Forecaster(models, window=50)
 alone.fit(series, epochs=epochs, batch_size=16, verbose=0)
 fan = alone.fan(500)
-free = fan.paths[0, :, 0]  # of the first seed
-taught = alone.predict(np.concatenate([series[-50:], truth]))[:, 0]
+single = nbrnn.Forecaster(models[0], window=50)  # the first seed alone
+single.meet(series)
+free = single.forecast(500, series)[:, 0]
+taught = single.predict(np.concatenate([series[-50:], truth]))[:, 0]
 season = round(2 * np.pi / 0.04)  # 157 rows
 naive = np.resize(series[-season:], 500)  # again and again
 assert len(alone.windows(series)[0]) == 2451
@@ -177,7 +178,8 @@ assert max(spread) < 0.3 and error(taught, truth) < min(0.02, max(spread))
 #
 # ## The picture
 #
-# All three in one. The band is the *fan*: networks of other seeds learned the same rows, and their paths part slowly.
+# All three in one. The band is the *fan*: networks of other seeds learned the same rows, and their paths part. It knows
+# how much they disagree. It does not know the noise of a series, nor what all networks get wrong.
 
 # %%
 title = "A sine: 500 steps after the last known row"
@@ -185,8 +187,6 @@ figure = nbrnn.plot_runs(series[-150:], truth, runs, fan, title=title)
 show(figure, "sine")
 
 # %% [markdown]
-# A fan knows how much the networks disagree. It does not know the noise of a series, nor what all networks get wrong.
-#
 # ## Must I predict every feature?
 #
 # Beijing's fine dust: the network sees eight features and predicts one, pm25. One step is no problem. For the second it
