@@ -132,7 +132,7 @@ assert abs(loop[-1] - mean) < 0.4 and np.ptp(loop[-10:]) < 0.1
 # is the *echo*. In closed loop it goes to the mean and stays there: the *constant*. Neither is a bug. The best forecast
 # of the next row keeps what is known, and what is known about a far row of this series is its mean.
 #
-# So a constant says that there is nothing more to know, or that your network has not learned it. A baseline tells which.
+# So a constant says that there is no more to know, or that your network has not learned it. A better baseline tells.
 #
 # ## The engine's run: 500 steps of a sine
 #
