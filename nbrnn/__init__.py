@@ -82,15 +82,21 @@ _HOMES = {
         "plot_predictions",
         "plot_series",
     ),
+    "plots.gates": ("plot_gates",),
     "plots.outlook": ("plot_errors_by_horizon", "plot_forecast", "plot_scrambled"),
+    "plots.runs": ("plot_runs",),
+    "plots.seeds": ("plot_seeds",),
     "plots.steps": ("plot_step_errors",),
     "plots.sweeps": ("plot_sweep",),
     "plots.traces": (
         "plot_hidden",
         "plot_itemised",
     ),
+    "plots.trajectories": ("plot_trajectories",),
+    "plots.truncation": ("plot_truncation",),
     "plots.unrolled": ("plot_unrolled",),
     "plots.windows": ("plot_windows",),
+    "plots.wiring": ("plot_wiring",),
     "pointwise": (
         "Activation",
         "Softmax",
@@ -255,17 +261,23 @@ __all__ = [
     "plot_confusion",
     "plot_errors_by_horizon",
     "plot_forecast",
+    "plot_gates",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
     "plot_model",
     "plot_predictions",
+    "plot_runs",
     "plot_scrambled",
+    "plot_seeds",
     "plot_series",
     "plot_step_errors",
     "plot_sweep",
+    "plot_trajectories",
+    "plot_truncation",
     "plot_unrolled",
     "plot_windows",
+    "plot_wiring",
     "random_recipes",
     "read_csv",
     "recipe_grid",
@@ -328,12 +340,18 @@ if TYPE_CHECKING:
     from .plots.confusion import plot_confusion
     from .plots.diagram import plot_model
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
+    from .plots.gates import plot_gates
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
+    from .plots.runs import plot_runs
+    from .plots.seeds import plot_seeds
     from .plots.steps import plot_step_errors
     from .plots.sweeps import plot_sweep
     from .plots.traces import plot_hidden, plot_itemised
+    from .plots.trajectories import plot_trajectories
+    from .plots.truncation import plot_truncation
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
+    from .plots.wiring import plot_wiring
     from .pointwise import Activation, Softmax
     from .postmortem import DivergedError
     from .problems import Problem, make_problem
