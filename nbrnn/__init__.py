@@ -97,11 +97,13 @@ _HOMES = {
         "plot_predictions",
         "plot_series",
     ),
+    "plots.flow": ("plot_gradient_flow",),
     "plots.outlook": (
         "plot_errors_by_horizon",
         "plot_forecast",
         "plot_scrambled",
     ),
+    "plots.products": ("plot_products",),
     "plots.steps": ("plot_step_errors",),
     "plots.traces": (
         "plot_hidden",
@@ -259,11 +261,13 @@ __all__ = [
     "plot_backtest",
     "plot_errors_by_horizon",
     "plot_forecast",
+    "plot_gradient_flow",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
     "plot_model",
     "plot_predictions",
+    "plot_products",
     "plot_scrambled",
     "plot_series",
     "plot_step_errors",
@@ -323,8 +327,10 @@ if TYPE_CHECKING:
     from .optimizers import SGD, Adam, AdamW, RMSprop
     from .outlook import Outlook, look_ahead
     from .plots.diagram import plot_model
+    from .plots.flow import plot_gradient_flow
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
+    from .plots.products import plot_products
     from .plots.steps import plot_step_errors
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled

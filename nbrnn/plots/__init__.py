@@ -1,8 +1,10 @@
 """Pictures of what was learned. Every function returns a matplotlib Figure of its own; pyplot is not touched."""
 
 from .diagram import plot_model
+from .flow import plot_gradient_flow
 from .forecasts import plot_backtest, plot_history, plot_predictions, plot_series
 from .outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
+from .products import plot_products
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
 from .windows import plot_windows
@@ -15,9 +17,11 @@ __all__ = [
     "plot_backtest",
     "plot_errors_by_horizon",
     "plot_forecast",
+    "plot_gradient_flow",
     "plot_history",
     "plot_model",
     "plot_predictions",
+    "plot_products",
     "plot_scrambled",
     "plot_series",
     "plot_step_errors",
