@@ -105,6 +105,7 @@ _HOMES = {
     ),
     "plots.products": ("plot_products",),
     "plots.steps": ("plot_step_errors",),
+    "plots.surface": ("plot_loss_surface",),
     "plots.traces": (
         "plot_hidden",
         "plot_itemised",
@@ -265,6 +266,7 @@ __all__ = [
     "plot_hidden",
     "plot_history",
     "plot_itemised",
+    "plot_loss_surface",
     "plot_model",
     "plot_predictions",
     "plot_products",
@@ -332,6 +334,7 @@ if TYPE_CHECKING:
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
     from .plots.products import plot_products
     from .plots.steps import plot_step_errors
+    from .plots.surface import plot_loss_surface
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows

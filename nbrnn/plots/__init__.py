@@ -7,6 +7,7 @@ from .outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
 from .products import plot_products
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
+from .surface import plot_loss_surface
 from .windows import plot_windows
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "plot_forecast",
     "plot_gradient_flow",
     "plot_history",
+    "plot_loss_surface",
     "plot_model",
     "plot_predictions",
     "plot_products",
