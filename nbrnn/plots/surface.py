@@ -105,7 +105,6 @@ def loss_surface(
     plane = rows[:2] if directions is None else _perpendicular(spanning)
     projected = [(path - centre) @ plane.T for path in points]
     flat = np.concatenate(projected)
-    total = float((offsets**2).sum())
     low, high = flat.min(axis=0), flat.max(axis=0)
     room = MARGIN * np.maximum(high - low, 0.1 * (high - low).max() or 1.0)
     count = whole_number("size", size, 2)
@@ -117,7 +116,9 @@ def loss_surface(
         figures: Any = twin.evaluate(x, y, return_dict=True)
         found = figures["loss"]
         losses[place] = found if np.isfinite(found) else np.nan
-    return Surface((first, second), losses, projected, plane, float((flat**2).sum()) / total if total else 1.0)
+    unit = np.abs(offsets).max() or 1.0  # squares may overflow
+    inside, total = (float(((part / unit) ** 2).sum()) for part in (flat, offsets))
+    return Surface((first, second), losses, projected, plane, inside / total if total else 1.0)
 
 
 def plot_loss_surface(
