@@ -153,6 +153,22 @@ def measured(name: str) -> None:
         row(f"seeds that beat {baseline}", *(f"{won} of {SEEDS}" for won in wins))
 
 
+def default() -> None:
+    """Print what `nbrnn train sunspots` gives with 20 seeds, as README tells."""
+    problem, parts = make_problem("sunspots"), ("validation", "test")
+
+    def one(seed: int) -> list[Backtest]:
+        forecaster = problem.fit(Recipe(seed=seed), verbose=0)
+        return [problem.backtest(forecaster, part) for part in parts]
+
+    found = list(zip(*many(one, range(20)), strict=True))
+    header("sunspots with the defaults, 20 seeds; RMSE", *parts)
+    row("network, median (lowest to highest)", *(spread([part.score("rmse") for part in own]) for own in found))
+    for baseline in ("last value", "least-squares AR(24)"):
+        row(baseline, *(f"{own[0].score('rmse', baseline):.4g}" for own in found))
+        row(f"seeds that beat {baseline}", *(sum(bool(part.wins(baseline)) for part in own) for own in found))
+
+
 def sunspots() -> None:
     """Also beside AR(12), which a window of 48 does not give."""
     measured("sunspots")
@@ -190,6 +206,7 @@ def airline() -> None:
 STUDIES = {
     "sine": sine,
     "driven": driven,
+    "default": default,
     "sunspots": sunspots,
     "temperatures": lambda: measured("temperatures"),
     "beijing": lambda: measured("beijing"),

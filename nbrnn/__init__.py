@@ -10,18 +10,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "backtest": ("Backtest",),
-    "callbacks": (
-        "Callback",
-        "EarlyStopping",
-        "LearningRateScheduler",
-        "ReduceLROnPlateau",
-    ),
+    "callbacks": ("Callback", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"),
     "cells": ("Cell",),
     "checkpoint": ("Checkpoint",),
-    "confusion": (
-        "ConfusionMatrix",
-        "confusion_matrix",
-    ),
+    "confusion": ("ConfusionMatrix", "confusion_matrix"),
     "csvfile": (
         "Table",
         "read_csv",
@@ -40,6 +32,7 @@ _HOMES = {
         "parse_dates",
     ),
     "dropout": ("Dropout",),
+    "explorer": ("explore",),
     "fans": (
         "Coverage",
         "Fan",
@@ -53,16 +46,13 @@ _HOMES = {
     "generators": ("driven_series",),
     "frames": ("as_table",),
     "masking": ("Masking",),
-    "gated": (
-        "GRU",
-        "LSTM",
-    ),
+    "gated": ("GRU", "LSTM"),
     "gradcheck": (
         "GradientReport",
         "check_gradients",
     ),
     "graph": ("Input",),
-    "joins": ("Add", "Concatenate", "Flatten"),
+    "joins": ("Add", "Concatenate", "Flatten", "add", "concatenate"),
     "layers": ("Dense",),
     "losses": (
         "BinaryCrossentropy",
@@ -80,12 +70,7 @@ _HOMES = {
     ),
     "model": ("Model",),
     "sequential": ("Sequential",),
-    "optimizers": (
-        "Adam",
-        "AdamW",
-        "RMSprop",
-        "SGD",
-    ),
+    "optimizers": ("Adam", "AdamW", "RMSprop", "SGD"),
     "outlook": (
         "Outlook",
         "look_ahead",
@@ -98,14 +83,11 @@ _HOMES = {
         "plot_series",
     ),
     "plots.flow": ("plot_gradient_flow",),
-    "plots.outlook": (
-        "plot_errors_by_horizon",
-        "plot_forecast",
-        "plot_scrambled",
-    ),
+    "plots.outlook": ("plot_errors_by_horizon", "plot_forecast", "plot_scrambled"),
     "plots.products": ("plot_products",),
     "plots.steps": ("plot_step_errors",),
     "plots.surface": ("plot_loss_surface",),
+    "plots.sweeps": ("plot_sweep",),
     "plots.traces": (
         "plot_hidden",
         "plot_itemised",
@@ -117,22 +99,14 @@ _HOMES = {
         "Softmax",
     ),
     "postmortem": ("DivergedError",),
-    "recording": (
-        "CSVLogger",
-        "ModelCheckpoint",
-        "TerminateOnNaN",
-    ),
+    "recording": ("CSVLogger", "LambdaCallback", "ModelCheckpoint", "TerminateOnNaN"),
+    "simple": ("SimpleRNN",),
     "problems": (
         "Problem",
         "make_problem",
     ),
     "recipes": ("Recipe",),
-    "recurrent": ("SimpleRNN",),
-    "regularizers": (
-        "L1",
-        "L1L2",
-        "L2",
-    ),
+    "regularizers": ("L1", "L1L2", "L2"),
     "reopening": ("reopen_problem",),
     "sampling": ("ScheduledSampling",),
     "saving": ("load_model",),
@@ -156,11 +130,17 @@ _HOMES = {
         "Trace",
         "trace",
     ),
+    "sweeping": ("Range", "random_recipes", "recipe_grid", "sweep"),
+    "sweeptable": ("Sweep", "SweepRow"),
     "training": ("History",),
     "wrappers": (
         "Bidirectional",
         "TimeDistributed",
     ),
+    "celled": ("GRUCell", "LSTMCell", "RNN", "SimpleRNNCell"),
+    "shaping": ("Permute", "RepeatVector", "Reshape"),
+    "embedding": ("Embedding",),
+    "plots.confusion": ("plot_confusion",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = (  # used by their names
@@ -200,12 +180,14 @@ __all__ = [
     "DivergedError",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
     "ExponentialDecay",
     "Fan",
     "Feedback",
     "Flatten",
     "Forecaster",
     "GRU",
+    "GRUCell",
     "GradientReport",
     "History",
     "Huber",
@@ -216,6 +198,8 @@ __all__ = [
     "L1L2",
     "L2",
     "LSTM",
+    "LSTMCell",
+    "LambdaCallback",
     "LearningRateScheduler",
     "Masking",
     "MaxScaler",
@@ -225,33 +209,44 @@ __all__ = [
     "Model",
     "ModelCheckpoint",
     "Outlook",
+    "Permute",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Precision",
     "Problem",
     "Quantile",
     "RMSprop",
+    "RNN",
+    "Range",
     "Recall",
     "Recipe",
     "ReduceLROnPlateau",
+    "RepeatVector",
+    "Reshape",
     "SGD",
     "ScheduledSampling",
     "Scrambled",
     "Sequential",
     "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "SparseCategoricalCrossentropy",
     "StandardScaler",
+    "Sweep",
+    "SweepRow",
     "Table",
     "TerminateOnNaN",
     "TimeDistributed",
     "Trace",
+    "add",
     "as_table",
     "calendar",
     "check_gradients",
     "chronological_split",
+    "concatenate",
     "confusion_matrix",
     "driven_series",
+    "explore",
     "get_num_threads",
     "load_dataset",
     "load_model",
@@ -260,6 +255,7 @@ __all__ = [
     "measure_coverage",
     "parse_dates",
     "plot_backtest",
+    "plot_confusion",
     "plot_errors_by_horizon",
     "plot_forecast",
     "plot_gradient_flow",
@@ -273,13 +269,17 @@ __all__ = [
     "plot_scrambled",
     "plot_series",
     "plot_step_errors",
+    "plot_sweep",
     "plot_unrolled",
     "plot_windows",
+    "random_recipes",
     "read_csv",
+    "recipe_grid",
     "reopen_problem",
     "scramble_time",
     "set_num_threads",
     "sliding_windows",
+    "sweep",
     "trace",
 ]
 
@@ -296,6 +296,7 @@ if TYPE_CHECKING:
     from . import testing as testing
     from .backtest import Backtest
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
+    from .celled import RNN, GRUCell, LSTMCell, SimpleRNNCell
     from .cells import Cell
     from .checkpoint import Checkpoint
     from .confusion import ConfusionMatrix, confusion_matrix
@@ -304,6 +305,8 @@ if TYPE_CHECKING:
     from .datasets import load_dataset
     from .dates import Calendar, calendar, parse_dates
     from .dropout import Dropout
+    from .embedding import Embedding
+    from .explorer import explore
     from .fans import Coverage, Fan, measure_coverage
     from .feedback import Feedback, Jordan
     from .forecasting import Forecaster
@@ -312,7 +315,7 @@ if TYPE_CHECKING:
     from .generators import driven_series
     from .gradcheck import GradientReport, check_gradients
     from .graph import Input
-    from .joins import Add, Concatenate, Flatten
+    from .joins import Add, Concatenate, Flatten, add, concatenate
     from .layers import Dense
     from .losses import (
         BinaryCrossentropy,
@@ -328,6 +331,7 @@ if TYPE_CHECKING:
     from .model import Model
     from .optimizers import SGD, Adam, AdamW, RMSprop
     from .outlook import Outlook, look_ahead
+    from .plots.confusion import plot_confusion
     from .plots.diagram import plot_model
     from .plots.flow import plot_gradient_flow
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
@@ -335,6 +339,7 @@ if TYPE_CHECKING:
     from .plots.products import plot_products
     from .plots.steps import plot_step_errors
     from .plots.surface import plot_loss_surface
+    from .plots.sweeps import plot_sweep
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.unrolled import plot_unrolled
     from .plots.windows import plot_windows
@@ -342,8 +347,7 @@ if TYPE_CHECKING:
     from .postmortem import DivergedError
     from .problems import Problem, make_problem
     from .recipes import Recipe
-    from .recording import CSVLogger, ModelCheckpoint, TerminateOnNaN
-    from .recurrent import SimpleRNN
+    from .recording import CSVLogger, LambdaCallback, ModelCheckpoint, TerminateOnNaN
     from .regularizers import L1, L1L2, L2
     from .reopening import reopen_problem
     from .sampling import ScheduledSampling
@@ -358,6 +362,10 @@ if TYPE_CHECKING:
     )
     from .scrambling import Scrambled, scramble_time
     from .sequential import Sequential
+    from .shaping import Permute, RepeatVector, Reshape
+    from .simple import SimpleRNN
+    from .sweeping import Range, random_recipes, recipe_grid, sweep
+    from .sweeptable import Sweep, SweepRow
     from .targets.cpu import get_num_threads, set_num_threads
     from .tracing import Trace, trace
     from .training import History

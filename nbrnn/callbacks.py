@@ -77,6 +77,11 @@ class Callback:
         """Go on from what `state` returned; a resumed fit calls it after `on_train_begin`."""
 
 
+def _own(callback: Callback, hook: str) -> bool:
+    """Return whether a callback does something at a hook."""
+    return getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook)
+
+
 BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
 
 
@@ -94,7 +99,7 @@ class Callbacks:
         self.all: list[Callback] = list(given)
         for each in self.all:
             each.set_model(model)
-        self.each_batch = any(getattr(type(c), h) is not getattr(Callback, h) for c in self.all for h in BATCH_HOOKS)
+        self.each_batch = any(_own(c, h) for c in self.all for h in BATCH_HOOKS)
         self.keeps_rate = any(isinstance(c, (LearningRateScheduler, ReduceLROnPlateau)) for c in self.all)
 
     def __iter__(self) -> Iterator[Callback]:
@@ -350,7 +355,13 @@ class LearningRateScheduler(Callback):
         """Set the learning rate."""
         optimizer = self.model.optimizer
         assert optimizer is not None
-        optimizer.learning_rate = self.schedule(epoch, own_rate(self))
+        rate = self.schedule(epoch, own_rate(self))
+        if rate is None:
+            raise ValueError(
+                f"schedule of LearningRateScheduler returned None for epoch {epoch}: it must end in the return of a "
+                "learning rate."
+            )
+        optimizer.learning_rate = rate
         if self.verbose:
             self.say(f"epoch {epoch + 1}: the learning rate is {optimizer.learning_rate:.4g}")
 

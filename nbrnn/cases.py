@@ -60,7 +60,7 @@ def plain_copy(model: Model, dtype: str) -> Model:
     twin.metrics = ()
     for layer in (leaf for one in twin.layers for leaf in one.leaves()):
         if isinstance(layer, Recurrent):
-            layer.stateful = layer.return_state = False
+            layer.stateful = False
     return twin
 
 

@@ -1,7 +1,7 @@
 """Checks at the door: one clear sentence that names the argument, what came and what is wanted."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,3 +111,24 @@ def nearest(value: Any, options: Iterable[str]) -> str:
     lowered = {option.lower(): option for option in options}
     close = difflib.get_close_matches(str(value).lower(), lowered, n=1, cutoff=0.5)
     return f" (did you mean {lowered[close[0]]!r}?)" if close else ""
+
+
+def by_name(argument: str, value: Any, names: Sequence[str], what: str) -> dict[str, Any]:
+    """Return what a dict or a list holds for names; of one name, the value may stand alone.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or there are too many or too few.
+    """
+    listed = ", ".join(names)
+    if isinstance(value, Mapping):
+        for name in value:
+            if name not in names:
+                close = nearest(name, names)
+                raise ValueError(f"{argument} names the {what} {name!r}{close}, but the model has {listed}.")
+        return dict(value)
+    if isinstance(value, (list, tuple)) and len(value) == len(names):
+        return dict(zip(names, value, strict=True))
+    came = f"{len(value)} of them" if isinstance(value, (list, tuple)) else f"one {type(value).__name__}"
+    raise ValueError(f"{argument} must be a dict or a list, one for each {what} ({listed}), not {came}.")

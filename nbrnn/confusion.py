@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .checks import real_number, whole_number
 from .series import real_array
+
+if TYPE_CHECKING:
+    from .model import Model
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,39 @@ class ConfusionMatrix:
     """
 
     counts: np.ndarray
+
+    @classmethod
+    def of(
+        cls, model: Model, x: Any, y: Any, classes: int | None = None, threshold: float | None = None
+    ) -> ConfusionMatrix:
+        """Return the matrix of a model's predictions.
+
+        Parameters
+        ----------
+        model : Model
+            Of one output.
+        x, y : arrays
+            As for `fit`.
+        classes : int, optional
+            As for `confusion_matrix`.
+        threshold : float, optional
+            Of one output: 0.5, or 0 where the model was compiled with a loss that takes logits.
+
+        Raises
+        ------
+        ValueError
+            If the model has several outputs, or an array does not fit.
+        """
+        if len(model.graph.outputs) > 1:
+            raise ValueError(
+                f"a confusion matrix is one of one output, but the model has {', '.join(model.graph.output_names)}: "
+                "give nbrnn.confusion_matrix the predictions of one."
+            )
+        outputs = model.predict(x)
+        logits = bool(getattr(model.loss, "parameters", {}).get("from_logits"))
+        usual = 0.0 if logits else 0.5
+        first = outputs[0] if isinstance(outputs, list) else outputs
+        return confusion_matrix(y, first, classes, usual if threshold is None else threshold)
 
     @property
     def accuracy(self) -> float:

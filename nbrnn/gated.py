@@ -53,7 +53,7 @@ class LSTM(Gated):
     return_sequences : bool, default False
         Whether the output is every state, (T, H), or the last one, (H,).
     return_state : bool, default False
-        Whether `predict` returns the last states h and c after the outputs.
+        Whether the last states h and c come after the output: from `predict`, or in a graph as values.
     go_backwards : bool, default False
         Whether the sequence is read from its end.
     stateful : bool, default False
@@ -178,7 +178,7 @@ class GRU(Gated):
     return_sequences : bool, default False
         Whether the output is every state, (T, H), or the last one, (H,).
     return_state : bool, default False
-        Whether `predict` returns the last state after the outputs.
+        Whether the last state comes after the output: from `predict`, or in a graph as a value.
     go_backwards : bool, default False
         Whether the sequence is read from its end.
     stateful : bool, default False

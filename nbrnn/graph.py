@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .checks import nearest, whole_number
+from .checks import whole_number
 
 if TYPE_CHECKING:
     from .layers import Layer
@@ -59,7 +59,7 @@ class Step:
     results: list[Value]  # filled once
 
 
-def Input(shape: Shape | int, name: str | None = None) -> Value:
+def Input(shape: Shape | int | None = None, name: str | None = None, *, batch_shape: Any = None) -> Value:
     """Return a symbolic input of a functional `Model`; call layers on it.
 
     Parameters
@@ -68,6 +68,8 @@ def Input(shape: Shape | int, name: str | None = None) -> Value:
         Of one sample: (time steps, features), where the time steps may be None, or (features,).
     name : str, optional
         By which `fit` and `predict` take its array from a dict; unique within a model, which names it otherwise.
+    batch_shape : tuple, optional
+        In place of `shape`, with the samples of a batch before it, which may be None: any number fits all the same.
 
     Returns
     -------
@@ -88,6 +90,12 @@ def Input(shape: Shape | int, name: str | None = None) -> Value:
     """
     if name is not None and not (isinstance(name, str) and name):
         raise ValueError(f"name of an Input must be text, not {name!r}.")
+    if (shape is None) == (batch_shape is None):
+        raise ValueError("Input takes shape, that of one sample, or batch_shape, one of the two.")
+    if batch_shape is not None:
+        if not isinstance(batch_shape, (tuple, list)) or len(batch_shape) < 2:
+            raise ValueError(f"batch_shape must be (samples, ...) with the shape of one sample, not {batch_shape!r}.")
+        shape = tuple(batch_shape[1:])
     return Value(checked_shape(shape, "shape of an Input"), name)
 
 
@@ -97,6 +105,11 @@ def checked_shape(shape: Any, name: str = "input_shape") -> Shape:
         shape = (shape,)
     if not isinstance(shape, (tuple, list)) or not 1 <= len(shape) <= 2:
         raise ValueError(f"{name} must be (time steps, features) or (features,), not {shape!r}.")
+    if shape[-1] is None:
+        raise ValueError(
+            f"{name} must end in a number of features, not in None: sequences of any length are (None, features), and "
+            "(None, 1) where they hold the numbers of classes or tokens."
+        )
     steps = [None if n is None else whole_number(name, n) for n in shape[:-1]]
     return (*steps, whole_number(name, shape[-1]))
 
@@ -176,6 +189,17 @@ class Graph:
         return [leaf for node in self.nodes for leaf in node.layer.leaves()]
 
     @cached_property
+    def handed(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The names of the layers, those within others too, whose first states are values, and whose last ones are."""
+        calls = [
+            ({str(leaf.name) for leaf in node.called().leaves()}, len(node.sources) > 1, len(node.results) > 1)
+            for node in self.nodes
+            if not node.layer.joins
+        ]
+        first, last = ([name for names, *which in calls if which[k] for name in names] for k in range(2))
+        return frozenset(first), frozenset(last)
+
+    @cached_property
     def is_chain(self) -> bool:
         """Whether every layer reads what the one before it gives, and nothing else."""
         straight = all(node.sources == (k,) and node.results == (k + 1,) for k, node in enumerate(self.nodes))
@@ -186,8 +210,10 @@ class Graph:
         for k, node in enumerate(self.nodes):
             if node.number:
                 return f"layer {node.layer.title} is called more than once"
-            if len(node.sources) > 1 or len(node.results) > 1:
+            if len(node.sources) > 1:
                 return f"layer {node.layer.title} joins several values"
+            if len(node.results) > 1:
+                return f"layer {node.layer.title} gives several values"
             if node.sources != (k,):
                 return f"layer {node.layer.title} does not read what the layer before it gives"
         return f"it has {len(self.inputs)} inputs and {len(self.outputs)} outputs"
@@ -207,7 +233,7 @@ class Graph:
         """Return the outputs' shapes for inputs of these shapes, which leave nothing open."""
         shapes = dict(enumerate(inputs))
         for node in self.nodes:
-            shapes.update(zip(node.results, node.layer.shapes([shapes[v] for v in node.sources]), strict=True))
+            shapes.update(zip(node.results, node.layer.shapes([shapes[v] for v in node.sources]), strict=False))
         return [shapes[v] for v in self.outputs]
 
 
@@ -371,24 +397,3 @@ def unique_name(given: str | None, kind: str, taken: Iterable[str], number: int 
         number += 1
         name = f"{kind}_{number}"
     return name
-
-
-def by_name(argument: str, value: Any, names: Sequence[str], what: str) -> dict[str, Any]:
-    """Return what a dict or a list holds for names; of one name, the value may stand alone.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown, or there are too many or too few.
-    """
-    listed = ", ".join(names)
-    if isinstance(value, Mapping):
-        for name in value:
-            if name not in names:
-                close = nearest(name, names)
-                raise ValueError(f"{argument} names the {what} {name!r}{close}, but the model has {listed}.")
-        return dict(value)
-    if isinstance(value, (list, tuple)) and len(value) == len(names):
-        return dict(zip(names, value, strict=True))
-    came = f"{len(value)} of them" if isinstance(value, (list, tuple)) else f"one {type(value).__name__}"
-    raise ValueError(f"{argument} must be a dict or a list, one for each {what} ({listed}), not {came}.")

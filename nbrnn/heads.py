@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import flag, real_number
-from .graph import by_name
+from .checks import by_name, flag, real_number
 from .losses import Figure, Loss, Rows, get_loss
 from .metrics import get_metric
 from .program import Buffer, Program

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
-from .graph import Shape
+from .graph import Shape, Value
 from .layers import ENDS, Backward, Backwards, Layer, known
 from .masking import Mask, in_time, joined
 from .program import Buffer, Program
@@ -211,3 +212,42 @@ class Flatten(Layer):
             return dx
 
         return y, backward
+
+
+def concatenate(inputs: Sequence[Value], axis: int = -1) -> Value:
+    """Return what `Concatenate(axis)` gives for values.
+
+    Parameters
+    ----------
+    inputs : sequence of Value
+    axis : int, default -1
+
+    Returns
+    -------
+    Value
+
+    Raises
+    ------
+    ValueError
+        If the values do not fit each other on that axis.
+    """
+    return Concatenate(axis)(inputs)
+
+
+def add(inputs: Sequence[Value]) -> Value:
+    """Return what `Add()` gives for values.
+
+    Parameters
+    ----------
+    inputs : sequence of Value
+
+    Returns
+    -------
+    Value
+
+    Raises
+    ------
+    ValueError
+        If the values do not have the same shape.
+    """
+    return Add()(inputs)

@@ -69,6 +69,7 @@ class Layer:
 
     kind = "layer"
     joins = False  # whether it takes several inputs
+    tokens = 0  # its input's numbers are whole and below this; 0: they are any
 
     def __init_subclass__(cls) -> None:
         check_free(cls)
@@ -175,6 +176,10 @@ class Layer:
             regularizer = regularizers.get(name, value)
             if regularizer is not None:
                 self.regularizers[name] = regularizer
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make this layer again, for `from_config`."""
+        return self.config()
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
@@ -344,4 +349,4 @@ def assign(named: list[tuple[str, np.ndarray]], values: list[Any], owner: str) -
     Weights.changes += 1
 
 
-__getattr__ = finder(__name__, Layer, "Input")
+__getattr__ = finder(__name__, Layer, "Input", "RNN", "SimpleRNNCell", "LSTMCell", "GRUCell", "add", "concatenate")

@@ -17,9 +17,9 @@ from .datasets import DATASETS, load_dataset
 from .forecasting import Forecaster
 from .layers import Dense
 from .optimizers import Adam
-from .recurrent import SimpleRNN
 from .scalers import MinMaxScaler
 from .sequential import Sequential
+from .simple import SimpleRNN
 
 WINDOW, UNITS, EPOCHS, BATCH_SIZE, SPLIT = 12, 3, 20, 1, 2256
 TARGET = "Sunspots"

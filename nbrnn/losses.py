@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -332,6 +333,11 @@ MAKERS: dict[str, Callable[..., Figure]] = {  # by the name of what they make, o
 
 def get_loss(loss: str | Figure) -> Loss:
     """Return a loss from its name, or as it came; ValueError, with the nearest name, if it is unknown."""
+    if inspect.isroutine(loss):
+        raise ValueError(
+            f"loss cannot be a Python function, as {loss.__name__} is: losses are compiled kernels. Take one of "
+            f"{', '.join(LOSSES)}, or nbrnn.Huber(delta) or nbrnn.Quantile(q), and let sample_weight say what counts."
+        )
     return loss if isinstance(loss, Loss) else LOSSES[one_of("loss", small(loss), LOSSES)]
 
 

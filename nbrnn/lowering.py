@@ -169,7 +169,8 @@ def shard_program(
     control = p.buffer("control", CONTROL_WORDS, block="control")
     order = p.buffer("order", feeds[0].samples, block="order")
     calls = [(node, node.called()) for node in graph.nodes]
-    projections = sum(len(layer.state_names()) for _, layer in calls) if options.projected else 0
+    free = [layer for node, layer in calls if layer.joins or len(node.sources) == 1]
+    projections = sum(len(layer.state_names()) for layer in free) if options.projected else 0
     names = input_buffers(graph)
     values = {k: feed.lower(p, numbered("x", k), names[k]) for k, feed in enumerate(feeds)}
     for k, feed in enumerate(feeds):
@@ -249,6 +250,7 @@ def lower_call(
     inputs = [values[v] for v in node.sources]
     p.layer, p.target, p.masks = str(layer.name), target, [p.mask_of.get(v) for v in node.sources]
     results, backward = layer.lower_all(p, inputs)
+    results = results[: len(node.results)]  # a chain knows no states as values
     p.mask_of.update(zip(node.results, layer.out_masks(p, inputs, results), strict=True))
     for k, y in enumerate(results):
         p.aliases[f"output {k} of {layer.name}"] = y
@@ -312,7 +314,8 @@ def lower_backward(
 
 def project_states(p: Program, slot: int, train: bool) -> None:
     """Add the calls that project every last state on a direction of its own: a check then sees its gradient."""
-    for k, (name, state) in enumerate(p.last.items()):
+    own = {name: state for name, state in p.last.items() if name not in p.handed}
+    for k, (name, state) in enumerate(own.items()):
         source = p.buffer(f"{name} in directions", p["order"].shape[0], state.shape[1], block="directions")
         target = p.buffer(f"direction of {name}", *state.shape)
         p.call("load_state", source=source, order=p["order"], control=p["control"], carried=0, state=target)

@@ -58,6 +58,20 @@ def whole_batch(p: Program, name: str, sources: list[tuple[Buffer, Any, float]])
     return valid
 
 
+def beside(p: Program, layer: Layer, x: Buffer, feed: Any, valid: Buffer, value: float) -> Mask:
+    """Return the mask that a layer makes of its input: steps that are `value` do not count.
+
+    `feed` describes the users' array, None where the layer reads computed numbers.
+    """
+    before, whole, name = p.masks[0], None, f"{layer.name}/valid steps of the batch"
+    if feed is not None and (before is None or before.batch is not None):
+        sources = [(p[f"{x.name} of all samples"], feed, value)]
+        if before is not None:
+            sources.append((p[f"{before.valid.name} of all samples"], p.feeds[before.valid.name], 0.0))
+        whole = lambda: whole_batch(p, name, sources)  # noqa: E731
+    return Mask(valid, whole, f"layer {layer.title}")
+
+
 def count(p: Program, mask: Mask) -> Buffer:
     """Return how many steps of the whole batch a mask leaves, as a loss needs it.
 
@@ -281,12 +295,5 @@ class Masking(Layer):
         return y, backward
 
     def out_masks(self, p: Program, inputs: list[Buffer], results: list[Buffer]) -> list[Mask | None]:
-        before, valid, whole = p.masks[0], p[f"{self.name}/valid"], None
-        feed, name = p.feeds.get(inputs[0].name), f"{self.name}/valid steps of the batch"
-        if feed is not None and (before is None or before.batch is not None):
-            sources = [(p[f"{inputs[0].name} of all samples"], feed, self.mask_value)]
-            if before is not None:
-                mask = p.feeds[before.valid.name]
-                sources.append((p[f"{before.valid.name} of all samples"], mask, 0.0))
-            whole = lambda: whole_batch(p, name, sources)  # noqa: E731
-        return [Mask(valid, whole, f"layer {self.title}")]
+        (x,) = inputs
+        return [beside(p, self, x, p.feeds.get(x.name), p[f"{self.name}/valid"], self.mask_value)]

@@ -238,7 +238,8 @@ class Program:
         self.every_batch = False  # whether `prepare` runs before each batch
         self.aliases: dict[str, Buffer] = {}  # second names
         self.last: dict[str, Buffer] = {}  # the recurrent layers' last states, by name
-        self.from_last: dict[str, Buffer] = {}  # and what reaches their gradients from the loss itself
+        self.from_last: dict[str, Buffer] = {}  # and what reaches their gradients from outside
+        self.handed: dict[str, Buffer] = {}  # the first ones, where another layer gives them
         self.masks: list[Any] = []  # of the inputs of the layer that is being lowered
         self.mask_of: dict[int, Any] = {}  # by value
         self.feeds: dict[str, Any] = {}  # how the users' arrays lie, by the buffer that holds the shard's part

@@ -13,9 +13,10 @@ from .gated import GRU, LSTM
 from .layers import Dense, Layer
 from .losses import get_loss
 from .optimizers import OPTIMIZERS
-from .recurrent import Recurrent, SimpleRNN
+from .recurrent import Recurrent
 from .scalers import SCALERS
 from .sequential import Sequential
+from .simple import SimpleRNN
 from .transforms import KINDS
 
 CELLS: dict[str, type[Recurrent]] = {"rnn": SimpleRNN, "gru": GRU, "lstm": LSTM}

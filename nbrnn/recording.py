@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,3 +196,45 @@ class TerminateOnNaN(Callback):
         """Take what the fit would have raised, and say so."""
         self.error = error
         self.say(f"The fit ends: {error}")
+
+
+class LambdaCallback(Callback):
+    """Call functions where a fit calls hooks.
+
+    Parameters
+    ----------
+    on_epoch_begin, on_epoch_end : callable, optional
+        Called with the epoch, counted from 0, and the logs.
+    on_train_begin, on_train_end : callable, optional
+        Called with the logs.
+    on_train_batch_begin, on_train_batch_end : callable, optional
+        Called with the batch and the logs; with one of them a fit comes back to Python for every batch.
+
+    Raises
+    ------
+    ValueError
+        If one of them cannot be called.
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+    ) -> None:
+        hooks = {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
+        for name, function in hooks.items():
+            if function is not None:
+                if not callable(function):
+                    raise ValueError(f"{name} must be a function, not {function!r}.")
+                setattr(self, name, function)

@@ -1,4 +1,4 @@
-"""Recurrent layers: their frame, and SimpleRNN. The equations stand in the kernels' files."""
+"""The frame of recurrent layers: options, weights, states, and how a sequence goes forward and back."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 from . import initializers
 from .checks import flag, one_of, share, whole_number
 from .dropout import mask, masked
+from .handed import begun, last_shapes, lower_states
 from .kernels.activations import ACTIVATIONS
 from .kernels.gemm import DEPTH
-from .layers import Backward, Layer, Shape, Weight, known
-from .masking import Packing, at_work, rows_at_work
-from .products import LARGE, input_gradient, packed, packed_transposed, padded, weight_gradient
+from .layers import Backward, Backwards, Layer, Shape, Weight, known
+from .masking import Packing, rows_at_work
+from .products import LARGE, input_gradient, packed, weight_gradient
 from .program import Buffer, Program
 from .truncation import Part, segment, segments
 
@@ -107,6 +108,17 @@ class Recurrent(Layer):
         """Return the names of the layer's states: layer/h and, of an LSTM, layer/c."""
         return [f"{self.name}/{state}" for state in self.states]
 
+    def __call__(self, inputs: Any, initial_state: Any = None) -> Any:
+        """Return the value that the layer gives, and with return_state the last states; see `nbrnn.Input`."""
+        return begun(self, inputs, initial_state)
+
+    def shapes(self, inputs: list[Shape]) -> list[Shape]:
+        return [self.output_shape(inputs[0]), *last_shapes(self, [self], inputs[1:])]
+
+    def lower_all(self, p: Program, inputs: list[Buffer]) -> tuple[list[Buffer], Backwards]:
+        lower = super().lower_all
+        return lower_states(p, [self], inputs, lambda x: lower(p, [x]))
+
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
         steps, samples, _ = x.shape
         packing = Packing.of(p, p.masks[0], self.go_backwards) if p.masks and p.masks[0] else None
@@ -154,7 +166,7 @@ class Recurrent(Layer):
             if from_last and not packing:
                 p.call("accumulate", v=from_last, into=dh[-1])
             dx = cell_backward(dh, wanted)
-            if packing and given and p.options.input_gradient:
+            if packing and given and self.goes_back(p):
                 for s in self.states:
                     rows = p[f"{self.name}/d{s}0 in rows"]
                     packing.from_rows(p, rows, p.from_last.get(f"{self.name}/{s}"), f"{self.name}/d{s}0")
@@ -168,17 +180,20 @@ class Recurrent(Layer):
 
     def given(self, p: Program) -> bool:
         """Return whether the first states are given."""
-        return self.stateful or p.options.given
+        return self.stateful or p.options.given or self.state_names()[0] in p.handed
 
     def fetch(self, p: Program, name: str, state: Buffer) -> None:
         """Add the call that fetches a first state that is given."""
-        self.move(p, "load_state", "carried" if self.stateful else "initial", name, state=state)
+        if name in p.handed:
+            p.call("scaled", x=p.handed[name], factor=1.0, y=state)
+        else:
+            self.move(p, "load_state", "carried" if self.stateful else "initial", name, state=state)
 
     def keep(self, p: Program, name: str, state: Buffer) -> None:
         """Add the calls that store a last state where it is wanted."""
         if self.stateful:
             self.move(p, "store_state", "carried", name, state=state)
-        if p.options.kept:
+        if p.options.kept and name not in p.handed:
             self.move(p, "store_state", "final", name, state=state)
 
     def move(self, p: Program, kernel: str, block: str, name: str, **state: Buffer) -> None:
@@ -193,7 +208,11 @@ class Recurrent(Layer):
     def first_gradient(self, p: Program, given: bool, samples: int) -> Buffer | None:
         """Return the buffer of dL/dh_0, where it is wanted."""
         name = "dh0 in rows" if p.packing else "dh0"
-        return self.buffer(p, name, samples, self.units) if given and p.options.input_gradient else None
+        return self.buffer(p, name, samples, self.units) if given and self.goes_back(p) else None
+
+    def goes_back(self, p: Program) -> bool:
+        """Return whether gradients of the first states are wanted."""
+        return p.options.input_gradient or self.state_names()[0] in p.handed
 
     def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
         """Add the calls of the forward pass into the states; return what adds those of the backward pass."""
@@ -283,118 +302,3 @@ class Recurrent(Layer):
         weight_gradient(p, x, da, f"{self.name}/kernel", bias, add, **inputs)
         first = 0 if given else 1  # h[0] is zero then, and adds nothing
         weight_gradient(p, h[first : da.shape[0]], da[first:], f"{self.name}/recurrent_kernel", None, add, **states)
-
-
-class SimpleRNN(Recurrent):
-    """The simple recurrent (Elman) layer: h_t = act(x_t Wx + h_(t-1) Wh + b).
-
-    Parameters
-    ----------
-    units : int
-        Number of hidden units H.
-    activation : str, default "tanh"
-        One of linear, tanh, sigmoid, relu, softsign, elu, hard_sigmoid; None means linear.
-    use_bias : bool, default True
-        Whether b is there.
-    kernel_initializer, recurrent_initializer, bias_initializer : str
-        How Wx, Wh and b begin; see `nbrnn.initializers`.
-    return_sequences : bool, default False
-        Whether the output is every state, (T, H), or the last one, (H,).
-    return_state : bool, default False
-        Whether `predict` returns the last state after the outputs.
-    go_backwards : bool, default False
-        Whether the sequence is read from its end; states come in the order in which they are computed.
-    stateful : bool, default False
-        Whether sample i of a batch goes on from sample i of the batch before; see `Sequential.reset_states`.
-    zero_output_for_mask : bool, default False
-        Whether the outputs of masked steps are 0, and not the last output again.
-    dropout, recurrent_dropout : float, default 0.0
-        Variational dropout of the inputs and of h_(t-1): one mask a sequence, the same for all steps and gates.
-    seed : int, optional
-        Of the masks; the model's if it is not given.
-    kernel_regularizer, recurrent_regularizer, bias_regularizer : str or regularizer, optional
-        Penalties on Wx, Wh and b that join the loss: "l1", "l2", "l1_l2", or nbrnn.L2(0.001).
-    input_shape, name
-        As for every layer.
-
-    Raises
-    ------
-    ValueError
-        If `units` is not a positive whole number, or a name is unknown.
-
-    Notes
-    -----
-    Weights, in order: kernel (D, H), recurrent_kernel (H, H), bias (H,). Source: Elman 1990.
-    """
-
-    kind = "simple_rnn"
-
-    def __init__(
-        self,
-        units: int,
-        activation: str | None = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform",
-        recurrent_initializer: str = "orthogonal",
-        bias_initializer: str = "zeros",
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        *,
-        zero_output_for_mask: bool = False,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        input_shape: Shape | None = None,
-        name: str | None = None,
-    ) -> None:
-        penalties = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
-        chance = (dropout, recurrent_dropout, seed)
-        initial = (kernel_initializer, recurrent_initializer, bias_initializer)
-        flags = (return_sequences, return_state, go_backwards, stateful, zero_output_for_mask)
-        super().__init__(units, activation, use_bias, initial, flags, penalties, chance, input_shape, name)
-
-    def cell(self, p: Program, x: Buffer, given: bool, *states: Buffer) -> Backward:
-        (h,) = states
-        steps, samples, _ = x.shape
-        Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
-        code = ACTIVATIONS.index(self.activation)
-        a = self.buffer(p, "a", steps, samples, self.units) if p.options.tape else None
-        own = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
-        drawn = self.state_mask(p, h)
-        own |= drawn | at_work(p)
-        p.call("simple_rnn_forward", x=x, **own, activation=code, initial=int(given), h=h, a=a)
-
-        def backward(dh: Buffer, wanted: bool) -> Buffer | None:
-            da = self.buffer(p, "da", self.steps_at_once(p, x), samples, padded(p, self.units))
-            masks, seen = self.mask_back(p, drawn), drawn.get("kept", h)
-
-            def step(now: Part) -> Buffer:
-                part, states, own = da[: now.count], h[now.states], masks | at_work(p, now.steps)
-                self.through_time(p, Wh, states, now.dh, part, now.below, now.add, own)
-                self.gradients(p, x[now.steps], part, seen[now.states], given or now.start > 0, now.later)
-                return part
-
-            return self.back(p, x, dh, self.first_gradient(p, given, samples), wanted, step)
-
-        return backward
-
-    def through_time(
-        self,
-        p: Program,
-        Wh: Buffer,
-        h: Buffer,
-        dh: Buffer,
-        da: Buffer,
-        below: Buffer | None,
-        add: bool = False,
-        masks: dict[str, Buffer] | None = None,
-    ) -> None:
-        """Add the call that goes back through steps, from dL/dh to dL/da and, where wanted, what is `below` them."""
-        PT = packed_transposed(p, Wh) if da.shape[0] > 1 or below else None
-        own = {"activation": ACTIVATIONS.index(self.activation), "add": int(add)}
-        p.call("simple_rnn_backward", Wh=Wh, PT=PT, h=h, dh=dh, da=da, dh0=below, **own, **(masks or {}))

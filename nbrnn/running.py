@@ -89,8 +89,8 @@ class Runnable(Stateful):
         """Return the model's outputs, (samples, outputs) or (samples, time steps, outputs).
 
         Of a model with several outputs it is a list of them, or a dict if the model was made with one. Where layers
-        have return_state=True it is a list: the outputs, then each such layer's last state, (samples, units), of an
-        LSTM h and c.
+        of a Sequential have return_state=True it is a list: the outputs, then each such layer's last state, (samples,
+        units), of an LSTM h and c.
 
         Parameters
         ----------
@@ -132,6 +132,7 @@ class Runnable(Stateful):
         options, given = self._begin_at(initial_state, len(x), Options(threads=cpu.get_num_threads()))
         returned = bool(self._units("return_state"))
         small = isinstance(x, np.ndarray) and x.size <= SMALL and len(self.graph.outputs) == 1
+        small = small and not any(layer.tokens for layer in self.layers)  # which are looked at every time
         if small and plain and not returned and not self.stateful:
             ready = self._get_ready(x, batch)
             if ready is not None and (outputs := ready(x)) is not None:
@@ -208,6 +209,33 @@ class Runnable(Stateful):
         from .saving import load_model
 
         self.set_weights(load_model(filepath).get_weights())
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes the model again, without its weights, for `from_config`: what JSON can hold."""
+        from .blueprint import model_config
+
+        self._built()
+        return model_config(cast("Model", self))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Model:
+        """Return the model of `get_config`, with first weights of its seed.
+
+        Parameters
+        ----------
+        config : dict
+
+        Raises
+        ------
+        ValueError
+            If it describes no model.
+        """
+        from .saving import model_from_config
+
+        try:
+            return model_from_config(config)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"config must be what get_config returned; this one cannot be read: {error!r}.") from error
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Return the model as a stream: it takes a row at a time and keeps the recurrent layers' states.

@@ -6,6 +6,7 @@ caller adds under "extra" (scaler, columns, window ...). The optimizer's arrays 
 were saved (slots.py). A checkpoint of a fit is a model file with more under "fit" (checkpoint.py). A reader ignores
 what it does not know.
 Version 2: a functional model, which has inputs, nodes and outputs in place of input_shape; see `blueprint.py`.
+Version 3: one with states among its values.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from . import dropout, feedback, gated, joins, masking, optimizers, pointwise, wrappers  # noqa: F401 (with their layers)
-from .blueprint import join_layers, layers_of, model_config
+from . import dropout, embedding, feedback, gated, joins, masking, optimizers, pointwise, shaping, simple, wrappers  # noqa: F401
+from .blueprint import join_layers, layers_of, least_version, model_config
 from .checks import flag, one_of, whole_number
 from .described import UnknownLayerError
 from .files import write_whole
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from .model import Model
     from .sequential import Sequential
 
-VERSION = 2  # that of a chain is 1
+VERSION = 3  # that of a chain is 1, of a graph without states as values 2
 ABOUT = ("dtype", "name", "seed")
 MOST_WEIGHTS = 50_000_000  # of a model in JSON, whose file may be tiny
 MOST_LAYERS = 200
@@ -88,7 +89,7 @@ def contents(model: Model, include_optimizer: bool = True) -> tuple[dict[str, An
 def write_model(path: str | Path, config: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
     """Write a header and tensors to one file, whole or not at all."""
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    metadata = {"format": "nbrnn", "version": "2" if "nodes" in config["model"] else "1", "config": json.dumps(config)}
+    metadata = {"format": "nbrnn", "version": least_version(config["model"]), "config": json.dumps(config)}
     write_whole(path, save(tensors, metadata))
 
 
@@ -112,7 +113,7 @@ def load_model(path: str | Path) -> Model:
     """
     config, tensors = read_contents(Path(path))
     try:
-        model = _from_config(config["model"], tensors)
+        model = model_from_config(config["model"], tensors)
         pairs = [pair for layer in model.layers for pair in layer._named()]
         assign(pairs, [tensors[name] for name, _ in pairs], f"the file {path}")
         training = config["training"]
@@ -306,7 +307,7 @@ def copy_model(model: Model, dtype: str) -> Model:
     """Return a copy of a built model in another dtype, with its weights, loss and metrics but no optimizer."""
     if not model.built:
         raise ValueError("the model does not know its input_shape yet: give it, or call fit or predict first.")
-    twin = _from_config(model_config(model) | {"dtype": dtype})
+    twin = model_from_config(model_config(model) | {"dtype": dtype})
     twin.set_weights(model.get_weights())
     twin.loss, twin.loss_weights, twin.metrics = model.loss, model.loss_weights, model.metrics
     return twin
@@ -320,7 +321,7 @@ def model_classes() -> tuple[type[Model], type[Sequential]]:
     return Model, Sequential
 
 
-def _from_config(config: dict[str, Any], tensors: dict[str, np.ndarray] | None = None) -> Model:
+def model_from_config(config: dict[str, Any], tensors: dict[str, np.ndarray] | None = None) -> Model:
     """Return the model of a configuration, whose weights are in the tensors if they are given."""
     layers, about = layers_of(config), {key: config[key] for key in ABOUT}
     if "nodes" in config:

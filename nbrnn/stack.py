@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .arrays import Samples, arrays_of, native, one_or_several
-from .checks import flag, one_of, whole_number
-from .graph import Graph, Shape, by_name
+from .checks import by_name, flag, one_of, whole_number
+from .graph import Graph, Shape
 from .heads import Asked, Head, all_figures, make_heads, places_of
 from .initializers import initialize
 from .layers import Layer, Weight, assign, known
@@ -23,6 +23,8 @@ from .recurrent import Recurrent
 from .summary import kernel_lines, plan_of, summary_lines
 from .supervision import checked_targets, checked_weights, own_weights
 from .targets.compiling import MODELS
+from .tokens import check_tokens, token_inputs
+from .variables import Variable, variables_of
 
 
 class Stack:
@@ -49,6 +51,7 @@ class Stack:
 
     def _allocate(self, graph: Graph) -> None:
         """Make the parameters of a graph; weights that are there already and fit are kept."""
+        token_inputs(graph)  # refuses what cannot be read
         self.graph = graph
         self.layers = [layer for layer, _ in graph.owners]
         self.input_shapes = [shape for _, shape in graph.owners]
@@ -172,6 +175,14 @@ class Stack:
         self._built()
         return sum(layer.count_params() for layer in self.layers)
 
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights with their names, in Keras' order: `path`, `shape`, `numpy()`, `assign(value)`."""
+        self._built()
+        return variables_of(self.layers)
+
+    trainable_weights = trainable_variables = variables = weights
+
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of all weights, in Keras' order and layouts."""
         self._built()
@@ -262,6 +273,8 @@ class Stack:
             checked = with_masks(checked, self.graph, self.dtype, None, own)
         else:
             checked = self._samples(x)
+        if not isinstance(x, Samples):
+            check_tokens(checked, self.graph)
         return with_masks(checked, self.graph, self.dtype, mask, lengths)
 
     def _samples(self, x: Any, name: str = "x") -> Any:
@@ -308,9 +321,8 @@ class Stack:
 
     def _ends(self, x: Any) -> list[tuple[int, ...]]:
         """Return the shapes of one sample's outputs for inputs."""
-        if self.graph.is_chain:
-            shape = self.output_shape
-            return [(arrays_of(x)[0].shape[1:2] if len(shape) == 2 else ()) + (known(shape[-1]),)]
+        if self.graph.is_chain and None not in self.output_shape:
+            return [self.output_shape]
         shapes = self.graph.resolve([array.shape[1:] for array in arrays_of(x)])
         return [tuple(known(n) for n in shape) for shape in shapes]
 

@@ -96,8 +96,11 @@ class Stateful(Stack):
     # ------------------------------------------------------------------ for those who run programs
 
     def _units(self, flag: str = "") -> dict[str, int]:
-        """Return the units of every state by name; those of layers with a flag, if it is given."""
-        layers = [layer for layer in self.recurrent() if not flag or getattr(layer, flag)]
+        """Return the units of every state that is no value by name; those of layers with a flag, if it is given."""
+        values = self.graph.handed[flag == "return_state"] if self.built else ()
+        layers = [
+            layer for layer in self.recurrent() if layer.name not in values and (not flag or getattr(layer, flag))
+        ]
         return {name: layer.units for layer in layers for name in layer.state_names()}
 
     @property

@@ -59,6 +59,12 @@ class Stream:
                 "cannot be streamed: a stream takes one row and gives one."
             )
         nodes = [replace(n, layer=_by_steps(n.called(), graph.shapes[n.sources[0]]), number=0) for n in graph.nodes]
+        for node in graph.nodes:
+            if len(node.sources) > 1 and not node.layer.joins:
+                raise ValueError(
+                    f"layer {node.layer.title} begins at what another layer gives at the end of its sequence, so the "
+                    "model cannot be streamed."
+                )
         if any(node.number for node in graph.nodes):
             raise ValueError(f"{graph.why_no_chain()}, so the model cannot be streamed.")
         layers = [node.layer for node in nodes]

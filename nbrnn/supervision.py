@@ -214,6 +214,8 @@ def held_out(share: float, x: Any, y: Any, weights: Any) -> tuple[list[Any], lis
 
 
 def _of_samples(y: np.ndarray, given: Any, dtype: np.dtype) -> np.ndarray:
+    if np.ndim(given) == 0:
+        raise ValueError(f"sample_weight must be an array, a number for each of the {len(y)} samples, not {given!r}.")
     weights = native("sample_weight", given, dtype)
     if len(weights) != len(y):
         raise ValueError(f"sample_weight has {len(weights)} weights, but there are {len(y)} samples.")

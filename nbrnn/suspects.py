@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .products import weight_gradient
 from .program import Buffer, Program
-from .recurrent import SimpleRNN
+from .simple import SimpleRNN
 
 
 class Whole:

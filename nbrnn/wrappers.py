@@ -12,6 +12,7 @@ import numpy as np
 from .checks import one_of
 from .described import described, made
 from .graph import Shape
+from .handed import begun, last_shapes, lower_states
 from .joins import rows
 from .layers import Backward, Backwards, Layer, Weight, known
 from .program import Buffer, Program
@@ -167,20 +168,26 @@ class Bidirectional(Wrapper):
             )
         return self.shapes([shape])[0]
 
+    def __call__(self, inputs: Any, initial_state: Any = None) -> Any:
+        """Return what the layer gives, and with return_state the forward layer's last states, then the other's."""
+        return begun(self, inputs, initial_state)
+
     def shapes(self, inputs: list[Shape]) -> list[Shape]:
-        if len(inputs) != 1:
-            return super().shapes(inputs)
         if len(inputs[0]) != 2:
             raise ValueError(
                 f"layer {self.title} needs sequences (time steps, features), but its input is {inputs[0]}."
             )
         first, second = (one.output_shape(inputs[0]) for one in self.both)
-        if self.merge_mode is None:
-            return [first, second]
-        return [(*first[:-1], known(first[-1]) + known(second[-1]))] if self.merge_mode == "concat" else [first]
+        results = [first, second] if self.merge_mode is None else [first]
+        if self.merge_mode == "concat":
+            results = [(*first[:-1], known(first[-1]) + known(second[-1]))]
+        return [*results, *last_shapes(self, self.both, inputs[1:])]
 
     def lower_all(self, p: Program, inputs: list[Buffer]) -> tuple[list[Buffer], Backwards]:
-        (y, z), (back, back_too) = zip(*(one.lower(p, inputs[0]) for one in self.both), strict=True)
+        return lower_states(p, self.both, inputs, lambda x: self._lower(p, x))
+
+    def _lower(self, p: Program, x: Buffer) -> tuple[list[Buffer], Backwards]:
+        (y, z), (back, back_too) = zip(*(one.lower(p, x) for one in self.both), strict=True)
         if self.both[0].return_sequences:
             z = turned(p, z, f"{self.name}/turned")
         results, split = self._merged(p, y, z)
@@ -272,7 +279,10 @@ class TimeDistributed(Wrapper):
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
             raise ValueError(f"layer {self.title} needs sequences (time steps, features), but its input is {shape}.")
-        return (shape[0], *self.layer.output_shape(shape[1:]))
+        below = self.layer.output_shape(shape[1:])
+        if len(below) != 1:
+            raise ValueError(f"layer {self.title} makes a sequence {below} of every step; it must make a vector.")
+        return (shape[0], *below)
 
     def lower(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
         flat, back = self.layer.lower(p, rows(x))

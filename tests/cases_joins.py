@@ -53,12 +53,55 @@ def softmax_backward(draw):
     return pair(draw, "y", "dy", "dx")
 
 
+def repeat_steps(draw):
+    T, B, D = draw(few, "T"), draw(few, "B"), draw(sizes, "D")
+    return {"x": draw.array(B, D), "y": draw.array(T, B, D)}
+
+
+def sum_steps(draw):
+    T, B, D = draw(few, "T"), draw(few, "B"), draw(sizes, "D")
+    return {"dy": draw.array(T, B, D), "dx": draw.array(B, D)}
+
+
+def swap_axes(draw):
+    T, B, D = draw(few, "T"), draw(few, "B"), draw(sizes, "D")
+    return {"x": draw.array(T, B, D), "y": draw.array(D, B, T)}
+
+
 def turn_matrix(draw):
     F, O = draw(few, "F"), draw(few, "O")
     return {"W": draw.array(F, O), "turned": draw.array(O, F)}
 
 
+def looked_up(draw):
+    """Return numbers of rows as both kinds of input hold them, and sizes."""
+    T, B, V = draw(few, "T"), draw(few, "B"), draw(st.integers(1, 9), "V")
+    strides = (
+        {"per_step": B, "per_sample": 1} if draw(st.booleans(), "steps first") else {"per_step": 1, "per_sample": T}
+    )
+    return (T, B, V, draw(sizes, "E")), {"x": draw.rng.integers(0, V, T * B).astype(draw.dtype)} | strides
+
+
+def look_up(draw):
+    (T, B, V, E), numbers = looked_up(draw)
+    return numbers | {"W": draw.array(V, E), "y": draw.array(T, B, E)}
+
+
+def look_up_backward(draw):
+    (T, B, V, E), numbers = looked_up(draw)
+    return numbers | {"dy": draw.array(T, B, E), "add": draw(st.integers(0, 1), "add"), "dW": draw.array(V, E)}
+
+
+def mask_zeros(draw):
+    (T, B, _, _), numbers = looked_up(draw)
+    before = draw.rng.integers(0, 2, (T, B)).astype(draw.dtype) if draw(st.booleans(), "present before") else None
+    return numbers | {"before": before, "valid": draw.array(T, B)}
+
+
 CASES = {
     f.__name__: f
-    for f in (blend, multiply, scaled, weigh, activation_forward, softmax, softmax_backward, turn_matrix)
+    for f in (
+        blend, multiply, scaled, weigh, activation_forward, softmax, softmax_backward, turn_matrix, repeat_steps,
+        sum_steps, swap_axes, look_up, look_up_backward, mask_zeros,
+    )
 }  # fmt: skip

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from browsing import browser, opened, shared  # noqa: F401
 from hypothesis import HealthCheck, settings
 
 if not os.environ.get("NBRNN_CACHE_DIR"):  # before nbrnn is imported; processes that tests start share the folder
@@ -74,3 +75,21 @@ def run_python(environment):
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory):
+    """A trained model file of one column, its forecaster and its notes."""
+    return _trained(tmp_path_factory, "alone")
+
+
+@pytest.fixture(scope="session")
+def ensemble(tmp_path_factory):
+    """The same of three seeds."""
+    return _trained(tmp_path_factory, "ensemble", "--seeds", 3)
+
+
+def _trained(tmp_path_factory, name, *options):
+    import saved_models  # not before the cache's folder is chosen
+
+    return saved_models.trained(tmp_path_factory.mktemp(name), *saved_models.ALONE, *options)

@@ -83,10 +83,13 @@ def custom(layer, x, states=None):
     return np.stack(rows, axis=1), now
 
 
-def cell(layer, x, mask=None):
-    """Return what a recurrent layer gives."""
-    rows, last = states_of(layer, x) if mask is None else held(layer, x, mask)
-    return rows if layer.return_sequences else last[0] if mask is None else rows[:, -1]
+def cell(layer, x, *states, mask=None):
+    """Return what a recurrent layer gives, and its last states where no mask is known."""
+    if mask is not None:
+        rows, last = held(layer, x, mask)
+        return [rows if layer.return_sequences else rows[:, -1]]
+    rows, last = states_of(layer, x, list(states) or None)
+    return [rows if layer.return_sequences else last[0], *last]
 
 
 def feedback(layer, x):
@@ -114,10 +117,11 @@ MERGES = {
 }
 
 
-def bidirectional(wrapper, x, mask=None):
-    y, z = (cell(layer, x, mask) for layer in wrapper.both)
-    z = z[:, ::-1] if wrapper.both[0].return_sequences else z
-    return MERGES[wrapper.merge_mode](y, z)
+def bidirectional(wrapper, x, *states, mask=None):
+    half, ways = len(states) // 2, wrapper.both
+    (y, *first), (z, *second) = cell(ways[0], x, *states[:half], mask=mask), cell(ways[1], x, *states[half:], mask=mask)
+    merged = MERGES[wrapper.merge_mode](y, z[:, ::-1] if ways[0].return_sequences else z)
+    return [*(merged if wrapper.merge_mode is None else [merged]), *first, *second]
 
 
 def dense(layer, x):
@@ -140,6 +144,10 @@ TWINS = {
     "Softmax": lambda layer, x: activate("softmax", x),
     "Flatten": lambda layer, x: x.reshape(len(x), -1),
     "Dropout": lambda layer, x: x,  # a prediction drops nothing
+    "Embedding": lambda layer, x: layer.get_weights()[0][x.reshape(len(x), -1).astype(int)],
+    "RepeatVector": lambda layer, x: np.stack([x] * layer.n, axis=1),
+    "Reshape": lambda layer, x: x.reshape(len(x), *layer.target_shape),
+    "Permute": lambda layer, x: x.transpose(0, *layer.dims),
     "Masking": masking,
     "Feedback": feedback,
     "Jordan": feedback,
@@ -171,7 +179,7 @@ def any_of(masks):
 
 
 def predict(model, xs, masks=None):
-    """Return a model's outputs for its inputs, both as lists, then the last states that layers return."""
+    """Return a model's outputs for its inputs, both as lists, then the last states that a chain's return."""
     values, states, seen = dict(enumerate(xs)), [], dict(enumerate(masks or [None] * len(xs)))
     for node in model.graph.nodes:
         inputs, own = [values[v] for v in node.sources], [seen.get(v) for v in node.sources]
@@ -179,8 +187,8 @@ def predict(model, xs, masks=None):
         made = forward(node.layer, *inputs, **({"mask": own[0]} if skips else {}))
         made = made if isinstance(made, list) else [made]
         left = out_mask(node.layer, inputs, own)
-        for v, value in zip(node.results, made, strict=True):
+        for v, value in zip(node.results, made, strict=False):
             values[v], seen[v] = value, left if value.ndim == 3 else None
-        if getattr(node.layer, "return_state", False):
-            states += states_of(node.layer, *inputs)[1]
+        if len(node.results) == 1 and getattr(node.layer, "return_state", False):
+            states += made[1:]
     return [values[v] for v in model.graph.outputs] + states

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from nbrnn.cli import main
 from nbrnn.forecastfile import load_forecaster
 
+ALONE = ("--target", "Sales", "--features", "Sales", "--season", 12)
 QUICK = ("--epochs", 3, "--window", 5, "--units", 3, "--no-plots")
 
 

@@ -25,16 +25,21 @@ from nbrnn import (
     Concatenate,
     Dense,
     Dropout,
+    Embedding,
     Feedback,
     Flatten,
     Input,
     Jordan,
     Masking,
+    Permute,
+    RepeatVector,
+    Reshape,
     ScheduledSampling,
     SimpleRNN,
     Softmax,
     TimeDistributed,
 )
+from nbrnn.tokens import token_inputs
 
 CELLS = {
     "SimpleRNN": SimpleRNN,
@@ -59,12 +64,15 @@ class Row:
         Whether Keras has the same.
     masked : bool
         Whether steps of the inputs are masked.
+    trace : str
+        What refuses a trace, words of its sentence; empty where a trace shows the model.
     """
 
     make: Callable[[], Any]
     shape: tuple[int, ...] = SHAPE
     keras: bool = True
     masked: bool = False
+    trace: str = ""
 
     def model(self, dtype="float64", seed=1, scale=0.4):
         """Return the row's model with random weights."""
@@ -96,6 +104,8 @@ def data(model, samples=3, seed=0):
     shapes = [tuple(4 if n is None else n for n in shape) for shape in graph.shapes[: len(graph.inputs)]]
     sides = (shapes, graph.resolve(shapes))
     x, y = ([rng.normal(size=(samples, *s)).astype(model.dtype) for s in shapes] for shapes in sides)
+    for k, layer in token_inputs(graph).items():
+        x[k] = rng.integers(0, layer.tokens, x[k].shape).astype(model.dtype)
     for layer in model.layers:
         for k, array in enumerate(x) if isinstance(layer, Masking) else ():
             array[~mask_of(array, seed + k)] = layer.mask_value
@@ -314,3 +324,73 @@ ROWS |= {
 ROWS["own Bidirectional"] = Row(
     lambda: [Bidirectional(own_cell("OwnLSTM")(3, return_sequences=True, dropout=0.2), "sum"), Dense(1)], keras=False
 )
+# ---------------------------------------------------------------- states as values
+
+OTHER, HANDED = "cannot look into layer", "does not follow states from layer to layer"
+
+
+def decoder(kind, every=True):
+    """Return an encoder whose last states begin a decoder, which is shorter or longer."""
+    a, b = Input((3, 2), "a"), Input((None, 3), "b")
+    _, *states = CELLS[kind](3, return_state=True)(a)
+    return [a, b], Dense(2)(CELLS[kind](3, return_sequences=every)(b, initial_state=states))
+
+
+def bridge():
+    """Return a model whose states go through layers and out of it, with an encoder that reads from both ends."""
+    a, b = Input((4, 2), "a"), Input((4,), "b")
+    y, h, c, *back = Bidirectional(LSTM(2, return_sequences=True, return_state=True))(a)
+    first = [Concatenate()([h, back[0]]), Dense(4, "tanh")(c)]
+    y, *last = LSTM(4, return_sequences=True, return_state=True, go_backwards=True)(y, first)
+    return [a, b], [Dense(1)(y), Add()([last[0], b, GRU(4)(y, last[1])])]
+
+
+def both_ways():
+    """Return a model whose states begin a layer that reads from both ends, and end it, its outputs apart."""
+    a, b = Input((3, 2), "a"), Input((2,), "b")
+    y, _, *last = Bidirectional(GRU(2, return_state=True), None)(a, [b, Dense(2)(b)])
+    return [a, b], [y, Dense(2)(Concatenate()(last))]
+
+
+def twice():
+    """Return a model with a layer that begins at zeros first, and then at its own last states."""
+    a = Input((3, 2))
+    cell = LSTM(2, return_sequences=True, return_state=True)
+    y, h, _ = cell(a)
+    return a, Dense(1)(cell(y, initial_state=[h, h])[0])
+
+
+STATES = {f"states {kind}": lambda kind=kind: decoder(kind) for kind in CELLS}
+STATES |= {"states, last output": lambda: decoder("LSTM", every=False)}
+STATES |= {f"states {f.__name__}": f for f in (bridge, both_ways, twice)}
+ROWS |= {name: Row(make, trace=HANDED) for name, make in STATES.items()}
+
+# ---------------------------------------------------------------- other shapes
+
+SHAPED = {
+    "RepeatVector": lambda: [LSTM(3), RepeatVector(4), GRU(2, return_sequences=True), Dense(1)],
+    "Reshape": lambda: [Reshape((3, -1)), SimpleRNN(2, return_sequences=True), Dense(3), Reshape((9,)), Dense(2)],
+    "Reshape of vectors": lambda: [GRU(6), Reshape((-1, 2)), LSTM(3)],
+    "Permute": lambda: [Permute((2, 1)), LSTM(3, return_sequences=True), Permute([2, 1]), Permute((1, 2)), Dense(2)],
+}
+ROWS |= {name: Row(make, trace=OTHER) for name, make in SHAPED.items()}
+
+# ---------------------------------------------------------------- rows that numbers name
+
+
+def two_languages():
+    """Return a model of two sequences of tokens that share a table, one of which has another of its own."""
+    a, b = Input((4,), "a"), Input((4,), "b")
+    words, few = Embedding(7, 3), Embedding(5, 2, "glorot_uniform", "l2")
+    h = Concatenate(axis=1)([words(a), words(b)])
+    return [a, b], [Dense(2)(LSTM(3)(h)), Dense(1)(few(b))]
+
+
+ROWS |= {
+    "Embedding": Row(lambda: [Embedding(6, 3), LSTM(4), Dense(2)], (5,), trace=OTHER),
+    "Embedding of steps": Row(
+        lambda: [Embedding(300, 17), GRU(3, return_sequences=True)], (None, 1), trace=OTHER, keras=False
+    ),
+    "Embedding, flat": Row(lambda: [Embedding(4, 2, "random_normal", "l1"), Flatten(), Dense(2)], (3,), trace=OTHER),
+    "graph two_languages": Row(two_languages, trace=OTHER),
+}

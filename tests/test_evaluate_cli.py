@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from saved_models import months, refused, run, sales, trained, write
+from saved_models import months, refused, run, sales, write
 
 from nbrnn import scrambling
 from nbrnn.csvfile import read_csv
@@ -14,22 +14,10 @@ from nbrnn.forecastfile import load_forecaster
 from nbrnn.reopening import reopen_problem, saved_recipe
 from nbrnn.scrambling import permutation, scramble_time
 
-ALONE = ("--target", "Sales", "--features", "Sales", "--season", 12)
-
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("alone"), *ALONE)
-
-
-@pytest.fixture(scope="module")
-def ensemble(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("ensemble"), *ALONE, "--seeds", 3)
 
 
 def evaluated(model, *options, out="out"):

@@ -5,28 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from saved_models import months, refused, run, sales, trained, write
+from saved_models import ALONE, months, refused, run, sales, trained, write
 
 from nbrnn import outlook
 from nbrnn.csvfile import read_csv
 
 KNOWN = "Month,Price,Promo"
-ALONE = ("--target", "Sales", "--features", "Sales", "--season", 12)
 
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("alone"), *ALONE)
-
-
-@pytest.fixture(scope="module")
-def ensemble(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("ensemble"), *ALONE, "--seeds", 3)
 
 
 @pytest.fixture(scope="module")

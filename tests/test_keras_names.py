@@ -1,6 +1,7 @@
 """Keras' names and habits: scripts whose imports were changed run, and what is not there is refused in a sentence."""
 
 import importlib
+import json
 
 import numpy as np
 import pytest
@@ -11,9 +12,13 @@ import nbrnn
 from nbrnn import LSTM, Bidirectional, Dense, Input, Sequential, SimpleRNN
 
 PLACES = {
-    "layers": ("Input", "SimpleRNN", "LSTM", "GRU", "Dense", "Bidirectional", "TimeDistributed", "Dropout", "Add"),
+    "layers": (
+        *("Input", "SimpleRNN", "LSTM", "GRU", "Dense", "Bidirectional", "TimeDistributed", "Dropout", "Add"),
+        *("RNN", "SimpleRNNCell", "LSTMCell", "GRUCell", "Embedding", "RepeatVector", "Reshape", "Permute", "Masking"),
+        *("add", "concatenate", "Concatenate", "Flatten", "Activation", "Softmax"),
+    ),
     "models": ("Model", "Sequential", "load_model"),
-    "callbacks": ("Callback", "EarlyStopping", "ModelCheckpoint", "CSVLogger", "TerminateOnNaN"),
+    "callbacks": ("Callback", "EarlyStopping", "ModelCheckpoint", "CSVLogger", "TerminateOnNaN", "LambdaCallback"),
     "losses": ("MeanSquaredError", "MeanAbsoluteError", "Huber", "BinaryCrossentropy"),
     "optimizers": ("SGD", "RMSprop", "Adam", "AdamW"),
     "regularizers": ("L1", "L2", "L1L2", "l1", "l2", "l1_l2"),
@@ -100,6 +105,10 @@ def test_a_layer_that_is_not_to_be_trained_is_refused():
     assert layer.trainable
 
 
+def absolute(y, t):
+    return abs(y - t)
+
+
 def fitted(**settings):
     model = random_model([LSTM(2), Dense(1)], (4, 3), seed=1)
     model.compile("adam", "mse")
@@ -131,6 +140,20 @@ def fitted(**settings):
         (lambda: nbrnn.CSVLogger("."), ("filename must be that of a file, but . is a folder",)),
         (lambda: LSTM(2)(LSTM(2)(Input((4, 1)))), ("layer lstm needs sequences", "needs return_sequences=True")),
         (lambda: random_model([Dense(1)], (3,)).predict(None), ("x must be an array, not None",)),
+        (lambda: fitted(sample_weight=2.0), ("sample_weight must be an array, a number for each of the 5 samples",)),
+        (
+            lambda: Sequential([Dense(1)], (3,)).compile("sgd", absolute),
+            ("loss cannot be a Python function, as absolute is", "nbrnn.Huber(delta)", "mse"),
+        ),
+        (
+            lambda: fitted(callbacks=nbrnn.LearningRateScheduler(lambda epoch, rate: None)),
+            ("schedule of LearningRateScheduler returned None for epoch 0", "return"),
+        ),
+        (lambda: nbrnn.LambdaCallback(on_epoch_end=3), ("on_epoch_end must be a function, not 3",)),
+        (Input, ("Input takes shape",)),
+        (lambda: Input((3,), batch_shape=(2, 3)), ("one of the two",)),
+        (lambda: Input(batch_shape=(2,)), ("batch_shape must be (samples, ...)", "not (2,)")),
+        (lambda: nbrnn.Model.from_config({"name": "m"}), ("config must be what get_config returned",)),
     ],
 )
 def test_what_was_hunted_down_is_refused_in_a_sentence(mistake, words):
@@ -153,3 +176,48 @@ def test_weights_are_saved_and_loaded(tmp_path):
     before = narrow.get_weights()
     refused(lambda: narrow.load_weights(tmp_path / "own"), "lstm/kernel has shape (3, 12), but (3, 8) came")
     assert all((v == w).all() for v, w in zip(before, narrow.get_weights(), strict=True))
+
+
+def test_weights_have_names_and_can_be_set_one_by_one():
+    model = random_model([Bidirectional(LSTM(2)), Dense(1, name="head")], (4, 3), seed=1)
+    three = ("kernel", "recurrent_kernel", "bias")
+    assert [w.path for w in model.weights] == [
+        *(f"bidirectional/{way}_lstm/{w}" for way in ("forward", "backward") for w in three),
+        *("head/kernel", "head/bias"),
+    ]
+    kernel = model.trainable_variables[-2]
+    assert (kernel.name, kernel.shape, kernel.dtype) == ("kernel", (4, 1), np.dtype("float64"))
+    assert all((w.numpy() == v).all() for w, v in zip(model.weights, model.get_weights(), strict=True))
+    x, _ = random_data(model, 5, 0)
+    before = model.predict(x)
+    kernel.assign(2 * np.asarray(kernel))
+    bias = model.get_weights()[-1]
+    np.testing.assert_allclose(model.predict(x) - bias, 2 * (before - bias), rtol=1e-12)
+    refused(lambda: kernel.assign(np.ones(3)), "weight head/kernel", "has shape (4, 1), but (3,) came")
+    assert repr(kernel) == "<head/kernel (4, 1) float64>"
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_a_model_is_made_again_from_its_config(functional):
+    model = Sequential([LSTM(2), Dense(1)], (4, 3), seed=5)
+    if functional:
+        a = Input(batch_shape=(None, 4, 3))
+        _, h, c = LSTM(2, return_state=True)(a)
+        model = nbrnn.Model(a, {"y": Dense(1)(nbrnn.add([h, c]))}, seed=5)
+    twin = type(model).from_config(json.loads(json.dumps(model.get_config())))
+    assert type(twin) is type(model) and twin.get_config() == model.get_config()
+    assert all((v == w).all() for v, w in zip(model.get_weights(), twin.get_weights(), strict=True))
+    layer = model.layers[0]
+    assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+def test_a_lambda_callback_calls_functions_at_hooks():
+    calls = []
+    names = ("on_epoch_begin", "on_epoch_end", "on_train_begin", "on_train_end")
+    own = {name: lambda *given, name=name: calls.append((name, len(given))) for name in names}
+    fitted(callbacks=nbrnn.LambdaCallback(**own), epochs=2)
+    epoch = [("on_epoch_begin", 2), ("on_epoch_end", 2)]
+    assert calls == [("on_train_begin", 1), *epoch, *epoch, ("on_train_end", 1)]
+    batches = []
+    fitted(callbacks=nbrnn.LambdaCallback(on_train_batch_end=lambda k, logs: batches.append((k, *logs))), batch_size=2)
+    assert batches == [(0, "loss"), (1, "loss"), (2, "loss")]

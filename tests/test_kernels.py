@@ -30,8 +30,8 @@ from nbrnn.kernels.abi import kernel, parse
 FORWARD = {  # what a complex model needs: it is never trained
     "simple_rnn_forward", "lstm_forward", "gru_after_forward", "gru_before_forward", "begin", "take_columns", "reverse",
     "put_columns", "accumulate", "blend", "multiply", "scaled", "weigh", "activation_forward", "softmax",
-    "dense_forward", "flatten", "gather", "scatter", "load_state", "store_state", "penalty", "draw_mask", "apply_mask",
-    "lag", "draw_coins", "choose",
+    "dense_forward", "flatten", "flatten_backward", "repeat_steps", "swap_axes", "look_up", "mask_zeros", "gather",
+    "scatter", "load_state", "store_state", "penalty", "draw_mask", "apply_mask", "lag", "draw_coins", "choose",
 } | cases_losses.LOSSES | set(cases_masking.CASES)  # fmt: skip
 permute, philox = from_python(chance.permute), from_python(chance.philox)
 

@@ -199,3 +199,22 @@ def test_a_confusion_matrix_is_the_loop(classes, samples, seed):
 def test_what_is_no_class_is_refused(arguments, text):
     with pytest.raises(ValueError, match=text):
         nbrnn.confusion_matrix(*arguments)
+
+
+def test_a_confusion_matrix_is_made_from_a_model():
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(40, 3)), rng.integers(0, 4, 40)
+    model = random_model([nbrnn.Dense(4, "softmax")], (3,), seed=1)
+    expected = nbrnn.confusion_matrix(labels, model.predict(x))
+    assert (nbrnn.ConfusionMatrix.of(model, x, labels).counts == expected.counts).all() and 0 < expected.accuracy < 1
+    logit = random_model([nbrnn.Dense(1)], (3,), seed=1)
+    outputs = logit.predict(x)
+    assert ((outputs > 0) & (outputs < 0.5)).any()
+    for loss, threshold in (("mse", 0.5), (nbrnn.BinaryCrossentropy(from_logits=True), 0.0)):
+        logit.compile("sgd", loss)
+        matrix = nbrnn.ConfusionMatrix.of(logit, x, labels % 2)
+        assert (matrix.counts == nbrnn.confusion_matrix(labels % 2, outputs, threshold=threshold).counts).all()
+    a = nbrnn.Input((3,))
+    two = nbrnn.Model(a, [nbrnn.Dense(2, name="u")(a), nbrnn.Dense(2, name="v")(a)])
+    with pytest.raises(ValueError, match="one of one output, but the model has u, v"):
+        nbrnn.ConfusionMatrix.of(two, x, labels)

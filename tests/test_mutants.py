@@ -20,6 +20,20 @@ def test_the_gradient_of_masked_states_is_added_to_the_losss_at_every_step(kind)
     assert nbrnn.check_gradients(model, np.random.default_rng(0).normal(size=(3, 3, 2))).passed
 
 
+# ---------------------------------------------------------------- losses
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_logit_far_above_the_others_overflows_nothing(place):
+    model = nbrnn.Sequential([nbrnn.Activation("linear")], (3,), dtype="float64")
+    model.compile("sgd", nbrnn.CategoricalCrossentropy(from_logits=True))
+    x = np.zeros((2, 3))
+    x[:, place] = 1000.0
+    y = np.eye(3)[[(place + 1) % 3, place]]
+    assert [model.evaluate(x[k : k + 1], y[k : k + 1]) for k in (0, 1)] == pytest.approx([1000.0, 0.0])
+    assert nbrnn.check_gradients(model, x, y).passed
+
+
 # ---------------------------------------------------------------- products: the loops behind the tiles
 
 

@@ -41,8 +41,9 @@ def twin(keras, model):
     for node in graph.nodes:
         layer = made.setdefault(node.layer, translated(keras, node.layer))
         inputs = [values[v] for v in node.sources]
-        outputs = several(layer(inputs if node.layer.joins else inputs[0]))
-        if getattr(node.layer, "return_state", False):
+        first = {"initial_state": inputs[1:]} if len(inputs) > 1 and not node.layer.joins else {}
+        outputs = several(layer(inputs if node.layer.joins else inputs[0], **first))
+        if len(node.results) == 1 and getattr(node.layer, "return_state", False):
             states += outputs[1:]
         values.update(zip(node.results, outputs, strict=False))
     inputs, outputs = [values[k] for k in range(count)], [values[v] for v in graph.outputs]

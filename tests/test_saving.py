@@ -145,7 +145,7 @@ FOREIGN = {
     "noise": (b"\xff" * 300, ["no model file"]),
     "bare safetensors": (encode({"w": np.ones(3)}), ["safetensors file", "nbrnn did not write it"]),
     "PyTorch's": (encode({"w": np.ones(3)}, {"format": "pt"}), ["safetensors file", "nbrnn did not write it"]),
-    "version 3": (encode({}, OURS | {"version": "3"}), ["version 3", "reads up to 2", "update"]),
+    "version 4": (encode({}, OURS | {"version": "4"}), ["version 4", "reads up to 3", "update"]),
     "version 11": (encode({}, OURS | {"version": "11"}), ["version 11"]),
     "version two": (encode({}, OURS | {"version": "two"}), []),
     "no version": (encode({}, {"format": "nbrnn"}), []),

@@ -78,7 +78,12 @@ def test_masked_steps_hold_and_the_others_are_those_of_the_sequence_without_them
         assert_close(back.dh_prev, back.dh_loss + back.dh_future, 1e-15)
         assert not any(back[name].any() for name in ("da", "dx", "dWx", "dWh", "db"))
         assert "masked" in repr(step)
-    assert_close(stacked(rnn, "h")[:-1], stacked(rnn, "h_prev")[1:], 0)
+    assert (stacked(rnn, "x") == (x[::-1] if backwards else x)).all()
+    for name in rnn.layer.states:
+        assert_close(stacked(rnn, name)[:-1], stacked(rnn, f"{name}_prev")[1:], 0)
+    if kind == "LSTM":
+        assert_close(stacked(rnn, "dc_future", True)[:-1], stacked(rnn, "dc_prev", True)[1:], 1e-13)
+        assert_close(stacked(rnn, "dc_prev", True)[~taken], stacked(rnn, "dc", True)[~taken], 0)
     assert_close(stacked(rnn, "dh_future", True)[:-1], stacked(rnn, "dh_prev", True)[1:], 1e-13)
 
 

@@ -39,6 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = [
     *(f"nbrnn/kernels/{name}.py" for name in ("simple_rnn", "lstm", "gru", "dense", "gemm", "activations")),
     *(f"nbrnn/kernels/{name}.py" for name in ("losses", "crossentropy", "metrics")),
+    *(f"nbrnn/kernels/{name}.py" for name in ("joins", "masking", "dropout", "feedback")),
     *(f"nbrnn/kernels/{name}.py" for name in ("lanes", "optimizers", "moves", "random", "elementary", "abi")),
     *(f"nbrnn/{name}.py" for name in ("recurrent", "gated", "layers", "lowering")),
 ]

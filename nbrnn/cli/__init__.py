@@ -13,9 +13,11 @@ from .. import __version__
 from .bench import bench
 from .common import STOPPED
 from .evaluate import evaluate
+from .explore import explore
 from .forecast import forecast
 from .gradcheck import gradcheck
 from .show import data, info
+from .sweep import sweep
 from .trace import trace
 from .train import train
 from .tutorial import tutorial
@@ -42,5 +44,5 @@ def main() -> None:
     """Learn, run and measure recurrent neural networks."""
 
 
-for command in (train, forecast, evaluate, gradcheck, data, info, trace, tutorial, bench):
+for command in (train, sweep, forecast, evaluate, gradcheck, data, info, trace, explore, tutorial, bench):
     main.add_command(command)

@@ -60,6 +60,31 @@ def problem_options(command: Decorated) -> Decorated:
     return command
 
 
+def training_options(command: Decorated) -> Decorated:
+    """Add the options on how a network is trained."""
+    for add in reversed(
+        (
+            click.option("--horizon", default=1, show_default=True, help="Rows ahead that it predicts at a time."),
+            click.option("--loss", default="mse", show_default=True, help="mse, mae or huber."),
+            click.option("--optimizer", default="adam", show_default=True, help="sgd, rmsprop, adam or adamw."),
+            click.option("--epochs", default=100, show_default=True, help="Passes over the training windows, at most."),
+            click.option("--batch-size", default=16, show_default=True, help="Windows in a step of the optimizer."),
+            click.option(
+                "--patience",
+                default=10,
+                show_default=True,
+                help="Epochs without a better validation loss to stop after.",
+            ),
+            click.option("--scale", default="minmax", show_default=True, help="minmax, standard, max or none."),
+            click.option(
+                "--transform", default="none", show_default=True, help="none, log, difference or log-difference."
+            ),
+        )
+    ):
+        command = add(command)
+    return command
+
+
 def problem_from(series: str, options: dict[str, Any]) -> Any:
     """Take a problem's options out of a command's and return the Problem; raises as `make_problem`."""
     from ..problems import make_problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,33 +49,15 @@ def trace(model: str | None, out: str | None, check: bool, **options: Any) -> No
     tutorial's cell of two units, on 1, 2, 3 with the target 4. Numbers are in float64 and in the model's own (scaled)
     units.
     """
-    from ..saving import read_model
     from ..targets import compiling
     from ..tracing import trace as run
 
     compiling.announce = lambda text: click.echo(text, err=True)
-    sequences, targets = options["sequence"], options["target"]
     with one_sentence():
-        if model is None:
-            loaded = read_model(Path(__file__).parents[1] / "tracing" / "mlm.json")
-            if not sequences:
-                sequences, targets = EXAMPLE[:1], targets or EXAMPLE[1:]
-            elif len(_rows("--sequence", sequences[0])) != 3:
-                loaded = _any_length(loaded)
-        else:
-            loaded = read_model(model)
-        if not sequences:
-            raise UserError("give the model its input: --sequence 1,2,3, or a CSV file with a row a step.")
-        graph = loaded.graph
-        inputs = dict(zip(graph.inputs, graph.shapes, strict=False))
-        ends = {head.name: graph.shapes[v] for head, v in zip(loaded.heads, graph.outputs, strict=True)}
-        if loaded.loss is not None:
-            ends = {head.name: ends[head.name] for head in loaded.heads if head.figures}
-        x = _each("--sequence", [_sequence(text) for text in sequences], inputs)
-        y = _each("--target", [_rows("--target", text) for text in targets], ends) if targets else None
+        loaded, x, y = sample_of(model, options["sequence"], options["target"])
         masks = [_numbers(_rows("--mask", text)) for text in options["mask"]]
-        timed = {name: (1, 1) for name, shape in inputs.items() if len(shape) == 2}
-        mask = _each("--mask", masks, timed, len(inputs) > 1) if masks else None
+        timed = {name: (1, 1) for name, shape in _inputs(loaded).items() if len(shape) == 2}
+        mask = _each("--mask", masks, timed, len(_inputs(loaded)) > 1) if masks else None
         steps = options["steps"] and [k - 1 for k in _whole("--steps", options["steps"])]
         layers = options["layers"] and [name.strip() for name in options["layers"].split(",")]
         found = run(loaded, x, y, mask=mask, numeric=check)
@@ -89,6 +72,33 @@ def trace(model: str | None, out: str | None, check: bool, **options: Any) -> No
         found.to_json(folder / "trace.json")
         found.to_csv(folder / "trace.csv")
     click.echo(f"Written: trace.json (lists from 0) and trace.csv (counted from 1) into the folder {folder}")
+
+
+def sample_of(model: str | None, sequences: Sequence[str], targets: Sequence[str]) -> tuple[Any, Any, Any]:
+    """Return a model, its input and its target or None, as typed; the packaged ones where no model is named."""
+    from ..saving import read_model
+
+    if model is None:
+        loaded = read_model(Path(__file__).parents[1] / "tracing" / "mlm.json")
+        if not sequences:
+            sequences, targets = EXAMPLE[:1], targets or EXAMPLE[1:]
+    else:
+        loaded = read_model(model)
+    if not sequences:
+        raise UserError("give the model its input: --sequence 1,2,3, or a CSV file with a row a step.")
+    rows = [_sequence(text) for text in sequences]
+    if model is None and len(rows[0]) != 3:
+        loaded = _any_length(loaded)
+    ends = {head.name: loaded.graph.shapes[v] for head, v in zip(loaded.heads, loaded.graph.outputs, strict=True)}
+    if loaded.loss is not None:
+        ends = {head.name: ends[head.name] for head in loaded.heads if head.figures}
+    x = _each("--sequence", rows, _inputs(loaded))
+    return loaded, x, _each("--target", [_rows("--target", text) for text in targets], ends) if targets else None
+
+
+def _inputs(model: Any) -> dict[str, Any]:
+    """Return the shape of every input by name."""
+    return dict(zip(model.graph.inputs, model.graph.shapes, strict=False))
 
 
 def _each(option: str, given: list[Any], shapes: dict[str, Any], named: bool = False) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .common import STOPPED, UserError, one_sentence, refuse_given, writable, writing
-from .options import numbers, problem_from, problem_options
+from .options import numbers, problem_from, problem_options, training_options
 from .results import Results
 
 if TYPE_CHECKING:
@@ -48,20 +48,11 @@ Examples:
 @click.argument("series", metavar="DATASET|FILE")
 @problem_options
 @click.option("--window", default=24, show_default=True, help="Rows that the network sees before each forecast.")
-@click.option("--horizon", default=1, show_default=True, help="Rows ahead that it predicts at a time.")
 @click.option("--cell", default="rnn", show_default=True, help="rnn, gru or lstm.")
 @click.option("--units", default="32", show_default=True, metavar="N,M,...", help="Units of each recurrent layer.")
 @click.option("--dropout", default=0.0, show_default=True, help="Rate of the variational dropout on the states.")
-@click.option("--loss", default="mse", show_default=True, help="mse, mae or huber.")
-@click.option("--optimizer", default="adam", show_default=True, help="sgd, rmsprop, adam or adamw.")
 @click.option("--learning-rate", type=float, help="Step size.  [default: the optimizer's]")
-@click.option("--epochs", default=100, show_default=True, help="Passes over the training windows, at most.")
-@click.option("--batch-size", default=16, show_default=True, help="Windows in a step of the optimizer.")
-@click.option(
-    "--patience", default=10, show_default=True, help="Epochs without a better validation loss to stop after."
-)
-@click.option("--scale", default="minmax", show_default=True, help="minmax, standard, max or none.")
-@click.option("--transform", default="none", show_default=True, help="none, log, difference or log-difference.")
+@training_options
 @click.option("--seed", default=0, show_default=True, help="Decides the first weights and the order of the windows.")
 @click.option("--seeds", default=1, show_default=True, help="Networks to train, of as many seeds; forecasts are means.")
 @click.option("--out", metavar="DIR", help="Folder to write into.  [default: nbrnn-out/NAME]")

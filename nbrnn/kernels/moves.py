@@ -96,3 +96,36 @@ def flatten_backward(dy, dx):
         for t in range(T):
             for d in range(D):
                 dx[t, i, d] = dy[i, t * D + d]
+
+
+@kernel("x[B,D] -> y[T,B,D]")
+def repeat_steps(x, y):
+    """Make every step the same."""
+    (T, B, D), w = y.shape, width(y)
+    for t in range(T):
+        for i in range(B):
+            for d in range(0, D, w):
+                n = min(w, D - d)
+                store(y[t, i], d, n, load(x[i], d, n))
+
+
+@kernel("dy[T,B,D] -> dx[B,D]", flops=lambda d: d["T"] * d["B"] * d["D"])
+def sum_steps(dy, dx):
+    """Add the steps, the first one first."""
+    (T, B, D), w = dy.shape, width(dx)
+    for i in range(B):
+        for d in range(0, D, w):
+            n = min(w, D - d)
+            total = load(dy[0, i], d, n)
+            for t in range(1, T):
+                total = total + load(dy[t, i], d, n)
+            store(dx[i], d, n, total)
+
+
+@kernel("x[T,B,D] -> y[D,B,T]")
+def swap_axes(x, y):
+    """Swap steps and features."""
+    for d in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            for t in range(y.shape[2]):
+                y[d, i, t] = x[t, i, d]

@@ -1,5 +1,6 @@
 """Pictures of what was learned. Every function returns a matplotlib Figure of its own; pyplot is not touched."""
 
+from .confusion import plot_confusion
 from .diagram import plot_model
 from .flow import plot_gradient_flow
 from .forecasts import plot_backtest, plot_history, plot_predictions, plot_series
@@ -8,6 +9,7 @@ from .products import plot_products
 from .steps import plot_step_errors
 from .style import ACTUAL, PREDICTED, SPLIT, VALIDATION
 from .surface import plot_loss_surface
+from .sweeps import plot_sweep
 from .windows import plot_windows
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "PREDICTED",
     "SPLIT",
     "VALIDATION",
+    "plot_confusion",
     "plot_backtest",
     "plot_errors_by_horizon",
     "plot_forecast",
@@ -27,5 +30,6 @@ __all__ = [
     "plot_scrambled",
     "plot_series",
     "plot_step_errors",
+    "plot_sweep",
     "plot_windows",
 ]

@@ -30,6 +30,7 @@ FEWEST = 3  # functions from which another process is worth its start
 WORKER = "from nbrnn.targets.compiling import work; work()"
 announce: Callable[[str], None] | None = None  # told, once a process, that kernels have to be compiled
 _announced = False
+_alone = threading.RLock()  # held while compiling: the cache folder is set for the whole process
 
 
 def _kernel_call(blocks, row):  # type: ignore[no-untyped-def]
@@ -91,7 +92,7 @@ def _cached(decorator: Any, signature: Any, function: Any, cacheable: bool, opti
     """Compile a function, or load it from our own cache folder."""
     if not (cacheable and code_cache.holds(function.__qualname__)):
         _tell()
-    with code_cache.location() as use:
+    with _alone, code_cache.location() as use:
         return decorator(signature, cache=use and cacheable, **abi.OPTIONS | options)(function)
 
 

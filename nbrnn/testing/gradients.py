@@ -14,6 +14,7 @@ from ..layers import known
 from ..lowering import filled
 from ..model import Model
 from ..saving import copy_model
+from ..tokens import token_inputs
 from .randoms import random_array
 
 TOLERANCE = 1e-10  # of the complex step: among many random models one has a sum that cancels four digits
@@ -153,9 +154,14 @@ def random_inputs(model: Model, samples: int | None, steps: int | None, seed: in
     count = SAMPLES if samples is None else samples
     model._built()
     if len(model.graph.inputs) == 1:
-        return random_array((count, *sample_shape(model, steps)), seed=seed)
-    shapes = [filled(shape, STEPS if steps is None else steps) for shape in model.graph.shapes]
-    return [random_array((count, *map(known, shapes[k])), seed=seed) for k in range(len(model.graph.inputs))]
+        arrays = [random_array((count, *sample_shape(model, steps)), seed=seed)]
+    else:
+        shapes = [filled(shape, STEPS if steps is None else steps) for shape in model.graph.shapes]
+        inputs = range(len(model.graph.inputs))
+        arrays = [random_array((count, *map(known, shapes[k])), seed=seed) for k in inputs]
+    for k, layer in token_inputs(model.graph).items():
+        arrays[k] = np.floor(1000 * abs(arrays[k])) % layer.tokens
+    return arrays[0] if len(arrays) == 1 else arrays
 
 
 def random_states(model: Model, samples: int, seed: int) -> dict[str, np.ndarray] | None:

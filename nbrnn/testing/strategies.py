@@ -25,7 +25,8 @@ from ..losses import Loss, get_loss
 from ..masking import Masking
 from ..model import Model
 from ..pointwise import Activation, Softmax
-from ..recurrent import Recurrent, SimpleRNN
+from ..recurrent import Recurrent
+from ..simple import SimpleRNN
 from ..wrappers import MERGES, Bidirectional, TimeDistributed
 from .gradients import STEPS, sample_shape
 from .randoms import DTYPES, LAYOUTS, VALUES, random_array, random_model

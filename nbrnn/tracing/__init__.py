@@ -26,7 +26,7 @@ from ..postmortem import first_not_finite
 from ..recurrent import Recurrent
 from .cells import Arrays
 from .opening import Opening
-from .sample import by_names, one_sample, one_target
+from .sample import by_names, check_followed, one_sample, one_target
 from .steps import LayerTrace, Step, lists
 
 if TYPE_CHECKING:
@@ -229,6 +229,7 @@ def trace(
     """
     real = plain_copy(model, "float64")
     real._built()
+    check_followed(real)
     case = Case(one_sample(real, x, mask, lengths))
     if y is not None:
         case = Case(case.x, one_target(real, case.x, y))

@@ -182,14 +182,17 @@ class OpenedRecurrent(Opened):
         return backward_steps(self.backward, self.counts, loss, self.layer.states)
 
     def outputs(self) -> np.ndarray:
-        h = np.array([numbers["h"] for numbers, _ in self.steps()])
+        h = self.forward["h"]
         if self.valid is not None:
+            h = np.array([numbers["h"] for numbers, _ in self.steps()])
             h = h * heard(self.counts, self.layer.zero_output_for_mask)[:, None]
         return h if self.layer.return_sequences else h[-1:]
 
     def down(self) -> list[np.ndarray]:
-        dx = np.array([numbers["dx"] for numbers, _ in self.steps_back()])
-        return [dx[:: -1 if self.layer.go_backwards else 1]] if len(dx) else []
+        dx = self.backward["dx"]
+        if self.valid is not None:
+            dx = np.array([numbers["dx"] for numbers, _ in self.steps_back()])
+        return [dx[:: -1 if self.layer.go_backwards else 1]]
 
     def sums(self, x: np.ndarray) -> tuple[Arrays, Arrays]:
         """Return the state before and after, and the terms that most cells add: x Wx + h Wh + b."""

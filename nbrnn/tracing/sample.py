@@ -8,13 +8,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import arrays_of, plain_arrays
-from ..graph import Shape, by_name
+from ..checks import by_name
+from ..graph import Shape
 from ..layers import known
 from ..series import real_array
+from ..shaping import Shaping
 from ..supervision import target_shape
 
 if TYPE_CHECKING:
     from ..model import Model
+
+
+def check_followed(model: Model) -> None:
+    """Raise ValueError where a layer cannot be laid open, or takes or gives states as values."""
+    for node in model.graph.nodes:
+        layer = node.layer
+        if layer.tokens or isinstance(layer, Shaping):
+            raise ValueError(f"a trace cannot look into layer {layer.name}, of class {type(layer).__name__}.")
+        leaves = layer.leaves()
+        states = len(node.sources) > 1 and not layer.joins
+        if states or (len(node.results) > 1 and any(getattr(leaf, "return_state", False) for leaf in leaves)):
+            raise ValueError(f"a trace does not follow states from layer to layer, as those of {layer.name} go.")
 
 
 def one_sample(model: Model, x: Any, mask: Any, lengths: Any) -> Any:

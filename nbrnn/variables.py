@@ -1,0 +1,59 @@
+"""Weights one by one, with their names, as Keras shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .layers import Layer, assign
+
+
+class Variable:
+    """A weight of a model: it shows what the weight is now, and `assign` changes it.
+
+    Attributes
+    ----------
+    path, name : str
+        "lstm/kernel", and "kernel".
+    shape : tuple
+    dtype : numpy.dtype
+    """
+
+    def __init__(self, path: str, view: np.ndarray) -> None:
+        self.path, self.name, self._view = path, path.rpartition("/")[2], view
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self._view.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of its numbers."""
+        return self._view.dtype
+
+    def numpy(self) -> np.ndarray:
+        """Return a copy of its numbers."""
+        return self._view.copy()
+
+    def assign(self, value: Any) -> None:
+        """Set its numbers.
+
+        Raises
+        ------
+        ValueError
+            If the array has another shape or a number that is not finite; nothing is changed then.
+        """
+        assign([(self.path, self._view)], [value], f"weight {self.path}")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._view, dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"<{self.path} {self.shape} {self.dtype}>"
+
+
+def variables_of(layers: list[Layer]) -> list[Variable]:
+    """Return the weights of layers, in Keras' order."""
+    return [Variable(path, view) for layer in layers for path, view in layer._named()]
