@@ -271,7 +271,7 @@ class Program:
     def __getitem__(self, name: str) -> Buffer:
         return self.layout.buffers.get(name) or self.aliases[name]
 
-    def call(self, kernel: str, **arguments: Buffer | int | float | None) -> None:
+    def call(self, kernel: str, /, **arguments: Buffer | int | float | None) -> None:
         """Add a call; its arguments are checked against the kernel's specification.
 
         Raises

@@ -53,15 +53,15 @@ def plot_hidden(trace: Trace, layer: str | None = None) -> Figure:
     found = recurrent_layer(trace, layer)
     h = states(found)
     steps, units = h.shape
-    width, height = _map_size(steps, units)
+    width, height = map_size(steps, units)
     figure = new_figure(max(width + 1.9, 6.5), height + 3.2)
     axes: dict[str, Axes] = figure.subplot_mosaic([["x"], ["h"]], height_ratios=(1.3, height))
     largest = float(np.abs(h).max()) or 1.0
-    image = _draw_map(axes["h"], h.T, Normalize(-largest, largest), DIVERGING)
+    image = draw_map(axes["h"], h.T, Normalize(-largest, largest), DIVERGING)
     axes["h"].set(xlabel=step_label(found), ylabel="unit")
     figure.colorbar(image, ax=axes["h"], label="h", fraction=BAR, pad=0.02, aspect=height / BAR_WIDE)
-    _draw_input(axes["x"], np.array([step.x for step in found.steps]), found is trace.layers[0])
-    _same_steps(axes["x"], axes["h"])
+    draw_input(axes["x"], np.array([step.x for step in found.steps]), found is trace.layers[0])
+    same_steps(axes["x"], axes["h"])
     figure.suptitle(f"{layer_title(found)}: the state h after every step", parse_math=False)
     caption(
         figure,
@@ -106,7 +106,7 @@ def plot_itemised(trace: Trace, layer: str | None = None, weight: str = "dWh") -
     weight = one_of("weight", weight, found.totals)
     shares, rows = norms(found, weight)
     count, steps = shares.shape
-    width, height = _map_size(steps, count)
+    width, height = map_size(steps, count)
     figure = new_figure(max(width + (3.4 if count > 1 else 1.9), 6.5), height + 3.8)
     axes: dict[str, Axes] = figure.subplot_mosaic(
         [["shares", "rows"], ["steps", "."]] if count > 1 else [["shares"], ["steps"]],
@@ -121,7 +121,7 @@ def plot_itemised(trace: Trace, layer: str | None = None, weight: str = "dWh") -
         axes["shares"].set_yticklabels([])
     _draw_column_sums(axes["steps"], np.array([np.linalg.norm(back[weight]) for back in found.backward]))
     axes["steps"].set(xlabel=f"through {step_label(found, ' k')}", ylabel=f"norm of\nstep k's {weight}")
-    _same_steps(axes["shares"], axes["steps"])
+    same_steps(axes["shares"], axes["steps"])
     if count > 1:
         _draw_row_sums(axes["rows"], rows, axes["shares"])
         axes["rows"].set_xlabel(f"norm of\nrow t's {weight}")
@@ -236,7 +236,7 @@ def short(value: float, digits: int = 3, width: int = 7) -> str:
 # ---------------------------------------------------------------- maps
 
 
-def _map_size(columns: int, rows: int) -> tuple[float, float]:
+def map_size(columns: int, rows: int) -> tuple[float, float]:
     """Return a map's inches."""
     return min(max(WIDE * columns, 3.5), MOST_WIDE), min(max(TALL * rows, 0.5), MOST_TALL)
 
@@ -246,7 +246,7 @@ def _counting(count: int) -> Locator:
     return FixedLocator(range(1, count + 1)) if count <= 15 else MaxNLocator("auto", integer=True)
 
 
-def _draw_map(axes: Axes, numbers: np.ndarray, norm: Normalize, colors: str) -> AxesImage:
+def draw_map(axes: Axes, numbers: np.ndarray, norm: Normalize, colors: str) -> AxesImage:
     """Draw numbers as colours and, where there is room, as figures; rows and columns count from 1."""
     rows, columns = numbers.shape
     extent = (0.5, columns + 0.5, rows + 0.5, 0.5)
@@ -273,10 +273,10 @@ def _draw_shares(axes: Axes, shares: np.ndarray) -> AxesImage:
     norm = Normalize(0, largest)
     if largest / smallest > LOG_FROM:
         norm = LogNorm(max(smallest, largest / LOG_TO), largest)
-    return _draw_map(axes, cells, norm, SEQUENTIAL)
+    return draw_map(axes, cells, norm, SEQUENTIAL)
 
 
-def _draw_input(axes: Axes, x: np.ndarray, first: bool) -> None:
+def draw_input(axes: Axes, x: np.ndarray, first: bool) -> None:
     """Draw the layer's input, a line a feature."""
     steps, features = x.shape
     few = features <= len(LINES)
@@ -292,7 +292,7 @@ def _draw_input(axes: Axes, x: np.ndarray, first: bool) -> None:
     tidy(axes)
 
 
-def _same_steps(upper: Axes, lower: Axes) -> None:
+def same_steps(upper: Axes, lower: Axes) -> None:
     """Let two charts that stand one above the other share their time axis, and its labels."""
     limits, ticks = next((a.get_xlim(), a.xaxis.get_major_locator()) for a in (upper, lower) if a.images)
     upper.sharex(lower)
