@@ -7,7 +7,9 @@ import pytest
 from matplotlib.colors import to_rgb
 
 import nbrnn
-from nbrnn.plots import ACTUAL, PREDICTED, SPLIT, VALIDATION, plot_history, plot_predictions
+from nbrnn.backtest import Backtest
+from nbrnn.csvfile import Table
+from nbrnn.plots import ACTUAL, PREDICTED, SPLIT, VALIDATION, plot_backtest, plot_history, plot_predictions
 
 MONTHS = [f"{1900 + k // 12}-{k % 12 + 1:02d}" for k in range(900)]
 
@@ -159,3 +161,19 @@ def test_pyplot_is_not_touched(run_python):
         "plot_predictions([1, 2, 3], [1, 2, 2], 2).savefig(io.BytesIO()); print('matplotlib.pyplot' in sys.modules)"
     )
     assert run_python(code).strip() == "False"
+
+
+def test_rows_between_two_parts_are_not_bridged():
+    rng = np.random.default_rng(0)
+
+    def part(first, last, name):
+        shape = (last - first, 1, 1)
+        numbers = {"network": rng.normal(size=shape)}
+        return Backtest(np.arange(first, last), rng.normal(size=shape), numbers, ("y",), np.ones(1), name)
+
+    table = Table(rng.normal(size=(60, 1)), ("y",))
+    for start, gap in ((30, False), (40, True)):
+        figure = plot_backtest([part(5, 30, "training"), part(start, 60, "test")], table)
+        drawn = figure.axes[0].lines[0].get_ydata()
+        assert np.isnan(drawn).any() == gap and np.isfinite(drawn).sum() == 25 + 60 - start
+        assert "test rows" in [text.get_text().strip() for text in figure.axes[0].texts]

@@ -135,15 +135,21 @@ def plot_backtest(parts: Sequence[Backtest], series: Table, unit: str = "", targ
     target : int, default 0
         Which of the targets.
     """
-    judged = parts[1]
+    first, judged = parts
     name = judged.targets[target]
-    actual = np.concatenate([part.actual[:, 0, target] for part in parts])
-    predicted = np.concatenate([part.predicted["network"][:, 0, target] for part in parts])
+    actual, predicted = (
+        [values(part)[:, 0, target] for part in parts]
+        for values in (lambda part: part.actual, lambda part: part.predicted["network"])
+    )
+    rows, gap = [first.rows, judged.rows], int(first.rows[-1]) + 1
+    if judged.rows[0] > gap:  # rows between them are not drawn, nor bridged by a line
+        for arrays, filler in ((actual, np.nan), (predicted, np.nan), (rows, gap)):
+            arrays.insert(1, np.array([filler]))
     return plot_predictions(
-        actual,
-        predicted,
+        np.concatenate(actual),
+        np.concatenate(predicted),
         int(judged.rows[0]),
-        rows=np.concatenate([part.rows for part in parts]),
+        rows=np.concatenate(rows),
         dates=series.dates,
         unit=unit or name,
         title=f"{name}: actual and predicted, one step ahead",
