@@ -14,43 +14,20 @@ _HOMES = {
     "cells": ("Cell",),
     "checkpoint": ("Checkpoint",),
     "confusion": ("ConfusionMatrix", "confusion_matrix"),
-    "csvfile": (
-        "Table",
-        "read_csv",
-    ),
-    "data": (
-        "MaxScaler",
-        "MinMaxScaler",
-        "StandardScaler",
-        "chronological_split",
-        "sliding_windows",
-    ),
+    "csvfile": ("Table", "read_csv"),
+    "data": ("MaxScaler", "MinMaxScaler", "StandardScaler", "chronological_split", "sliding_windows"),
     "datasets": ("load_dataset",),
-    "dates": (
-        "Calendar",
-        "calendar",
-        "parse_dates",
-    ),
+    "dates": ("Calendar", "calendar", "parse_dates"),
     "dropout": ("Dropout",),
     "explorer": ("explore",),
-    "fans": (
-        "Coverage",
-        "Fan",
-        "measure_coverage",
-    ),
-    "feedback": (
-        "Feedback",
-        "Jordan",
-    ),
+    "fans": ("Coverage", "Fan", "measure_coverage"),
+    "feedback": ("Feedback", "Jordan"),
     "forecasting": ("Forecaster",),
     "generators": ("driven_series",),
     "frames": ("as_table",),
     "masking": ("Masking",),
     "gated": ("GRU", "LSTM"),
-    "gradcheck": (
-        "GradientReport",
-        "check_gradients",
-    ),
+    "gradcheck": ("GradientReport", "check_gradients"),
     "graph": ("Input",),
     "joins": ("Add", "Concatenate", "Flatten", "add", "concatenate"),
     "layers": ("Dense",),
@@ -63,51 +40,33 @@ _HOMES = {
         "Quantile",
         "SparseCategoricalCrossentropy",
     ),
-    "metrics": (
-        "BinaryAccuracy",
-        "Precision",
-        "Recall",
-    ),
+    "metrics": ("BinaryAccuracy", "Precision", "Recall"),
     "model": ("Model",),
     "sequential": ("Sequential",),
     "optimizers": ("Adam", "AdamW", "RMSprop", "SGD"),
-    "outlook": (
-        "Outlook",
-        "look_ahead",
-    ),
+    "outlook": ("Outlook", "look_ahead"),
     "plots.diagram": ("plot_model",),
-    "plots.forecasts": (
-        "plot_backtest",
-        "plot_history",
-        "plot_predictions",
-        "plot_series",
-    ),
+    "plots.forecasts": ("plot_backtest", "plot_history", "plot_predictions", "plot_series"),
+    "plots.flow": ("plot_gradient_flow",),
     "plots.gates": ("plot_gates",),
     "plots.outlook": ("plot_errors_by_horizon", "plot_forecast", "plot_scrambled"),
+    "plots.products": ("plot_products",),
     "plots.runs": ("plot_runs",),
     "plots.seeds": ("plot_seeds",),
     "plots.steps": ("plot_step_errors",),
+    "plots.surface": ("plot_loss_surface",),
     "plots.sweeps": ("plot_sweep",),
-    "plots.traces": (
-        "plot_hidden",
-        "plot_itemised",
-    ),
+    "plots.traces": ("plot_hidden", "plot_itemised"),
     "plots.trajectories": ("plot_trajectories",),
     "plots.truncation": ("plot_truncation",),
     "plots.unrolled": ("plot_unrolled",),
     "plots.windows": ("plot_windows",),
     "plots.wiring": ("plot_wiring",),
-    "pointwise": (
-        "Activation",
-        "Softmax",
-    ),
+    "pointwise": ("Activation", "Softmax"),
     "postmortem": ("DivergedError",),
     "recording": ("CSVLogger", "LambdaCallback", "ModelCheckpoint", "TerminateOnNaN"),
     "simple": ("SimpleRNN",),
-    "problems": (
-        "Problem",
-        "make_problem",
-    ),
+    "problems": ("Problem", "make_problem"),
     "recipes": ("Recipe",),
     "regularizers": ("L1", "L1L2", "L2"),
     "reopening": ("reopen_problem",),
@@ -121,25 +80,13 @@ _HOMES = {
         "PiecewiseConstantDecay",
         "PolynomialDecay",
     ),
-    "scrambling": (
-        "Scrambled",
-        "scramble_time",
-    ),
-    "targets.cpu": (
-        "get_num_threads",
-        "set_num_threads",
-    ),
-    "tracing": (
-        "Trace",
-        "trace",
-    ),
+    "scrambling": ("Scrambled", "scramble_time"),
+    "targets.cpu": ("get_num_threads", "set_num_threads"),
+    "tracing": ("Trace", "trace"),
     "sweeping": ("Range", "random_recipes", "recipe_grid", "sweep"),
     "sweeptable": ("Sweep", "SweepRow"),
     "training": ("History",),
-    "wrappers": (
-        "Bidirectional",
-        "TimeDistributed",
-    ),
+    "wrappers": ("Bidirectional", "TimeDistributed"),
     "celled": ("GRUCell", "LSTMCell", "RNN", "SimpleRNNCell"),
     "shaping": ("Permute", "RepeatVector", "Reshape"),
     "embedding": ("Embedding",),
@@ -262,11 +209,14 @@ __all__ = [
     "plot_errors_by_horizon",
     "plot_forecast",
     "plot_gates",
+    "plot_gradient_flow",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
+    "plot_loss_surface",
     "plot_model",
     "plot_predictions",
+    "plot_products",
     "plot_runs",
     "plot_scrambled",
     "plot_seeds",
@@ -339,12 +289,15 @@ if TYPE_CHECKING:
     from .outlook import Outlook, look_ahead
     from .plots.confusion import plot_confusion
     from .plots.diagram import plot_model
+    from .plots.flow import plot_gradient_flow
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.gates import plot_gates
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
+    from .plots.products import plot_products
     from .plots.runs import plot_runs
     from .plots.seeds import plot_seeds
     from .plots.steps import plot_step_errors
+    from .plots.surface import plot_loss_surface
     from .plots.sweeps import plot_sweep
     from .plots.traces import plot_hidden, plot_itemised
     from .plots.trajectories import plot_trajectories

@@ -267,8 +267,8 @@ def test_without_dropout_a_draw_is_a_prediction_and_a_stream_of_outputs_is_fed_b
 
 def test_a_draw_takes_states_and_masks_and_several_inputs():
     a, b = nbrnn.Input((6, 2), "a"), nbrnn.Input((6, 1), "b")
-    h = LSTM(4, recurrent_dropout=0.4, return_state=True)(nbrnn.Masking()(nbrnn.Concatenate()([a, b])))
-    model = nbrnn.Model([a, b], Dense(2)(Dropout(0.5)(h)), seed=1, dtype="float64")
+    h, *states = LSTM(4, recurrent_dropout=0.4, return_state=True)(nbrnn.Masking()(nbrnn.Concatenate()([a, b])))
+    model = nbrnn.Model([a, b], [Dense(2)(Dropout(0.5)(h)), *states], seed=1, dtype="float64")
     rng = np.random.default_rng(0)
     x, h0 = [rng.normal(size=(30, 6, 2)), rng.normal(size=(30, 6, 1))], rng.normal(size=(30, 4))
     x[0][::3, 4:] = x[1][::3, 4:] = 0

@@ -30,7 +30,9 @@ def stacked(layer, name, back=False):
 
 
 PRINTED = [
-    n for n in ROWS if any(word in n for word in ("masked", "Masking", "graph", "Feedback", "Jordan", "softmax"))
+    n
+    for n in ROWS
+    if any(word in n for word in ("masked", "Masking", "graph", "Feedback", "Jordan", "softmax")) and not ROWS[n].trace
 ]
 PRINTED += ["Bidirectional LSTM mul sequences", "Bidirectional GRU concat ", "TimeDistributed Dense", "Softmax"]
 

@@ -322,7 +322,8 @@ def test_a_file_of_exercises_says_how_to_check_it(small):
 
 
 def test_a_notebook_holds_the_lesson(small):
-    tutorial("notebook", 2)
+    output = tutorial("notebook", 2).output
+    assert output.splitlines()[-1] == "Open it in VS Code, or type:  jupyter lab lesson-02.ipynb"
     book = json.loads(Path("lesson-02.ipynb").read_text())
     assert book["nbformat"] == 4 and len(book["cells"]) == 6
     assert "2 * x" in "".join(book["cells"][-1]["source"]) and book["cells"][-2]["metadata"] == {"tags": ["exercise"]}

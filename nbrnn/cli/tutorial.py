@@ -21,6 +21,7 @@ Examples:
   nbrnn tutorial run 1 --step
   nbrnn tutorial exercises 1
   nbrnn tutorial check 1 answers-01.py
+  nbrnn tutorial notebook 1
 """,
 )
 @click.pass_context
@@ -162,6 +163,7 @@ def notebook(number: int, out: str | None, force: bool) -> None:
 
     path = _write(number, out or f"lesson-{number:02d}.ipynb", force, lambda lesson, name: notebook_text(lesson))
     click.echo(f"Written: {path}")
+    click.echo(f"Open it in VS Code, or type:  jupyter lab {path}")
 
 
 def _write(number: int, out: str, force: bool, text: Callable) -> Path:
