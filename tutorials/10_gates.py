@@ -179,13 +179,13 @@ seen = nbrnn.trace(adder, X_new[0])
 marked = np.flatnonzero(X_new[0, :, 1]) + 1
 print("marked steps", marked, " sum", round(float(y_new[0]), 3), end=" ")
 print(" predicted", round(float(seen.output[0]), 3))
-show(nbrnn.plot_gates(seen), "gates")
 gate, at = np.array([step.i for step in seen.steps]), X_new[0, :, 1] == 1
 apart = gate[at].mean(axis=0) - gate[~at].mean(axis=0)
 k, forget = int(apart.argmax()), np.mean([s.f for s in seen.steps])
 text = f"unit {k + 1}: i is {gate[at, k].mean():.2f} at the marked steps, "
 print(text + f"{gate[~at, k].mean():.2f} elsewhere; mean f {forget:.2f}")
 assert apart[k] > 0.3 and forget > 0.5
+show(nbrnn.plot_gates(seen), "gates")
 
 # %% [markdown]
 # Nobody told the gates what to do, and yet the input gate of one unit opens at the marked steps and is nearly shut

@@ -115,10 +115,10 @@ wide = nbrnn.Sequential(layers, (None, 2), seed=0)
 layer = nbrnn.Jordan(3, 1, training="free_running")
 narrow = nbrnn.Sequential([layer], (None, 2), seed=0)
 titles = ["Elman: SimpleRNN, Dense", "Jordan"]
-show(nbrnn.plot_wiring([wide, narrow], titles), "wirings")
 counts = wide.count_params(), narrow.count_params()
 print("parameters: Elman {}, Jordan {}".format(*counts))
 assert counts == (2 * 3 + 3 * 3 + 3 + 4, 2 * 3 + 1 * 3 + 3 + 4)
+show(nbrnn.plot_wiring([wide, narrow], titles), "wirings")
 
 # %% [markdown]
 # Three numbers come back to Elman's step, one to Jordan's: its memory is no wider than its output. In return the truth
