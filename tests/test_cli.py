@@ -366,6 +366,12 @@ def test_help_has_an_example_and_fits_80_columns(command, arguments):
     assert "..." not in output.split("Commands:")[-1] or arguments  # no description is cut
 
 
+def test_the_package_itself_is_the_command(environment):
+    line = [sys.executable, "-m", "nbrnn", "--version"]
+    done = subprocess.run(line, env=environment(), check=True, capture_output=True, text=True)
+    assert done.stdout == f"nbrnn, version {nbrnn.__version__}\n"
+
+
 def test_help_imports_neither_numpy_nor_numba(run_python):
     code = "import sys, nbrnn.cli; print({'numpy', 'numba', 'matplotlib', 'safetensors'} & set(sys.modules))"
     assert run_python(code).strip() == "set()"
