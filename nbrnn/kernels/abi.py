@@ -169,7 +169,7 @@ def kernel(
         name, module = function.__name__, function.__module__
         if name in KERNELS and KERNELS[name].module != module:
             raise ValueError(f"the kernel {name} of {module} has the name of one of {KERNELS[name].module}; rename it.")
-        packaged = module.startswith("nbrnn.")
+        packaged = module.startswith("nbrnn.kernels.")
         KERNELS[name] = Kernel(
             name, spec, (_outermost if twice else inlined)(function), flops, packaged, arguments, module
         )
