@@ -12,11 +12,11 @@ import pytest
 from browsing import browser, opened, shared  # noqa: F401
 from hypothesis import HealthCheck, settings
 
-if not os.environ.get("NBRNN_CACHE_DIR"):  # before nbrnn is imported; processes that tests start share the folder
-    FRESH = tempfile.mkdtemp(prefix="nbrnn-tests-")
-    os.environ["NBRNN_CACHE_DIR"] = FRESH
-else:
-    FRESH = None
+# Before nbrnn is imported; processes that tests start share the folder, pytest's parallel workers do not.
+FRESH = None if os.environ.get("NBRNN_CACHE_DIR") else tempfile.mkdtemp(prefix="nbrnn-tests-")
+os.environ["NBRNN_CACHE_DIR"] = str(
+    Path(FRESH or os.environ["NBRNN_CACHE_DIR"]) / os.environ.get("PYTEST_XDIST_WORKER", "")
+)
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background: tests' processes would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)

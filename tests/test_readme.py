@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted(page for part in ("*", "howto/*", "api/*") for page in (ROOT / "docs").glob(f"{part}.md"))]
 FIRST = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/nbrnn train sunspots"
-SECOND = "python3 -m venv .venv && .venv/bin/pip install '.[test]' && .venv/bin/pytest"
+SECOND = "python3 -m venv .venv && .venv/bin/pip install '.[test]' && .venv/bin/pytest -n 2"
 needs_jit = pytest.mark.skipif(not cpu.JIT, reason="takes minutes in plain Python")
 
 
