@@ -62,7 +62,7 @@ def test_simple_rnn_is_torch_rnn(dtype, layers, activation, batch, steps, featur
         (nbrnn.RMSprop(0.01, epsilon=1e-30), lambda p: torch.optim.RMSprop(p, 0.01, alpha=0.9, eps=1e-15)),
         (nbrnn.Adam(0.01, epsilon=1e-30), lambda p: torch.optim.Adam(p, 0.01, eps=1e-30)),
     ],
-    ids=repr,
+    ids=lambda value: "torch" if callable(value) else repr(value),
 )
 def test_five_steps_of_an_optimizer_are_torchs(optimizer, theirs):
     rng = np.random.default_rng(0)
