@@ -145,19 +145,17 @@ class Forecaster(Framing):
         return sliding_windows(rows, self.window, self.horizon, self.stride, self._targets)
 
     def _samples(self, table: Table) -> dict[str, Any]:
-        """Return x, y, mask and sample_weight of a table's windows."""
+        """Return x and y of a table's windows, and mask where rows are missing."""
         rows, there = self._inside(table)
         x, y = sliding_windows(rows, self.window, self.horizon, self.stride, self._targets)
         if there is None:
             return {"x": x, "y": y}
-        masks, ahead = sliding_windows(there.astype(np.int8), self.window, self.horizon, self.stride)
-        usable = (ahead == 1).all(axis=1) & masks[..., 0].any(axis=1)
+        masks, ahead = self._masks(there, self.horizon, self.stride)
+        usable = ahead.all(axis=1) & masks.any(axis=1)
         if not usable.any():
             raise ValueError(f"{table.name} has no window whose targets are all there; fill the missing values.")
-        kept = x, y, masks[..., 0].astype(bool)
-        if usable.all():
-            return dict(zip(("x", "y", "mask"), kept, strict=True))
-        return {name: array[usable] for name, array in zip(("x", "y", "mask"), kept, strict=True)}
+        found = {"x": x, "y": y, "mask": masks}
+        return found if usable.all() else {name: array[usable] for name, array in found.items()}
 
     def fit(self, series: ArrayLike, validation: float = 0, **options: Any) -> Self:
         """Fit the scaler and the models to a series, and return the forecaster itself.
@@ -186,14 +184,7 @@ class Forecaster(Framing):
         data = self._samples(first)
         if held:
             other = self._samples(table[len(first) - self.past :])
-            data["validation_data"] = (
-                (other["x"], other["y"], None, other["mask"])
-                if "mask" in other
-                else (
-                    other["x"],
-                    other["y"],
-                )
-            )
+            data["validation_data"] = (other["x"], other["y"], None, other.get("mask"))
         self.tail = table[-self.past :]
         self._frame = series.iloc[-self.past :] if hasattr(series, "iloc") else None
         for model in self.models:
@@ -230,9 +221,7 @@ class Forecaster(Framing):
         stride = self.stride if stride is None else whole_number("stride", stride)
         found = self.paths(self.origins(table, steps, stride), steps).mean(axis=1)
         outputs = found.reshape(len(found), -1)
-        if steps > 1 or stride > 1:
-            return outputs
-        if not hasattr(series, "iloc"):
+        if steps > 1 or stride > 1 or not hasattr(series, "iloc"):
             return outputs
         dates = table.dates[self.past :] if table.dates else None
         return like(series.iloc[: self.past], outputs, self.targets, dates)

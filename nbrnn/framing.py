@@ -139,12 +139,17 @@ class Framing:
             label = f" ({table.dates[row]})" if table.dates else ""
             raise ValueError(
                 f"{table.name} misses a value of {table.columns[c]} in row {row}{label}; fill it "
-                '(nbrnn.fill_missing), or make the Forecaster with missing="mask".'
+                '(nbrnn.missing.fill), or make the Forecaster with missing="mask".'
             )
         rows = self.transform.forward(values, self._targets, table.columns)
         if self.scaler is not None:
             rows = self.scaler.transform(rows)
         return rows.astype(self.dtype), there
+
+    def _masks(self, there: NDArray[np.bool_], steps: int, stride: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which rows of each window are there (N, L), and which of those after it (N, S)."""
+        seen, ahead = sliding_windows(there.astype(np.int8), self.window, steps, stride)
+        return seen[..., 0] == 1, ahead == 1
 
     def measure(self, series: ArrayLike) -> Self:
         """Fit the scaler to the training rows, unless it is fitted already; raises as `Scaler.fit`."""
@@ -183,9 +188,8 @@ class Framing:
         table = self._table(series)
         rows, there = self._inside(table)
         x, _ = sliding_windows(rows, self.window, steps, stride, self._targets)
-        masks = future = None
-        if there is not None:
-            masks = sliding_windows(there.astype(np.int8), self.window, steps, stride)[0][..., 0].astype(bool)
+        masks = None if there is None else self._masks(there, steps, stride)[0]
+        future = None
         if steps > self.horizon and self._unpredicted():
             self._need_known()
             ahead = np.lib.stride_tricks.sliding_window_view(rows[self.window :], steps, axis=0)[::stride]

@@ -131,9 +131,9 @@ def _write(problem: Problem, forecaster: Forecaster, parts: list[Backtest], resu
         from ..plots import plot_backtest, plot_history, plot_series
 
         name = problem.targets[0]
-        for k, (_, history) in enumerate(histories[:1]):
-            title = f"{problem.table.name}: losses" + (f" of seed {histories[k][0]}" if len(histories) > 1 else "")
-            results.picture("history", plot_history(history, title), "the losses, epoch by epoch")
+        seed, history = histories[0]
+        title = f"{problem.table.name}: losses" + (f" of seed {seed}" if len(histories) > 1 else "")
+        results.picture("history", plot_history(history, title), "the losses, epoch by epoch")
         results.picture(
             "series", plot_series(problem.table, problem.parts, name, problem.unit(name)), "the series and its split"
         )
