@@ -81,7 +81,7 @@ def clip_value(limit, grads):
     """Bring every gradient to between -limit and limit; an infinite one stays, so that the step refuses it."""
     for i in range(grads.size):
         g = grads[i]
-        if np.isfinite(g):
+        if g - g == grads.dtype.type(0):
             grads[i] = limit if g > limit else (-limit if g < -limit else g)
 
 
