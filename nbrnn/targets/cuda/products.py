@@ -30,7 +30,7 @@ TILES = {
 }
 if config.ENABLE_CUDASIM:  # the same code with few threads
     LOW_ROWS, PART_ROWS, PART_BLOCKS = 4, 8, 8
-    TILES = {"wide": Tile(8, 8, 4, 4, 4), "low": Tile(4, 8, 4, 4, 4, 2), "low, float64": Tile(4, 8, 4, 2, 4, 2)}
+    TILES = {"wide": Tile(16, 16, 8, 8, 8)} | dict.fromkeys(("low", "low, float64"), Tile(4, 16, 8, 4, 8, 2))
 
 
 @cache
