@@ -187,9 +187,9 @@ class Executor:
         if not trains and self.plan.prepare is not None:
             for launches in self._launches(PREPARE):
                 launches()
-        logs, done, self.status = [], first, 0
+        logs, done, part, self.status = [], first, first, 0
         try:
-            while done < stop and not self.status:
+            while done == part < stop:  # else a batch has failed
                 part = min(stop, done + graphs.ROWS)
                 words = {"at": done, "samples": self.plan.samples, "batch_size": self.plan.batch, "trains": int(trains)}
                 job = graphs.make_job(**words, epoch_0=epoch, step_0=step, job_seed=seed)
