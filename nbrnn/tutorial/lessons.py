@@ -65,6 +65,10 @@ class Lesson:
         """Return the cells with a tag."""
         return [cell for cell in self.cells if cell.tag == tag]
 
+    def to_run(self, solutions: bool) -> list[Cell]:
+        """Return the cells of a run, with the solutions and their checks or without."""
+        return [cell for cell in self.cells if solutions or cell.tag not in ("solution", "check")]
+
     def exercises(self) -> list[Cell]:
         """Return the exercises.
 
