@@ -1,13 +1,11 @@
 # %% [markdown]
 # # Lesson 5: Backward through time
 #
-# **Question.** The same weights are used at every step. When the answer at
-# the end is wrong, which use is to blame, and what are `dh_next` and that sum
-# doing in every implementation of a recurrent network?
+# **Question.** The same weights are used at every step. When the answer at the end is wrong, which use is to blame, and
+# what are `dh_next` and that sum doing in every implementation of a recurrent network?
 #
-# You need lesson 2 (one cell by hand). You will follow the blame from the end
-# of a sequence to its beginning, write one step of it yourself, and then
-# question five layers, four of which have a fault.
+# You need lesson 2 (one cell by hand). You will follow the blame from the end of a sequence to its beginning, write one
+# step of it yourself, and then question five layers, four of which have a fault.
 
 # %%
 import numpy as np
@@ -32,10 +30,9 @@ def question(make, steps):
 # %% [markdown]
 # ## Intuition: one weight, used three times
 #
-# Take a recurrence without matrices: `h_t = w h_(t-1) + x_t`, three steps,
-# `h_0 = 0`. The weight `w` appears three times. Change it a little, and all
-# three uses change at once; what that does to the end is the *sum* of what
-# each use does alone.
+# Take a recurrence without matrices: `h_t = w h_(t-1) + x_t`, three steps, `h_0 = 0`. The weight `w` appears three
+# times. Change it a little, and all three uses change at once; what that does to the end is the *sum* of what each use
+# does alone.
 
 # %%
 x, w, target = [1.0, 2.0, 3.0], 0.5, 4.0
@@ -53,10 +50,9 @@ h1, h2, h3 = run(w)
 print("states", h1, h2, h3, " loss", (h3 - target) ** 2)
 
 # %% [markdown]
-# Now backwards. `dh3` is what the loss feels of `h3`. `h2` acts on the loss
-# only through `h3`, and there it is multiplied by `w`: so `dh2 = dh3 * w`.
-# That handed-back number is what implementations call `dh_next`: at step 2 it
-# is what the *next* step (3) hands back.
+# Now backwards. `dh3` is what the loss feels of `h3`. `h2` acts on the loss only through `h3`, and there it is
+# multiplied by `w`: so `dh2 = dh3 * w`. That handed-back number is what implementations call `dh_next`: at step 2 it is
+# what the *next* step (3) hands back.
 
 # %%
 dh3 = 2 * (h3 - target)  # from the loss
@@ -81,11 +77,9 @@ print("by wiggling", wiggled, " by hand", dw)
 assert abs(wiggled - dw) < 1e-8
 
 # %% [markdown]
-# Two derivatives have nearly the same name, and mixing them up is the usual
-# mistake:
+# Two derivatives have nearly the same name, and mixing them up is the usual mistake:
 #
-# - the **immediate** one, `dh3 * h2`: only the last use of `w` moves, the
-#   state before it is held fast;
+# - the **immediate** one, `dh3 * h2`: only the last use of `w` moves, the state before it is held fast;
 # - the **total** one, the sum over all steps: what training needs.
 
 # %%
@@ -95,8 +89,7 @@ assert shares[-1] != dw
 # %% [markdown]
 # ## The equation
 #
-# With matrices (row vectors, `h_t = act(a_t)`, `a_t = x_t Wx + h_(t-1) Wh +
-# b`), for t from the last step to the first:
+# With matrices (row vectors, `h_t = act(a_t)`, `a_t = x_t Wx + h_(t-1) Wh + b`), for t from the last step to the first:
 #
 # ```text
 # dh_t     = what comes from the loss  +  dh_next
@@ -105,14 +98,12 @@ assert shares[-1] != dw
 # dWx     += x_t^T da_t        dWh += h_(t-1)^T da_t        db += da_t
 # ```
 #
-# This is backpropagation through time (Werbos, 1990). `+=` is the sum over
-# the uses.
+# This is backpropagation through time (Werbos, 1990). `+=` is the sum over the uses.
 
 # %% [markdown]
 # ## By hand
 #
-# The cell of lesson 2: two linear units, x = 1, 2, 3, and now a target, 4.
-# Forward once more, keeping every state:
+# The cell of lesson 2: two linear units, x = 1, 2, 3, and now a target, 4. Forward once more, keeping every state:
 
 # %%
 Wx = np.array([[0.18662322, -1.2369459]])
@@ -128,9 +119,8 @@ o = h[3] @ Wy + by
 print("h3", h[3], " o", o, " loss", (o - 4) ** 2)
 
 # %% [markdown]
-# Backwards. The loss only sees the last state, through `Wy`; earlier steps
-# hear of it through `dh_next` alone. The activation is linear, so `act' = 1`
-# and `da = dh`.
+# Backwards. The loss only sees the last state, through `Wy`; earlier steps hear of it through `dh_next` alone. The
+# activation is linear, so `act' = 1` and `da = dh`.
 
 # %%
 do = 2 * (o - 4)
@@ -151,9 +141,8 @@ for t, term in enumerate(dWh_terms):
 print("sum:\n", sum(dWh_terms))
 
 # %% [markdown]
-# The first term is zero because the state before step 1 is. Nothing of the
-# error is lost on the way: `Wh` here is a rotation (lesson 2), so `dh` keeps
-# its length. Lesson 9 is about what happens when it does not.
+# The first term is zero because the state before step 1 is. Nothing of the error is lost on the way: `Wh` here is a
+# rotation (lesson 2), so `dh` keeps its length. Lesson 9 is about what happens when it does not.
 
 # %%
 print("lengths of dh", [f"{np.linalg.norm(dh):.6f}" for dh in dhs])
@@ -184,17 +173,15 @@ for name, total in t.totals.items():
     print(f"{name}\n{total}")
 
 # %% [markdown]
-# `print(t)` writes the formulas out, with these numbers in them. Its last
-# part is the sum over the steps:
+# `print(t)` writes the formulas out, with these numbers in them. Its last part is the sum over the steps:
 
 # %%
 part = str(t).split("-- gradients: simple_rnn")[1].split("\n\n")[0]
 print(*part.splitlines()[1:], sep="\n")
 
 # %% [markdown]
-# `dh_loss` and `dh_future` are the two sources of `dh`. At the last step
-# nothing comes from the future, at the others nothing comes from the loss,
-# because only the last state goes on to the Dense layer:
+# `dh_loss` and `dh_future` are the two sources of `dh`. At the last step nothing comes from the future, at the others
+# nothing comes from the loss, because only the last state goes on to the Dense layer:
 
 # %%
 for k, step in enumerate(t.backward):
@@ -203,10 +190,9 @@ for k, step in enumerate(t.backward):
 # %% [markdown]
 # ## The picture
 #
-# If every step has an output, every step has a loss of its own, and each of
-# these losses sends its share back through all the steps before it. That
-# makes a triangle: row t, column k is how much the loss at step t has to say
-# about the weight's use at step k.
+# If every step has an output, every step has a loss of its own, and each of these losses sends its share back through
+# all the steps before it. That makes a triangle: row t, column k is how much the loss at step t has to say about the
+# weight's use at step k.
 
 # %%
 layers = [nbrnn.SimpleRNN(3, return_sequences=True), nbrnn.Dense(1)]
@@ -217,16 +203,14 @@ every = nbrnn.trace(deep, series[:5], series[1:])
 show(nbrnn.plot_itemised(every), "itemised")
 
 # %% [markdown]
-# The first column is zero: before step 1 there is no state to multiply with.
-# The triangle's sum is what training uses. Truncated backpropagation (lesson
-# 13) cuts off the part that lies far from the diagonal.
+# The first column is zero: before step 1 there is no state to multiply with. The triangle's sum is what training uses.
+# Truncated backpropagation (lesson 13) cuts off the part that lies far from the diagonal.
 
 # %% [markdown]
 # ## Exercise 1: one step back
 #
-# Write the step for tanh. `dh_loss` and `dh_next` are what reaches h_t from
-# the loss and from step t + 1. Return `dh_prev` (for step t - 1) and this
-# step's shares of the three gradients. The slope of tanh is `1 - h_t ** 2`.
+# Write the step for tanh. `dh_loss` and `dh_next` are what reaches h_t from the loss and from step t + 1. Return
+# `dh_prev` (for step t - 1) and this step's shares of the three gradients. The slope of tanh is `1 - h_t ** 2`.
 
 
 # %% tags=["exercise"]
@@ -250,9 +234,8 @@ def step_backward(dh_loss, dh_next, x_t, h_prev, h_t, Wh):
 
 
 # %% [markdown]
-# The check runs your step over a whole sequence, because a fault can hide in
-# a single step: with T = 1 nothing comes from the future, and forgetting
-# `dh_next` changes nothing at all.
+# The check runs your step over a whole sequence, because a fault can hide in a single step: with T = 1 nothing comes
+# from the future, and forgetting `dh_next` changes nothing at all.
 
 # %% tags=["check"]
 layers = [nbrnn.SimpleRNN(3, return_sequences=True), nbrnn.Dense(1)]
@@ -278,23 +261,20 @@ for name, total in sums.items():
 # %% [markdown]
 # ## Exercise 2: five suspects
 #
-# `SUSPECTS` holds five layers, "A" to "E". Forward they are all SimpleRNN.
-# One is right; the other four have a fault in their backward pass, of the
-# kind that people write. No peeking: question them.
+# `SUSPECTS` holds five layers, "A" to "E". Forward they are all SimpleRNN. One is right; the other four have a fault in
+# their backward pass, of the kind that people write. No peeking: question them.
 #
-# `nbrnn.check_gradients(model, x)` compares the backward pass with numeric
-# gradients, by the complex step of lesson 1. `question(layer, steps)`, in the
-# first cell, lists the gradients for which the two differ. For a layer that
-# is right, `nbrnn.SimpleRNN`, the list is empty.
+# `nbrnn.check_gradients(model, x)` compares the backward pass with numeric gradients, by the complex step of lesson 1.
+# `question(layer, steps)`, in the first cell, lists the gradients for which the two differ. For a layer that is right,
+# `nbrnn.SimpleRNN`, the list is empty.
 
 # %%
 print("SimpleRNN, 1 step: ", question(nbrnn.SimpleRNN, 1))
 print("SimpleRNN, 3 steps:", question(nbrnn.SimpleRNN, 3))
 
 # %% [markdown]
-# A fault has a signature: which gradients are wrong, and from how many steps
-# on. Try `question(SUSPECTS["A"], 1)` and so on, think about which gradients
-# each fault can reach, and fill in letters.
+# A fault has a signature: which gradients are wrong, and from how many steps on. Try `question(SUSPECTS["A"], 1)` and
+# so on, think about which gradients each fault can reach, and fill in letters.
 
 # %% tags=["exercise"]
 innocent = ...  # its gradients are right
@@ -362,17 +342,14 @@ print(f"largest relative error: {worst:.1e}")
 #
 # - `dh_next` is the error that the next step hands back: `da_(t+1) Wh^T`.
 # - A weight's gradient is a sum because the weight is used at every step.
-# - Check a backward pass with more than one step. A step that is right alone
-#   can be wrong in a sequence.
+# - Check a backward pass with more than one step. A step that is right alone can be wrong in a sequence.
 #
 # ## What people get wrong
 #
-# - They put `h_t` where `h_(t-1)` belongs (suspect D), or count the bias once
-#   (suspect B).
-# - They take the slope at the wrong place: with tanh it is `1 - h^2`, of the
-#   *output* h.
-# - They run a second backward pass in a framework that adds gradients up, and
-#   find everything doubled. Here every pass begins anew:
+# - They put `h_t` where `h_(t-1)` belongs (suspect D), or count the bias once (suspect B).
+# - They take the slope at the wrong place: with tanh it is `1 - h^2`, of the *output* h.
+# - They run a second backward pass in a framework that adds gradients up, and find everything doubled. Here every pass
+#   begins anew:
 
 # %%
 again = nbrnn.trace(deep, series[:5], series[1:])
