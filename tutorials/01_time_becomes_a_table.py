@@ -6,6 +6,9 @@
 # You have a long column of numbers: passengers month by month, a temperature day by day. A network does not learn from
 # a column. It learns from a table of examples: what is known on the left, the right answer on the right. This lesson
 # makes the table from the column.
+#
+# Two words of the code that follows: `assert` stops a lesson if what it says is not true, so whatever stands behind it
+# has been tried on your machine. `show` draws a picture, and `check` judges an answer of yours.
 
 # %%
 import numpy as np
@@ -13,25 +16,26 @@ import numpy as np
 import nbrnn
 from nbrnn.tutorial import check, show
 
-QUICK = False  # True shortens what takes long
+QUICK = False  # nothing here takes long
 
 # %% [markdown]
 # ## Intuition
 #
 # Take a strip of cardboard and cut a slot into it, three numbers wide. Lay it over the column. What you see through the
-# slot are the inputs; the number right behind the slot is the answer. Write both into one row of the table, push the
-# strip on by one number, and write the next row.
+# slot are the inputs; the next number, just below the slot, is the answer. Write both into one row of the table, push
+# the strip on by one number, and write the next row.
 #
 # The slot is called the window. Its width is the `length`, how far you push it each time is the `stride`, and how many
-# numbers behind it are the answer is the `horizon`. (Horizon 0 is a special case; it comes below.)
+# of the next numbers are the answer is the `horizon`. (Horizon 0 is a special case; it comes below.)
 #
 # ## The equation
 #
 # ```text
-# the series      s[0], s[1], ..., s[R-1]               R rows
-# inputs  X[n] =  s[n*S], ..., s[n*S + L-1]             L = length
-# answers y[n] =  s[n*S + L], ..., s[n*S + L+H-1]       H = horizon
-#                                                       S = stride
+# R rows, L = length, S = stride, H = horizon
+#
+# the series       s[0], s[1], ..., s[R-1]
+# inputs   X[n] =  s[n*S], ..., s[n*S + L-1]
+# answers  y[n] =  s[n*S + L], ..., s[n*S + L+H-1]
 # windows that fit:   N = (R - L - H) // S + 1
 # ```
 #
@@ -111,18 +115,21 @@ assert (10 - 3 - 1) // 3 + 1 == 3
 # %% [markdown]
 # From 7 examples 3 are left. Which is better? Overlapping windows give more examples, and every row (but the first
 # ones) is an answer once. But neighbours are nearly the same example, so seven of them teach less than seven that were
-# picked apart from each other. Windows that do not overlap use no number as an input twice, and the last number (here
-# 10) not at all; most numbers are never an answer.
+# picked apart from each other. Without an overlap the examples have no inputs in common, but there are few of them, and
+# most numbers are never an answer.
 #
-# Here is what it means for 2256 months of sunspots and windows of 12.
+# How much that is, a tutorial shows that lesson 8 comes back to. It has 235 years of monthly sunspots, trains on the
+# first 188 and tests on the rest, with windows of 12 months that do not overlap.
 
 # %%
-months = np.zeros(2256)  # the values do not matter for the count
-apart, _ = nbrnn.sliding_windows(months, length=12, stride=12)
-overlapping, _ = nbrnn.sliding_windows(months, length=12)
-print(len(apart), "windows that do not overlap")
-print(len(overlapping), "windows that do")
-assert len(apart) == 187 and len(overlapping) == 2244
+for years in (188, 235 - 188):
+    months = np.zeros(12 * years)  # the values do not matter for the count
+    apart, _ = nbrnn.sliding_windows(months, length=12, stride=12)
+    overlapping, _ = nbrnn.sliding_windows(months, length=12)
+    print(f"{len(months)} months: {len(apart)} windows apart,", end=" ")
+    print(f"{len(overlapping)} that overlap")
+    wanted = {188: (2256, 187, 2244), 47: (564, 46, 552)}[years]
+    assert (len(months), len(apart), len(overlapping)) == wanted
 
 # %% [markdown]
 # ## Several features
@@ -187,7 +194,7 @@ assert len(nbrnn.sliding_windows(airline, 20)[0]) == 124
 # ## The picture
 #
 # The window slides over the series. Each lane is a row of the table. First the ten numbers with stride 3, then the
-# passengers.
+# passengers. (Pictures count rows from 1, as people do; code and formula count from 0.)
 
 # %%
 title = "1 to 10, a window of 3, stride 3"
@@ -204,7 +211,7 @@ show(picture, "windows-of-the-airline")
 # ## Exercise 1: how many?
 #
 # The airline's 144 months again. Cut them into windows of a year that do not overlap; the answer is the month after
-# each. How many examples are there?
+# each. How many examples are there? Use the formula, or count on your fingers.
 
 # %% tags=["exercise"]
 windows_of_a_year = ...  # a whole number
@@ -214,13 +221,13 @@ windows_of_a_year = (144 - 12 - 1) // 12 + 1
 
 # %% tags=["check"]
 years, _ = nbrnn.sliding_windows(np.zeros(144), length=12, stride=12)
-hint = "the last year has no month after it, so it is no example."
+hint = "L = 12 and S = 12; the last year has no month after it."
 check("windows_of_a_year", windows_of_a_year, len(years), hint)
 
 # %% [markdown]
 # ## Exercise 2: count
 #
-# Write the count as a function: rows of the series, length, horizon, stride.
+# Write the count as a function: rows of the series, length, horizon, stride. It returns a whole number.
 
 
 # %% tags=["exercise"]
@@ -237,14 +244,15 @@ def count_windows(rows, length, horizon, stride):
 for case in ((10, 3, 1, 1), (10, 3, 1, 3), (144, 20, 6, 5), (5, 3, 0, 1)):
     table = np.zeros((case[0], 2))
     X, _ = nbrnn.sliding_windows(table, *case[1:], target=1)
-    hint = "the last window starts at the latest at row R - L - H."
+    hint = "a window starts every S rows, the last at R-L-H; count with //"
     check(f"count_windows{case}", count_windows(*case), len(X), hint)
 
 # %% [markdown]
 # ## Exercise 3: cut
 #
 # Cut a list of numbers yourself, without `nbrnn.sliding_windows`: X is a list of windows, each a list of numbers, and y
-# a list of the numbers after them. With `stride=1` the windows overlap, with `stride=length` they do not.
+# a list of the numbers after them, one number for each window. With `stride=1` the windows overlap, with
+# `stride=length` they do not.
 
 
 # %% tags=["exercise"]
@@ -270,6 +278,7 @@ for stride in (1, 2, 3):
     name = f"cut(digits, 3, {stride})"
     hint = "window n starts at n * stride, while a number follows it."
     check(f"the X of {name}", your_X, right_X[..., 0], hint)
+    hint = "one number for each window: the one after it."
     check(f"the y of {name}", your_y, right_y[:, 0], hint)
 
 # %% [markdown]
@@ -344,7 +353,7 @@ show(nbrnn.plot_step_errors(steps, errors, title=title), "step-sizes")
 X, y = nbrnn.sliding_windows(np.array(numbers) / 10, length=3)
 layers = [nbrnn.SimpleRNN(2), nbrnn.Dense(1)]
 model = nbrnn.Sequential(layers, input_shape=(3, 1), seed=0)
-model.compile(optimizer="sgd", loss="mse")
+model.compile(optimizer="sgd", loss="mse")  # mse: mean squared error
 report = nbrnn.check_gradients(model, X, y)
 print(report)
 assert report.passed
@@ -371,11 +380,19 @@ assert report.passed
 row_numbers = np.arange(144)
 X, y = nbrnn.sliding_windows(row_numbers, length=10)
 mixed = np.random.default_rng(0).permutation(len(X))
-training, test = mixed[:107], mixed[107:]
+training, test = mixed[:107], mixed[107:]  # four of five, and one of five
 seen = np.isin(y[test], X[training]).sum()
 print(f"{seen} of {len(test)} test answers stand in a training window")
 assert len(test) == 27 and seen > 20
 
 # %% [markdown]
-# So split the series first, by time, then cut each part into windows: `nbrnn.chronological_split`. The past is for
-# training, the future for the test.
+# So split the series first, by time, then cut each part into windows. The past is for training, the future for the
+# test.
+
+# %%
+past, future = nbrnn.chronological_split(row_numbers, share=0.8)
+X_train, _ = nbrnn.sliding_windows(past, length=10)
+_, y_test = nbrnn.sliding_windows(future, length=10)
+seen = np.isin(y_test, X_train).sum()
+print(f"{seen} of {len(y_test)} test answers stand in a training window")
+assert seen == 0 and len(past) + len(future) == 144

@@ -12,7 +12,7 @@ import numpy as np
 import nbrnn
 from nbrnn.tutorial import check, show
 
-QUICK = False  # True shortens what takes long
+QUICK = False  # True: fewer epochs
 
 # %% [markdown]
 # ## Intuition
@@ -45,8 +45,8 @@ QUICK = False  # True shortens what takes long
 # %% [markdown]
 # ## By hand
 #
-# This network is from a well-known tutorial: 4 features, SimpleRNN(32), Dense(8), Dense(1). Fill the numbers into the
-# equations.
+# This network is from the tutorial "RNN example with Keras SimpleRNN in Python" (DataTechNotes): 4 features,
+# SimpleRNN(32), Dense(8), Dense(1). Fill the numbers into the equations.
 
 # %%
 simple_rnn = 4 * 32 + 32 * 32 + 32
@@ -60,16 +60,22 @@ print(f"all                                {total}")
 assert (simple_rnn, dense, dense_1, total) == (1184, 264, 9, 1457)
 
 # %% [markdown]
-# And two smaller ones, on one feature: SimpleRNN(1) alone, and SimpleRNN(5) with a Dense(1) on top.
+# And three smaller ones, on one feature: SimpleRNN(1) alone, SimpleRNN(5) with a Dense(1) on top, and SimpleRNN(3) with
+# a Dense(1), which learns sunspots in lesson 8.
 
 # %%
 one = 1 * 1 + 1 * 1 + 1
 five = (1 * 5 + 5 * 5 + 5) + (5 * 1 + 1)
-print("SimpleRNN(1):", one, "  SimpleRNN(5) and Dense(1):", five)
-assert one == 3 and five == 35 + 6 == 41
+three = (1 * 3 + 3 * 3 + 3) + (3 * 1 + 1)
+print("SimpleRNN(1):", one)
+print("SimpleRNN(5) and Dense(1):", five)
+print("SimpleRNN(3) and Dense(1):", three)
+assert one == 3 and five == 35 + 6 == 41 and three == 19
 
 # %% [markdown]
 # ## The engine's run
+#
+# (relu is a curve as tanh is one: it cuts off what is below zero. It has no weights.)
 
 # %%
 layers = [
@@ -84,11 +90,13 @@ assert counts == [simple_rnn, dense, dense_1]
 assert model.count_params() == total
 
 # %% [markdown]
-# The shapes of the arrays are the products of the equations.
+# In the table `None` stands for the number of samples, which may be any. A float32 number takes 4 bytes, hence the
+# bytes. The shapes of the arrays are the products of the equations.
 
 # %%
 for array in model.get_weights():
     print(f"{array.shape!s:<10}{array.size:5}")
+print(f"{total} * 4 bytes = {total * 4}")
 sizes = [array.size for array in model.get_weights()]
 assert sizes == [4 * 32, 32 * 32, 32, 32 * 8, 8, 8 * 1, 1]
 
@@ -108,8 +116,11 @@ for steps in (4, 400):
 #
 # ## Gates: the same count, three or four times
 #
-# A GRU makes three sets of H numbers at every step: two gates, z and r, and a candidate. Each set has weights of its
-# own, so everything is there three times. An LSTM has three gates and a candidate: four times.
+# GRU and LSTM are cells with *gates*: numbers between 0 and 1 that decide how much of the old state is kept. What they
+# do is for lesson 10; here they only have to be counted. A GRU (Cho and others, 2014) makes three sets of H numbers at
+# every step: two gates, z and r, and a *candidate*, which is what SimpleRNN makes. Each set has weights of its own, so
+# everything is there three times. An LSTM (Hochreiter and Schmidhuber, 1997; Gers and others, 2000) has three gates and
+# a candidate: four times.
 #
 # ```text
 # LSTM        4 * (D*H + H*H + H)
@@ -119,7 +130,7 @@ for steps in (4, 400):
 #
 # The GRU is in use in two forms. The one that Keras and PyTorch take (`reset_after=True`) has a bias for the input and
 # another one for the state; the one of the first paper has one bias. That is why two tables may disagree about the same
-# GRU(10) on one feature.
+# GRU(10) on one feature, or GRU(300) on four.
 
 # %%
 counts = {}
@@ -131,6 +142,12 @@ for reset_after in (False, True):
 assert counts[False] == 3 * (1 * 10 + 10 * 10 + 10) == 360
 assert counts[True] == 3 * (1 * 10 + 10 * 10 + 2 * 10) == 390
 assert model.count_params() == 390 + 11
+for reset_after, wanted in ((False, 274500), (True, 275400)):
+    layers = [nbrnn.GRU(300, reset_after=reset_after), nbrnn.Dense(4)]
+    nbrnn.Sequential(layers, input_shape=(300, 4))
+    large, head = (layer.count_params() for layer in layers)
+    print(f"reset_after={reset_after!s:<6} GRU(300): {large}, Dense(4): {head}")
+    assert (large, head) == (wanted, 300 * 4 + 4) and head == 1204
 
 # %% [markdown]
 # An LSTM(32) that reads 8 features at each of 3 steps, with a Dense(2) that says no or yes:
@@ -183,7 +200,8 @@ assert shelf.predict([[[5], [6], [7], [8]]]).tolist() == [[6]]
 
 # %% [markdown]
 # Can it be learned, and by how many units? Train networks with 1, 2, 3 and 5 units on random sequences. For each number
-# of units three seeds compete, and the best loss counts: one seed may be unlucky.
+# of units three seeds compete, and the best loss counts: one seed may be unlucky. (The loss is the mean squared error;
+# Adam is a way to train, and 0.02 is how far it goes at a time. Lesson 7 computes it by hand.)
 
 # %%
 rng = np.random.default_rng(0)
@@ -246,7 +264,7 @@ assert difference < 1e-12
 # %% [markdown]
 # ## Exercise 1: a GRU
 #
-# How many parameters has a GRU, from its features, its units, and its form?
+# How many parameters has a GRU, from its features, its units, and `reset_after`, which is True or False?
 
 
 # %% tags=["exercise"]
@@ -290,14 +308,14 @@ for case in ((8, 32, 2), (1, 10, 1), (3, 7, 5)):
     features, units, outputs = case
     layers = [nbrnn.LSTM(units), nbrnn.Dense(outputs)]
     both = nbrnn.Sequential(layers, input_shape=(None, features))
-    hint = "four sets for the LSTM; the Dense layer reads its units."
+    hint = "four sets for the LSTM; Dense reads its units, and has biases."
     yours = lstm_and_dense_params(*case)
     check(f"lstm_and_dense_params{case}", yours, both.count_params(), hint)
 
 # %% [markdown]
 # ## Exercise 3: backwards
 #
-# A table says: SimpleRNN on one feature, 120 parameters. How many units?
+# A table says: SimpleRNN on one feature, 120 parameters. How many units? (Trying is allowed.)
 
 # %% tags=["exercise"]
 units_of_120 = ...  # a whole number
