@@ -146,7 +146,7 @@ for reset_after, wanted in ((False, 274500), (True, 275400)):
     layers = [nbrnn.GRU(300, reset_after=reset_after), nbrnn.Dense(4)]
     nbrnn.Sequential(layers, input_shape=(300, 4))
     large, head = (layer.count_params() for layer in layers)
-    print(f"reset_after={reset_after!s:<6} GRU(300): {large}, Dense(4): {head}")
+    print(f"{reset_after!s:<6} GRU(300): {large}, Dense(4): {head}")
     assert (large, head) == (wanted, 300 * 4 + 4) and head == 1204
 
 # %% [markdown]
