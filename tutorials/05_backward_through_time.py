@@ -301,8 +301,8 @@ print("SimpleRNN, 3 steps:", question(nbrnn.SimpleRNN, 3))
 
 # %% [markdown]
 # A fault has a signature: which gradients are wrong, and from how many steps on. Write `print(question(SUSPECTS["A"],
-# 1))` and so on into your file of answers, run it (`python answers-05.py`), and think about which gradients each fault
-# can reach. Every answer is a letter in quotes, such as "A".
+# 1))` and so on into your file of answers, run it with `python`, and think about which gradients each fault can reach.
+# Every answer is a letter in quotes, such as "A".
 
 # %% tags=["exercise"]
 innocent = ...  # its gradients are right
