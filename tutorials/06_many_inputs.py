@@ -106,8 +106,8 @@ show(nbrnn.plot_products(trace), "two-features")
 # ## Scales
 #
 # So the bars depend on two things: on the weights, and on the *size* of the numbers. Five columns of Beijing, 1825
-# days: fine dust (pm25, in micrograms), dew point and temperature (degrees), air pressure (hPa), wind (m/s, added up
-# over the hours for which it blows from one side). The pressure is a thousand and more, whatever the weather.
+# days: fine dust (pm25, in micrograms), dew point and temperature (degrees), air pressure (hPa), wind (m/s, cumulated
+# by its source). The pressure is a thousand and more, whatever the weather.
 
 # %%
 COLUMNS = ["pm25", "dewp", "temp", "pres", "wind"]
@@ -142,9 +142,9 @@ show(nbrnn.plot_products(scaled, None, [0, 6], COLUMNS), "beijing-scaled")
 #
 # The task: from seven days of some columns, tomorrow's pm25. The first 1277 days are for training, the next 274 decide
 # when to stop and which columns are best. The last 274 are for the end, once. Several seeds each, since one is one
-# draw. The cell is a GRU (lesson 10; the lesson's cell would do too), and `EarlyStopping` ends a training that no
-# longer helps on the validation days. Beside it stand two forecasts without a network: the *last value*, tomorrow as
-# today, and the *linear* one, the best weighted sum of the same seven days (least squares).
+# draw. The cell is a GRU (lesson 10), and `EarlyStopping` ends a training that no longer helps on the validation days.
+# Beside it stand two forecasts without a network: the *last value*, tomorrow as today, and the *linear* one, the best
+# weighted sum of the same seven days (least squares).
 
 # %%
 SETS = {"pm25 alone": [0], "and wind": [0, 4], "all five": [0, 1, 2, 3, 4]}
