@@ -306,10 +306,11 @@ model = repaired()
 hint = "give Sequential the shape of one sample: (time steps, features)."
 shape = getattr(model, "input_shape", ...) or "not given"
 check("the shape of repaired()", shape, (4, 1), hint)
-check("its parameters", model.count_params(), 1361, "units: 32, 8, 1.")
+count = model.count_params()
+check("the parameters of repaired()", count, 1361, "units: 32, 8, 1.")
 hint = "relu, relu, and none for the last: see build in the first cell."
 curves = " ".join(layer.activation for layer in model.layers)
-check("its activations", curves, "relu relu linear", hint)
+check("the activations of repaired()", curves, "relu relu linear", hint)
 hint = "weights are shared by all steps: build((12, 1))."
 check("as_steps", as_steps, build((12, 1)).count_params(), hint)
 hint = "every feature has a weight to each unit: build((1, 12))."
