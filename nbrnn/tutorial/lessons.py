@@ -66,7 +66,7 @@ class Lesson:
         return [cell for cell in self.cells if cell.tag == tag]
 
     def to_run(self, solutions: bool) -> list[Cell]:
-        """Return the cells of a run, with the solutions and their checks or without; texts are cut at their headings."""
+        """Return the cells of a run, with solutions and checks or without them; texts are cut at their headings."""
         taken = []
         for cell in self.cells:
             if cell.kind == "markdown":
