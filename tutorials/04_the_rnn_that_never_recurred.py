@@ -112,6 +112,7 @@ assert abs(trace.output[0] - four_steps(0.3)) < 1e-12
 # %%
 X, y = table(series[:800])
 X_test, y_test = table(series[800:])
+assert len(X) == 800 and len(X_test) == 200
 networks = {shape: build(shape) for shape in (ONE_STEP, FOUR_STEPS)}
 for shape, model in networks.items():
     print(f"\n{X.reshape(-1, *shape).shape}")
