@@ -22,15 +22,17 @@ from .tiles import COLUMNS, PLAIN, TURNED, Tile, tiled
 
 Alive = tuple[Any, int] | None
 LOW_ROWS = 16  # up to here a product is one step's of a small batch, and made by as many blocks as columns allow
+WIDE_BLOCKS = 128  # large tiles are taken where they make so many blocks
 PART_ROWS, PART_BLOCKS = 256, 256  # a weight gradient goes in parts of so many rows or more, while blocks are fewer
 TILES = {
-    "wide": Tile(64, 64, 16, 4, 4),
+    "wide": Tile(128, 128, 8, 8, 8),
+    "middle": Tile(64, 64, 16, 4, 4),
     "low": Tile(16, 32, 64, 4, 4, 8),
     "low, float64": Tile(16, 32, 32, 4, 4, 4),
 }
 if config.ENABLE_CUDASIM:  # the same code with few threads
-    LOW_ROWS, PART_ROWS, PART_BLOCKS = 4, 8, 8
-    TILES = {"wide": Tile(16, 16, 8, 8, 8)} | dict.fromkeys(("low", "low, float64"), Tile(4, 16, 8, 4, 8, 2))
+    LOW_ROWS, WIDE_BLOCKS, PART_ROWS, PART_BLOCKS = 4, 4, 8, 8
+    TILES = dict.fromkeys(TILES, Tile(4, 16, 8, 4, 8, 2)) | dict.fromkeys(("wide", "middle"), Tile(16, 16, 8, 8, 8))
 
 
 @cache
@@ -45,34 +47,42 @@ def room(purpose: str, size: int, kind: str) -> Any:
     return cuda.device_array(size, kind)
 
 
-def _tile(rows: int, dtype: Any) -> Tile:
-    """Return the tile for a result of so many rows."""
-    if rows > LOW_ROWS:
-        return TILES["wide"]
-    return TILES["low, float64"] if np.dtype(dtype) == np.float64 else TILES["low"]
+def tile_for(rows: int, columns: int, dtype: Any, parts: int = 1) -> Tile:
+    """Return the tile for a result of a shape; where the depth goes in parts, there are so many times its blocks."""
+    wide, double = TILES["wide"], np.dtype(dtype) == np.float64
+    if rows <= LOW_ROWS:
+        return TILES["low, float64" if double else "low"]
+    large = not double and blocks_of(wide, rows, columns) * parts >= WIDE_BLOCKS and min(rows, columns) >= wide.rows
+    return wide if large else TILES["middle"]
 
 
-def _launch(form: str, C: Any, A: Any, B: Any, *, rows: int, tile: Tile, A2: Any = None, B2: Any = None, b: Any = None,
-            kept: Any = None, alive: Alive = None, depths: Any = None, add: Any = False, code: int = LINEAR,
-            parts: int = 1) -> None:  # fmt: skip
+def blocks_of(tile: Tile, rows: int, columns: int) -> int:
+    """Return how many tiles a result takes."""
+    return -(-rows // tile.rows) * -(-columns // tile.columns)
+
+
+def _launch(
+    form: str, C: Any, A: Any, B: Any, *, rows: int, tile: Tile, A2: Any = None, B2: Any = None, b: Any = None,
+    kept: Any = None, alive: Alive = None, depths: Any = None, features: int = 0, add: Any = False,
+    code: int = LINEAR, parts: int = 1,
+) -> None:  # fmt: skip
     """Launch the tiles of a product."""
-    columns = C.shape[1]
-    if rows == 0 or columns == 0:
+    if rows == 0 or C.shape[1] == 0:
         return
-    joint, acting, kind, dropped = (
-        A2 is not None,
-        code != LINEAR or kept is not None,
-        str(C.dtype),
-        dropped_bits(C.dtype),
-    )
-    kernel = tiled(form, tile, C.dtype, joint, acting, dropped > 0)
+    kind, dropped, joint = str(C.dtype), dropped_bits(C.dtype), A2 is not None
+    kernel = tiled(form, tile, C.dtype, joint, code != LINEAR or kept is not None, dropped > 0)
     at, index = alive or (nothing("int64", 1), 0)
-    blocks = -(-rows // tile.rows) * -(-columns // tile.columns)
     launch(
         kernel, C, nothing(kind, 2) if kept is None else kept, A, B, A2 if joint else A, B2 if joint else B,
         nothing(kind, 1) if b is None else b, at, index, nothing("int64", 1) if depths is None else depths,
-        int(bool(add)), code, dropped, grid=((blocks, parts), tile.threads),
+        features, int(bool(add)), code, dropped,
+        grid=((blocks_of(tile, rows, C.shape[1]), parts), tile.threads),
     )  # fmt: skip
+
+
+def _rows_launch(form: str, C: Any, A: Any, B: Any, **options: Any) -> None:
+    """Launch a product of all rows of its result."""
+    _launch(form, C, A, B, rows=C.shape[0], tile=tile_for(*C.shape, C.dtype), **options)
 
 
 def product(Y: Any, X: Any, W: Any, bias: Any = None, add: Any = False, alive: Alive = None) -> None:
@@ -90,7 +100,7 @@ def product(Y: Any, X: Any, W: Any, bias: Any = None, add: Any = False, alive: A
     alive : (device array of int64, int), optional
         Rows at or beyond that number of the array are left as they are.
     """
-    _launch(PLAIN, Y, X, W, rows=Y.shape[0], tile=_tile(Y.shape[0], Y.dtype), b=bias, add=add, alive=alive)
+    _rows_launch(PLAIN, Y, X, W, b=bias, add=add, alive=alive)
 
 
 def product_turned(Y: Any, X: Any, W: Any, add: Any = False, alive: Alive = None) -> None:
@@ -105,7 +115,7 @@ def product_turned(Y: Any, X: Any, W: Any, add: Any = False, alive: Alive = None
     alive : (device array of int64, int), optional
         As in `product`.
     """
-    _launch(TURNED, Y, X, W, rows=Y.shape[0], tile=_tile(Y.shape[0], Y.dtype), add=add, alive=alive)
+    _rows_launch(TURNED, Y, X, W, add=add, alive=alive)
 
 
 def products_of_columns(x: Any, da: Any, add: Any, dW: Any, db: Any, depths: Any = None, packed: Any = None) -> None:
@@ -123,34 +133,32 @@ def products_of_columns(x: Any, da: Any, add: Any, dW: Any, db: Any, depths: Any
         How many rows of x count, and then how many of `packed`; see `count_rows`. None: all of x.
     packed : device array, (N, F), optional
     """
-    (depth, features), units = x.shape, dW.shape[1]
-    tile, rows, gapped = TILES["wide"], features + (db.size > 0), packed is not None and packed.size > 0
-    blocks = -(-rows // tile.rows) * -(-units // tile.columns)
-    parts = max(1, min(PART_BLOCKS // blocks, depth // PART_ROWS))
-    more = dict(A2=packed, B2=da) if gapped else {}
+    features, biased = dW.shape[0], db.size > 0
+    tile = tile_for(*dW.shape, dW.dtype, PART_BLOCKS)
+    options = {"depths": depths} | (dict(A2=packed, B2=da) if packed is not None and packed.size > 0 else {})
+    if biased and features % tile.rows == 0:  # one row more would make a row of tiles more
+        _columns_launch(x, da, add, dW, db, 0, tile_for(1, db.size, dW.dtype), options)
+        biased = False
+    _columns_launch(x, da, add, dW, db if biased else None, features, tile, options)
+
+
+def _columns_launch(x: Any, da: Any, add: Any, dW: Any, db: Any, features: int, tile: Tile, options: Any) -> None:
+    """Launch a product of so many columns of x, in parts of its depth if its tiles are few."""
+    units, rows = dW.shape[1], features + (db is not None)
+    parts = max(1, min(PART_BLOCKS // blocks_of(tile, rows, units), x.shape[0] // PART_ROWS))
+    options = dict(rows=rows, tile=tile, b=db, features=features, **options)
     if parts == 1:
-        _launch(COLUMNS, dW, x, da, rows=rows, tile=tile, b=db, add=add, depths=depths, **more)
-        return
-    sums = room("parts", parts * rows * units, str(dW.dtype))
-    _launch(
-        COLUMNS,
-        sums.reshape((parts * rows, units)),
-        x,
-        da,
-        rows=rows,
-        tile=tile,
-        b=db,
-        depths=depths,
-        parts=parts,
-        **more,
-    )
-    launch(add_parts, sums, parts, int(bool(add)), dW, db)
+        _launch(COLUMNS, dW, x, da, add=add, **options)
+    else:
+        sums = room("parts", parts * rows * units, str(dW.dtype))
+        _launch(COLUMNS, sums.reshape((parts * rows, units)), x, da, parts=parts, **options)
+        launch(add_parts, sums, parts, features, int(bool(add)), dW, dW[0] if db is None else db)
 
 
 @cuda.jit
-def add_parts(sums, parts, add, dW, db):  # type: ignore[no-untyped-def]
-    """Set dW, and db after its last row, to the sums over all parts, or add these to them."""
-    features, units = dW.shape
+def add_parts(sums, parts, features, add, dW, db):  # type: ignore[no-untyped-def]
+    """Set `features` rows of dW, and db after them, to the sums over all parts, or add these to them."""
+    units = dW.shape[1]
     each = sums.size // parts
     for i in range(cuda.grid(1), each, cuda.gridsize(1)):
         k, j = i // units, i % units
@@ -179,15 +187,17 @@ def count_rows(alive, each, gapped, depths):  # type: ignore[no-untyped-def]
         depths[1] = total if packed else 0
 
 
-def neurons(Y: Any, A: Any, X: Any, Wx: Any, Px: Any, H: Any, states: int, Wh: Any, Ph: Any, b: Any, code: int) -> None:
+def neurons(
+    Y: Any, A: Any, X: Any, Wx: Any, Px: Any, H: Any, states: int, Wh: Any, Ph: Any, b: Any, code: int,
+    alive: Alive = None,
+) -> None:  # fmt: skip
     """Y = act(X Wx + H Wh + b), with the first `states` columns of H (all or none).
 
     A, if it is there, keeps what act is taken of. The panels Px and Ph are not needed: neighbouring threads read
     neighbours in the weights as they stand.
     """
     second = dict(A2=H, B2=Wh) if states else {}
-    rows, kept = Y.shape[0], A if A.size else None
-    _launch(PLAIN, Y, X, Wx, rows=rows, tile=_tile(rows, Y.dtype), b=b, kept=kept, code=code, **second)
+    _rows_launch(PLAIN, Y, X, Wx, b=b, kept=A if A.size else None, alive=alive, code=code, **second)
 
 
 def back_product(dX: Any, dA: Any, W: Any, PT: Any, accumulate: Any, alive: Alive = None) -> None:
