@@ -7,6 +7,8 @@
 
 How many rows are at work may be known on the device only: `alive` is then an array of int64 on the device and an index
 into it. Nothing is read back, and the sums are made in an order that shapes alone decide.
+
+`by_library` says what goes to cuBLAS; the rest, and what knows its rows on the device only, goes to tiles of our own.
 """
 
 from functools import cache
@@ -15,14 +17,17 @@ from typing import Any
 import numpy as np
 from numba import config, cuda
 
-from ...kernels.activations import LINEAR, slope
+from ...kernels.activations import LINEAR, act, slope
+from .cublas import fits, gemm_of, library
 from .launching import launch
-from .precision import dropped_bits
+from .precision import DROPPED, dropped_bits, precision_of, rounded, upper_half
 from .tiles import COLUMNS, PLAIN, TURNED, Tile, tiled
 
 Alive = tuple[Any, int] | None
+DROPPED_BY_BFLOAT16 = DROPPED["bfloat16"]
 LOW_ROWS = 16  # up to here a product is one step's of a small batch, and made by as many blocks as columns allow
 WIDE_BLOCKS = 128  # large tiles are taken where they make so many blocks
+LIBRARY_FROM = {"float64": 2**22, "float32": 2**22, "tf32": 2**22, "bfloat16": 2**26}  # multiply-adds; not yet measured
 PART_ROWS, PART_BLOCKS = 256, 256  # a weight gradient goes in parts of so many rows or more, while blocks are fewer
 TILES = {
     "wide": Tile(128, 128, 8, 8, 8),
@@ -45,6 +50,31 @@ def nothing(kind: str, dimensions: int) -> Any:
 def room(purpose: str, size: int, kind: str) -> Any:
     """Return the device's room for results in between: made when it is first asked for, then always the same."""
     return cuda.device_array(size, kind)
+
+
+def by_library(rows: int, columns: int, depth: int, precision: str, bounded: bool = False) -> bool:
+    """Return whether cuBLAS makes a product: the large ones of more than LOW_ROWS rows, all of which are at work.
+
+    Parameters
+    ----------
+    rows, columns, depth : int
+        Of the result, and what is summed over.
+    precision : str
+        One of PRECISIONS (designs.py).
+    bounded : bool, default False
+        Whether the device alone knows how many rows are at work.
+    """
+    large = rows > LOW_ROWS and rows * columns * depth >= LIBRARY_FROM[precision]
+    return large and not bounded and library()[0] is not None
+
+
+def describe() -> str:
+    """Return what `nbrnn info` says of products."""
+    cublas, reason = library()
+    if cublas is None:
+        return f"own tiles; {reason}"
+    sizes = ", ".join(f"{precision} {count:,}" for precision, count in LIBRARY_FROM.items())
+    return f"cuBLAS {cublas.version} from so many multiply-adds on: {sizes}; own tiles below"
 
 
 def tile_for(rows: int, columns: int, dtype: Any, parts: int = 1) -> Tile:
@@ -80,9 +110,63 @@ def _launch(
     )  # fmt: skip
 
 
-def _rows_launch(form: str, C: Any, A: Any, B: Any, **options: Any) -> None:
-    """Launch a product of all rows of its result."""
-    _launch(form, C, A, B, rows=C.shape[0], tile=tile_for(*C.shape, C.dtype), **options)
+def _rows_product(form: str, Y: Any, X: Any, W: Any, depth: int, b: Any, add: Any, alive: Alive) -> None:
+    """Make a product of all rows of its result, by the library or by tiles."""
+    rows, columns = Y.shape
+    if by_library(rows, columns, depth, precision_of(Y.dtype), alive is not None) and fits(Y, X, W):
+        begun = b is not None and b.size > 0
+        if begun:
+            launch(begin_rows, b, int(bool(add)), Y)
+        _by_library(form, Y, X, W, add or begun)
+    else:
+        _launch(form, Y, X, W, rows=rows, tile=tile_for(rows, columns, Y.dtype), b=b, add=add, alive=alive)
+
+
+def _by_library(form: str, C: Any, A: Any, B: Any, add: Any) -> None:
+    """Launch a product of the library's; where tensor cores want bfloat16 numbers, these are made first."""
+    precision = precision_of(C.dtype)
+    if precision == "bfloat16":
+        depth = B.shape[1] if form == TURNED else B.shape[0]
+        A = _as_bfloat16("first factor", A, A.shape[1] if form == COLUMNS else depth)
+        B = _as_bfloat16("second factor", B, C.shape[1] if form == COLUMNS else B.shape[1])
+    library()[0].gemm(gemm_of(form, C, A, B, bool(add)), precision)
+
+
+def _as_bfloat16(purpose: str, V: Any, columns: int) -> Any:
+    """Return a matrix's first columns as bfloat16, two bytes a number."""
+    size = V.shape[0] * columns
+    into = room(purpose, 1 << (size - 1).bit_length(), "uint16")[:size].reshape((V.shape[0], columns))
+    launch(to_bfloat16, V, into)
+    return into
+
+
+@cuda.jit
+def to_bfloat16(V, into):  # type: ignore[no-untyped-def]
+    """Round the first columns of a matrix to bfloat16."""
+    columns, dropped = into.shape[1], DROPPED_BY_BFLOAT16
+    for i in range(cuda.grid(1), into.size, cuda.gridsize(1)):
+        n, j = i // columns, i % columns
+        into[n, j] = upper_half(rounded(V[n, j], dropped))
+
+
+@cuda.jit
+def begin_rows(b, add, Y):  # type: ignore[no-untyped-def]
+    """Set every row of Y to b, or add b to it."""
+    units = Y.shape[1]
+    for i in range(cuda.grid(1), Y.size, cuda.gridsize(1)):
+        n, j = i // units, i % units
+        Y[n, j] = Y[n, j] + b[j] if add else b[j]
+
+
+@cuda.jit
+def activate(A, Y, code):  # type: ignore[no-untyped-def]
+    """Take act of Y in place; A, if it is there, keeps what it is taken of."""
+    units = Y.shape[1]
+    for i in range(cuda.grid(1), Y.size, cuda.gridsize(1)):
+        n, j = i // units, i % units
+        if A.size > 0:
+            A[n, j] = Y[n, j]
+        Y[n, j] = act(Y[n, j], code)
 
 
 def product(Y: Any, X: Any, W: Any, bias: Any = None, add: Any = False, alive: Alive = None) -> None:
@@ -100,7 +184,7 @@ def product(Y: Any, X: Any, W: Any, bias: Any = None, add: Any = False, alive: A
     alive : (device array of int64, int), optional
         Rows at or beyond that number of the array are left as they are.
     """
-    _rows_launch(PLAIN, Y, X, W, b=bias, add=add, alive=alive)
+    _rows_product(PLAIN, Y, X, W, W.shape[0], bias, add, alive)
 
 
 def product_turned(Y: Any, X: Any, W: Any, add: Any = False, alive: Alive = None) -> None:
@@ -115,7 +199,7 @@ def product_turned(Y: Any, X: Any, W: Any, add: Any = False, alive: Alive = None
     alive : (device array of int64, int), optional
         As in `product`.
     """
-    _rows_launch(TURNED, Y, X, W, add=add, alive=alive)
+    _rows_product(TURNED, Y, X, W, W.shape[1], None, add, alive)
 
 
 def products_of_columns(x: Any, da: Any, add: Any, dW: Any, db: Any, depths: Any = None, packed: Any = None) -> None:
@@ -133,11 +217,16 @@ def products_of_columns(x: Any, da: Any, add: Any, dW: Any, db: Any, depths: Any
         How many rows of x count, and then how many of `packed`; see `count_rows`. None: all of x.
     packed : device array, (N, F), optional
     """
-    features, biased = dW.shape[0], db.size > 0
-    tile = tile_for(*dW.shape, dW.dtype, PART_BLOCKS)
+    (features, units), biased = dW.shape, db.size > 0
+    if by_library(features, units, x.shape[0], precision_of(dW.dtype), depths is not None) and fits(dW, x, da):
+        _by_library(COLUMNS, dW, x, da, add)
+        if biased:
+            _columns_launch(x, da, add, dW, db, 0, tile_for(1, units, dW.dtype), {})
+        return
+    tile = tile_for(features, units, dW.dtype, PART_BLOCKS)
     options = {"depths": depths} | (dict(A2=packed, B2=da) if packed is not None and packed.size > 0 else {})
     if biased and features % tile.rows == 0:  # one row more would make a row of tiles more
-        _columns_launch(x, da, add, dW, db, 0, tile_for(1, db.size, dW.dtype), options)
+        _columns_launch(x, da, add, dW, db, 0, tile_for(1, units, dW.dtype), options)
         biased = False
     _columns_launch(x, da, add, dW, db if biased else None, features, tile, options)
 
@@ -196,8 +285,17 @@ def neurons(
     A, if it is there, keeps what act is taken of. The panels Px and Ph are not needed: neighbouring threads read
     neighbours in the weights as they stand.
     """
+    (rows, units), depth = Y.shape, Wx.shape[0] + (Wh.shape[0] if states else 0)
+    if by_library(rows, units, depth, precision_of(Y.dtype), alive is not None):
+        product(Y, X, Wx, b)
+        if states:
+            product(Y, H, Wh, None, True)
+        if code != LINEAR or A.size:
+            launch(activate, A, Y, code)
+        return
     second = dict(A2=H, B2=Wh) if states else {}
-    _rows_launch(PLAIN, Y, X, Wx, b=b, kept=A if A.size else None, alive=alive, code=code, **second)
+    tile, kept = tile_for(rows, units, Y.dtype), A if A.size else None
+    _launch(PLAIN, Y, X, Wx, rows=rows, tile=tile, b=b, kept=kept, alive=alive, code=code, **second)
 
 
 def back_product(dX: Any, dA: Any, W: Any, PT: Any, accumulate: Any, alive: Alive = None) -> None:

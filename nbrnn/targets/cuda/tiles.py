@@ -9,8 +9,8 @@ What a tile of 128 x 128 x 8 with 8 x 8 sums a thread can reach, as arithmetic, 
 - A number that is read from memory is used 128 times: 2 * 128 * 128 FLOPs for 4 * (128 + 128) bytes of float32, 32 a
   byte. An H200 (67 TFLOP/s of float32 without tensor cores, 4.8 TB/s, by its data sheet) needs 14.
 - A step of the depth is 16 reads of shared memory and 64 multiply-adds a thread. A processor reads for one warp in the
-  time in which it does four warps' multiply-adds, so that both take as long; with 4 x 4 sums (8 reads, 16 multiply-adds)
-  reading takes twice as long as the arithmetic.
+  time in which it does four warps' multiply-adds, so that both take as long; with 4 x 4 sums (8 reads, 16
+  multiply-adds) reading takes twice as long as the arithmetic.
 - Nothing is read ahead: while a block waits for memory, the other blocks of its processor work (two of 128 registers a
   thread, one of 160).
 """
