@@ -81,7 +81,7 @@ def on_device(value):
     return cuda.to_device(value) if isinstance(value, np.ndarray) else value
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(data=st.data(), precision=precisions, N=rows, F=sizes, O=sizes, more=st.integers(0, 2), add=st.booleans(),
        biased=st.booleans(), bounded=st.booleans())  # fmt: skip
 def test_product(way, asked, data, precision, N, F, O, more, add, biased, bounded):
@@ -98,7 +98,7 @@ def test_product(way, asked, data, precision, N, F, O, more, add, biased, bounde
     assert len(asked) - before == (2 if way == "library" and not bounded else 0)
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(data=st.data(), precision=precisions, N=rows, F=sizes, O=sizes, add=st.booleans(), bounded=st.booleans())
 def test_product_turned(way, asked, data, precision, N, F, O, add, bounded):
     case = Case(data, precision)
@@ -112,7 +112,7 @@ def test_product_turned(way, asked, data, precision, N, F, O, add, bounded):
     assert len(asked) - before == (2 if way == "library" and not bounded else 0)
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(data=st.data(), precision=precisions, N=rows, F=sizes, O=sizes, more=st.integers(0, 2), add=st.booleans(),
        biased=st.booleans())  # fmt: skip
 def test_products_of_columns(way, asked, data, precision, N, F, O, more, add, biased):
@@ -129,7 +129,7 @@ def test_products_of_columns(way, asked, data, precision, N, F, O, more, add, bi
     assert len(asked) == 0 or way == "library"
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(data=st.data(), B=st.sampled_from((1, 2, 3, 7)), T=st.sampled_from((1, 2, 3)), gapped=st.booleans())
 def test_rows_with_gaps_are_read_from_their_copy(asked, data, B, T, gapped):
     case = Case(data, "float64")
@@ -153,7 +153,7 @@ def test_rows_with_gaps_are_read_from_their_copy(asked, data, B, T, gapped):
     assert not asked
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(data=st.data(), precision=precisions, N=rows, H=sizes, states=st.booleans(), kept=st.booleans(),
        code=st.integers(0, len(ACTIVATIONS) - 1))  # fmt: skip
 def test_neurons(asked, data, precision, N, H, states, kept, code):

@@ -25,6 +25,7 @@ KERNELS = [  # form, tile, dtype, joint, acting, rounding
     (TURNED, "low", "float32", False, False, False),
     (PLAIN, "low, float64", "float64", True, True, False),
 ]
+SITES = [(k, a) for k in KERNELS for a in ARCHITECTURES if a == (9, 0) or k in (KERNELS[2], KERNELS[5])]
 
 
 @pytest.mark.cudasim
@@ -44,8 +45,7 @@ def test_products_in_the_simulator(environment):
 class TestCompiled:
     pytestmark = needs_compiler
 
-    @pytest.mark.parametrize("architecture", ARCHITECTURES, ids="sm_{0[0]}{0[1]}".format)
-    @pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: f"{k[0]}, {k[1]}")
+    @pytest.mark.parametrize(("kernel", "architecture"), SITES, ids=str)
     def test_sums_stay_in_registers(self, kernel, architecture, tmp_path):
         form, size, dtype, *options = kernel
         tile, whole = products.TILES[size], types.int64
@@ -63,13 +63,12 @@ def test_what_is_rounded_and_when():
     assert [dropped_bits(dtype) for dtype in ("float32", "float64")] == [0, 0]
     with using("bfloat16"):
         assert [dropped_bits(dtype) for dtype in ("float32", "float64")] == [16, 0]
-        with using("float64"):
-            assert precision_of(np.float32) == "float32"
         assert precision_of(np.float64) == "float64"
+    with using("float64"):
+        assert precision_of(np.float32) == "float32"
     assert Precision.now == "float32"
     with pytest.raises(ValueError, match="precision must be one of float64, float32, tf32, bfloat16, not 'half'"):
-        with using("half"):
-            pass
+        using("half").__enter__()
 
 
 @pytest.mark.parametrize("dropped", [13, 16])
