@@ -116,7 +116,7 @@ def _rows_product(form: str, Y: Any, X: Any, W: Any, depth: int, b: Any, add: An
     if by_library(rows, columns, depth, precision_of(Y.dtype), alive is not None) and fits(Y, X, W):
         begun = b is not None and b.size > 0
         if begun:
-            launch(begin_rows, b, int(bool(add)), Y)
+            launch(begin_rows, b, int(bool(add)), Y, count=Y.size)
         _by_library(form, Y, X, W, add or begun)
     else:
         _launch(form, Y, X, W, rows=rows, tile=tile_for(rows, columns, Y.dtype), b=b, add=add, alive=alive)
@@ -136,7 +136,7 @@ def _as_bfloat16(purpose: str, V: Any, columns: int) -> Any:
     """Return a matrix's first columns as bfloat16, two bytes a number."""
     size = V.shape[0] * columns
     into = room(purpose, 1 << (size - 1).bit_length(), "uint16")[:size].reshape((V.shape[0], columns))
-    launch(to_bfloat16, V, into)
+    launch(to_bfloat16, V, into, count=size)
     return into
 
 
@@ -241,7 +241,7 @@ def _columns_launch(x: Any, da: Any, add: Any, dW: Any, db: Any, features: int, 
     else:
         sums = room("parts", parts * rows * units, str(dW.dtype))
         _launch(COLUMNS, sums.reshape((parts * rows, units)), x, da, parts=parts, **options)
-        launch(add_parts, sums, parts, features, int(bool(add)), dW, dW[0] if db is None else db)
+        launch(add_parts, sums, parts, features, int(bool(add)), dW, dW[0] if db is None else db, count=rows * units)
 
 
 @cuda.jit
@@ -291,7 +291,7 @@ def neurons(
         if states:
             product(Y, H, Wh, None, True)
         if code != LINEAR or A.size:
-            launch(activate, A, Y, code)
+            launch(activate, A, Y, code, count=Y.size)
         return
     second = dict(A2=H, B2=Wh) if states else {}
     tile, kept = tile_for(rows, units, Y.dtype), A if A.size else None
