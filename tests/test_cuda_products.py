@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from column_major import ColumnMajor
 from cuda_compiling import ARCHITECTURES, array, compiled, needs_compiler
-from numba import types
+from numba import njit, types
 from test_cuda_simulator import SIMULATOR
 
+from nbrnn.kernels.abi import OPTIONS
+from nbrnn.targets import cpu
 from nbrnn.targets.cuda import cublas, products
-from nbrnn.targets.cuda.precision import Precision, dropped_bits, precision_of, rounded, using
+from nbrnn.targets.cuda.precision import Precision, dropped_bits, precision_of, rounded, upper_half, using
 from nbrnn.targets.cuda.tiles import COLUMNS, PLAIN, TURNED, tiled
 
 KERNELS = [  # form, tile, dtype, joint, acting, rounding
@@ -58,6 +60,18 @@ class TestCompiled:
         assert found.ptx.count("fma.rn.f") >= tile.down * tile.across
         assert dtype == "float64" or ".f64" not in found.ptx
 
+    def test_what_is_launched_beside_tiles_compiles(self, tmp_path):
+        M, V, I, whole = array("float32", 2), array("float32", 1), array("int64", 1), types.int64
+        for kernel, signature in {
+            products.add_parts: (V, whole, whole, whole, M, V),
+            products.begin_rows: (V, whole, M),
+            products.to_bfloat16: (array("float32", 2, "A"), array("uint16", 2)),
+            products.activate: (M, M, whole),
+            products.count_rows: (I, whole, whole, I),
+        }.items():
+            found = compiled(kernel, signature, (9, 0), tmp_path)
+            assert found.stack == found.spills == 0 and ".f64" not in found.ptx
+
 
 def test_what_is_rounded_and_when():
     assert [dropped_bits(dtype) for dtype in ("float32", "float64")] == [0, 0]
@@ -79,6 +93,19 @@ def test_numbers_are_rounded_to_the_nearest_and_then_to_even(dropped):
         (0.0, 0.0), (-0.0, -0.0), (np.inf, np.inf), (np.finfo("f4").max, np.inf), (np.nan, np.nan),
     ):  # fmt: skip
         assert np.float32(rounded(np.float32(x), dropped)).tobytes() == np.float32(expected).tobytes()
+
+
+@pytest.mark.skipif(not cpu.JIT, reason="compares compiled code with Python's")
+def test_compiled_code_rounds_as_python_does():
+    native = njit(**OPTIONS)(lambda x, dropped: rounded(x, dropped))
+    upper = njit(**OPTIONS)(lambda x: upper_half(x))
+    bits = np.random.default_rng(4).integers(0, 2**32, 3000, np.uint32)
+    bits[:4] = 0x7F800000, 0x7FFFFFFF, 0x7F7FFFFF, 0x80000000  # infinity, a NaN, the largest number, -0
+    for x in bits.view(np.float32):
+        assert upper(x) == upper_half(x) or np.isnan(x)
+        for dropped in (0, 13, 16):
+            found, expected = np.float32(native(x, dropped)), np.float32(rounded(x, dropped))
+            assert found.tobytes() == expected.tobytes() or (np.isnan(found) and np.isnan(expected))
 
 
 # ---------------------------------------------------------------- cuBLAS
