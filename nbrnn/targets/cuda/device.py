@@ -191,6 +191,7 @@ def memory_left() -> int | None:
 def describe() -> dict[str, str]:
     """Return what `nbrnn info` prints about this target: the GPU, or the sentence that says what is missing."""
     from ...memory import in_words
+    from .products import describe as products
 
     if simulating():
         return {"GPU": "none; Numba's simulator stands for one (NUMBA_ENABLE_CUDASIM=1)"}
@@ -210,5 +211,6 @@ def describe() -> dict[str, str]:
         "CUDA": f"driver for {found.driver[0]}.{found.driver[1]}, toolkit {found.toolkit}, numba.cuda of "
         f"{found.implementation}",
         "CUDA packages": ", ".join(f"{name} {number}" for name, number in packages.items()),
+        "products": products(),
         "on the GPU": 'models after model.to("cuda"); all others run on the CPU',
     }
