@@ -202,8 +202,8 @@ def plot_scrambled(scores: Sequence[Scrambled], unit: str = "") -> Figure:
         "shorter bars are better. A bar is the median of the draws, the dots under it: other first weights and another "
         "permutation each. A network that is given permuted windows at test time only finds its weights at the "
         "wrong steps, whatever it is. Trained anew on them, a perceptron is what it was: to it the steps are columns. "
-        "A recurrent network loses what it had from their order; if its bars hardly differ, it made no use "
-        "of the order.",
+        "To a recurrent network it is another problem; only where the dots of one bar lie beyond those of the other "
+        "has it made use of their order.",
     )
     return figure
 
