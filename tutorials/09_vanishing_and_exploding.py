@@ -184,7 +184,8 @@ assert arrives[0] < 1e-8 and 0.5 < arrives[5] < 1
 # %% [markdown]
 # So a gate does not make long memory, it makes it *possible*. A fresh GRU has b = 0 and forgets faster than a
 # SimpleRNN, until training has changed z! (Keras gives the forget gate of an LSTM the bias 1 to begin with, and so does
-# this engine.) Of an LSTM the share of dL/dc is told, which begins lower in the picture: it is dashed there.
+# this engine.) Of an LSTM it is the share of dL/dc that is printed, the dashed curve of the picture, which begins
+# lower.
 
 # %%
 cells = {c.__name__: c for c in (nbrnn.SimpleRNN, nbrnn.GRU, nbrnn.LSTM)}
@@ -225,9 +226,8 @@ assert middle["GRU"] < 0.5 * middle["SimpleRNN"] < 0.5 * baseline
 assert middle["LSTM"] < middle["SimpleRNN"]
 
 # %% [markdown]
-# In the median both gated cells come nearer than the SimpleRNN. But look at the single seeds before you believe a
-# ranking: a run may fail altogether, gates or not. (global_clipnorm makes such runs rarer; it comes below.) How does
-# the gradient flow in the trained networks of the median?
+# In the median both gated cells come nearer than the SimpleRNN. But a run may fail altogether, gates or not.
+# (global_clipnorm makes that rarer; it comes below.) How does the gradient flow in the trained networks of the median?
 
 # %%
 traces = {n: nbrnn.trace(m, new[0], 0.0) for n, m in trained.items()}
