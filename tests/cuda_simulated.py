@@ -18,9 +18,9 @@ from nbrnn.kernels import KERNELS
 from nbrnn.kernels.abi import STATUS, carve
 from nbrnn.lowering import EVALUATE, TRAIN, Feed, make_plan
 from nbrnn.postmortem import DivergedError
-from nbrnn.targets import cpu, cuda_kernels
-from nbrnn.targets.cuda import Executor
-from nbrnn.targets.cuda_kernels import FORMS
+from nbrnn.targets import cpu
+from nbrnn.targets.cuda import Executor, launching
+from nbrnn.targets.cuda.launching import FORMS
 from nbrnn.training import Fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
@@ -113,7 +113,7 @@ def bits(found):
 
 def test_bits_repeat_and_do_not_depend_on_the_grid(monkeypatch):
     first = bits(numbers(Executor, "two layers", "float32"))
-    monkeypatch.setattr(cuda_kernels, "GRID", (2, 3))
+    monkeypatch.setattr(launching, "GRID", (2, 3))
     assert bits(numbers(Executor, "two layers", "float32")) == first
 
 

@@ -76,4 +76,5 @@ def test_training_on_the_cpu_does_not_load_cuda(run_python):
 def test_the_target_alone_imports_numba_cuda():
     imported = re.compile(r"from numba import .*\bcuda\b|(from|import) numba\.cuda")
     files = Path(nbrnn.__file__).parent.rglob("*.py")
-    assert {p.name for p in files if imported.search(p.read_text(encoding="utf-8"))} == {"cuda.py", "cuda_kernels.py"}
+    found = [p for p in files if imported.search(p.read_text(encoding="utf-8"))]
+    assert found and all(p.parent.name == "cuda" for p in found)

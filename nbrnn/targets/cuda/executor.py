@@ -1,7 +1,7 @@
 """Runs a program on a CUDA GPU, or in Numba's simulator of one: the same table, where a call is a launch or more.
 
 The runner is the CPU target's, as plain Python. Blocks stand on the device; what is the caller's goes there before a
-run and comes back after it. numba.cuda is imported here and in cuda_kernels.py, and nowhere else.
+run and comes back after it.
 """
 
 from collections.abc import Callable
@@ -9,14 +9,16 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import config, cuda, njit
+from numba import cuda, njit
 
-from ..kernels import KERNELS, abi, random
-from ..kernels.abi import carve
-from ..plan import Plan
-from ..program import BLOCKS, FOREIGN, PRIVATE, SHARED, Buffer, Program
-from . import cpu
-from .cuda_kernels import FORMS, rebound
+from ...kernels import KERNELS, abi, random
+from ...kernels.abi import carve
+from ...plan import Plan
+from ...program import BLOCKS, FOREIGN, PRIVATE, SHARED, Buffer, Program
+from .. import cpu
+from .device import require_device
+from .forms import FORMS
+from .launching import rebound
 
 
 class Mirror:
@@ -52,20 +54,6 @@ def _call(forms: list[Callable[..., None]], k: int, blocks: None, s: int, argume
 
 
 _run = rebound(cpu.run, call=_call, permute=_permute)
-
-
-def require_device() -> None:
-    """Raise ValueError unless there is a GPU, or the simulator is on."""
-    if bool(config.ENABLE_CUDASIM) != bool(config.DISABLE_JIT):
-        raise ValueError(
-            "the CUDA target needs NUMBA_ENABLE_CUDASIM=1 and NUMBA_DISABLE_JIT=1 together (Numba's simulator) or "
-            "neither of them (a GPU)."
-        )
-    if not cuda.is_available():
-        raise ValueError(
-            "Numba finds no CUDA GPU with its driver and toolkit; to run in Numba's simulator instead, type "
-            "NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 before the command."
-        )
 
 
 class Executor:
