@@ -41,7 +41,7 @@ QUICK = False  # True shortens what takes long
 
 
 def gradient(layers, weights, X, y, truncate=None):
-    """Return the gradient that `fit` uses: with rate 1, SGD's step is it."""
+    """Return the gradient that `fit` uses: the step of SGD at rate 1."""
     model = nbrnn.Sequential(layers, X.shape[1:], dtype="float64")
     model.set_weights(weights)
     model.compile(nbrnn.SGD(1.0), "mse")
