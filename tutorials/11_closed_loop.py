@@ -180,9 +180,8 @@ assert max(spread) < 0.3 and error(taught, truth) < min(0.02, max(spread))
 #
 # ## The picture
 #
-# All three in one. The band is the *fan*: networks of other seeds learned the same rows, their paths part, and 80 % of
-# the paths lie in the band. It knows how much they disagree, not the noise of a series, nor what all networks get
-# wrong.
+# All three in one. The band is the *fan*: networks of other seeds learned the same rows, their paths part, and most of
+# them lie in the band. It knows how much they disagree, not the noise of a series, nor what all networks get wrong.
 
 # %%
 show(nbrnn.plot_runs(series[-150:], truth, runs, fan), "sine")
