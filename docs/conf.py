@@ -37,7 +37,12 @@ HOWTO = [
     f"docs/howto/{name}"
     for name in ("own-csv", "own-cell", "own-gradient-check", "gpu", "benchmark", "sweep-on-a-cluster")
 ]
-API = [f"docs/api/{name}" for name in ("layers", "models", "training", "data", "forecasting", "checking", "pictures")]
+API = [
+    f"docs/api/{name}"
+    for name in (
+        *("layers", "layers-beside", "losses", "training", "models", "data", "forecasting", "checking", "pictures"),
+    )
+]
 CONTENTS = {  # the entries of a page's tables of contents, which stand in the sidebar and not on the page
     "docs/index": {
         "First": ["README", "docs/which-lesson", "docs/explorer"],
