@@ -191,7 +191,6 @@ def memory_left() -> int | None:
 def describe() -> dict[str, str]:
     """Return what `nbrnn info` prints about this target: the GPU, or the sentence that says what is missing."""
     from ...memory import in_words
-    from .products import describe as products
 
     if simulating():
         return {"GPU": "none; Numba's simulator stands for one (NUMBA_ENABLE_CUDASIM=1)"}
@@ -199,6 +198,8 @@ def describe() -> dict[str, str]:
     problem = missing(found)
     if problem:
         return {"GPU": f"none: {problem}"}
+    from .products import describe as products
+
     now, left = chip(), memory_left() or 0
     packages = {}
     for package in ("numba-cuda", "cuda-core", f"cupy-cuda{found.toolkit}x"):
