@@ -111,11 +111,9 @@ FORMS["take_over"] = take_over
 
 # ---------------------------------------------------------------- kernels that are made of products
 
-_launched = {k.__name__: partial(launch, k) for k in (neurons, descend, back_product)}
+_launched = {"neurons": neurons, "descend": partial(launch, descend), "back_product": back_product}
 _made_of_them = ("simple_rnn_forward", "simple_rnn_backward", "dense_forward", "activation_backward", "input_gradient")
 for _name in _made_of_them:
     FORMS[_name] = rebound(KERNELS[_name].function, **_launched)
-FORMS["weight_gradient"] = lambda x, packed, da, alive, add, dW, db, tall, room: launch(
-    products_of_columns, x, da, add, dW, db
-)
+FORMS["weight_gradient"] = lambda x, packed, da, alive, add, dW, db, tall, room: products_of_columns(x, da, add, dW, db)
 FORMS["pack"], FORMS["pack_transposed"] = partial(launch, pack), partial(launch, pack_transposed)

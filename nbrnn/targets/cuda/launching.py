@@ -24,7 +24,7 @@ class Queue:
     now: Any = 0  # the default stream
 
 
-def launch(kernel: Any, *arguments: Any, grid: tuple[int, int] | None = None, shared: int = 0) -> None:
+def launch(kernel: Any, *arguments: Any, grid: tuple[Any, int] | None = None, shared: int = 0) -> None:
     """Run a CUDA kernel on the whole grid, or on another one of (blocks, threads), with some bytes of shared memory."""
     blocks, threads = grid or GRID
     kernel[blocks, threads, Queue.now, shared](*arguments)
