@@ -16,7 +16,8 @@ from typing import Any
 
 from numba import config, cuda, float32, uint32
 
-from .quads import copies_done, copy_quad, quad
+from .persistent_memory import peek4
+from .copies import copies_done, copy_quad
 from .splits import AT_ONCE, CHUNK, TILE, Split
 from .tensorcores import STEP, WARP, mma_bfloat16, mma_tf32, pair, single
 
@@ -125,7 +126,7 @@ def _by_threads(split: Split, weight: Any) -> tuple[Any, Any]:
         """Add those of some weights and of as many numbers of CHUNK sequences, of which the first begin at `at`."""
         for k in range(SOME * i, SOME * i + SOME, 4):
             for c in range(CHUNK):
-                v = quad(shared, at + c * STRIDE + k)
+                v = peek4(shared, at + c * STRIDE + k)
                 for j in range(4):
                     s[c] += w[k + j] * v[j]
 
@@ -197,7 +198,7 @@ def _by_warps(split: Split, weight: Any) -> tuple[Any, Any]:
     def add_some(i, w, c, shared, at):  # type: ignore[no-untyped-def]
         """Add the products of all tiles and some times 16 numbers of 8 sequences."""
         for s in range(SOME * i, SOME * i + SOME):
-            v = quad(shared, at + STEP * s)
+            v = peek4(shared, at + STEP * s)
             if narrow:
                 b0 = pair(v[0], v[1])
                 b1 = pair(v[2], v[3])

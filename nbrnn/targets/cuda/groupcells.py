@@ -26,9 +26,8 @@ class Cell:
 
 def _lstm_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
     @inlined
-    def step(shared, r, m, made, t, row, j, initial, pre, p, h, c, g, s, a):  # type: ignore[no-untyped-def]
+    def step(shared, r, m, made, t, row, j, pre, p, h, c, g, s, a):  # type: ignore[no-untyped-def]
         H = h.shape[2]
-        zero = h.dtype.type(0)
         ai = pre[p, row, j]
         af = pre[p, row, H + j]
         an = pre[p, row, 2 * H + j]
@@ -43,8 +42,6 @@ def _lstm_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
             a[t, row, H + j] = af
             a[t, row, 2 * H + j] = an
             a[t, row, 3 * H + j] = ao
-        if t == 0 and not initial:
-            c[0, row, j] = zero
         before = c[t % c.shape[0], row, j]
         i, f, n, o, cell, squashed, out = lstm.step(ai, af, an, ao, before, ACTIVATION, GATE, True)
         k = t % g.shape[0]
@@ -80,7 +77,7 @@ def _lstm_backward(ACTIVATION: int, GATE: int) -> Any:
 
 def _gru_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
     @inlined
-    def step(shared, r, m, made, t, row, j, initial, pre, p, h, c, g, q, a):  # type: ignore[no-untyped-def]
+    def step(shared, r, m, made, t, row, j, pre, p, h, c, g, q, a):  # type: ignore[no-untyped-def]
         H = h.shape[2]
         az = pre[p, row, j]
         ar = pre[p, row, H + j]
@@ -132,7 +129,7 @@ def _gru_backward(ACTIVATION: int, GATE: int) -> Any:
 
 def _simple_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
     @inlined
-    def step(shared, r, m, made, t, row, j, initial, pre, p, h, a, unused, none, nothing):  # type: ignore[no-untyped-def]
+    def step(shared, r, m, made, t, row, j, pre, p, h, a, unused, none, nothing):  # type: ignore[no-untyped-def]
         v = pre[p, row, j]
         if made:
             v += total(shared, r, m)

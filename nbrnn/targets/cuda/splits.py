@@ -17,6 +17,7 @@ not arithmetic, is most of what grows with the batch: `clocks` weighs both, from
 from dataclasses import dataclass
 
 from .designs import Site
+from .launching import SIMULATED
 from .tensorcores import PER_REGISTER, STEP, WARP
 
 THREADS = 256  # of a block: 255 registers each are all that a processor has
@@ -161,7 +162,8 @@ def split_of(site: Site) -> Split | str:
         groups = min(B, chip.processors // -(-H // units))
         if groups:
             back = way == "backward"
-            split = Split(back, H, GATES[cell], site.precision, units, groups, -(-B // groups), room=chip.shared)
+            sizes = back, H, GATES[cell], site.precision, units, groups, -(-B // groups)
+            split = Split(*sizes, threads=64 if SIMULATED else THREADS, room=chip.shared)
             if split.weights <= REGISTERS and split.rows:
                 found.append(split)
     if not found:

@@ -1,8 +1,8 @@
-"""Four neighbouring float32 at a time: 16 bytes, the most that one instruction of a thread moves.
+"""Copies of four neighbouring float32 from device memory to shared memory, by the chip's own copying (cp.async.cg).
 
-A row must begin at a multiple of 16 bytes, and an index be a multiple of 4. `copy_quad` takes them from device memory
-to shared memory past the first cache (cp.async.cg): what other blocks wrote is read where it was written. The copies
-of a thread are there for it behind `copies_done`, and for the others of its block behind the next syncthreads.
+They go past the first cache, so that what other blocks wrote is read where it was written. The copies of a thread are
+there for it behind `copies_done`, and for the others of its block behind the next syncthreads. 16 bytes are the most
+that one instruction of a thread moves: a row must begin at a multiple of them, and an index be a multiple of 4.
 """
 
 from typing import Any
@@ -13,10 +13,6 @@ from numba.extending import intrinsic
 
 if config.ENABLE_CUDASIM:
 
-    def quad(V: Any, i: int) -> tuple[Any, Any, Any, Any]:
-        """Return four neighbours of a row."""
-        return V[i], V[i + 1], V[i + 2], V[i + 3]
-
     def copy_quad(into: Any, i: int, V: Any, t: int, row: int, k: int) -> None:
         """Copy four neighbours of a row to shared memory."""
         for j in range(4):
@@ -26,27 +22,13 @@ if config.ENABLE_CUDASIM:
         """Wait for all copies of this thread."""
 
 else:
-    _BYTE, _WORD, _PLACE, _FLOAT = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+    _BYTE, _PLACE = ir.IntType(8), ir.IntType(64)
     COPY = """{
         .reg .u64 to, from;
         cvta.to.shared.u64 to, $0;
         cvta.to.global.u64 from, $1;
         cp.async.cg.shared.global [to], [from], 16;
     }"""
-
-    @intrinsic
-    def quad(typingctx, V, i):  # type: ignore[no-untyped-def]
-        """Read four neighbours of a row by one instruction."""
-
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            data = context.make_array(signature.args[0])(context, builder, args[0]).data
-            place = builder.gep(data, [args[1]])
-            four = builder.load(builder.bitcast(place, ir.VectorType(_FLOAT, 4).as_pointer(place.type.addrspace)))
-            four.align = 16
-            parts = [builder.extract_element(four, _WORD(k)) for k in range(4)]
-            return context.make_tuple(builder, signature.return_type, parts)
-
-        return types.UniTuple(types.float32, 4)(V, types.intp), codegen
 
     @intrinsic
     def copy_quad(typingctx, into, i, V, t, row, k):  # type: ignore[no-untyped-def]
