@@ -10,7 +10,7 @@ from support import assert_close
 
 from nbrnn.kernels import KERNELS
 from nbrnn.kernels.abi import dimension
-from nbrnn.targets.cuda import barrier, groups
+from nbrnn.targets.cuda import barrier, grouppasses, groups
 from nbrnn.targets.cuda.designs import Site, choose
 from nbrnn.targets.cuda.device import chip
 from nbrnn.targets.cuda.splits import GATES, Split
@@ -93,3 +93,110 @@ def test_groups_of_blocks_give_the_cpus_numbers(name, options):
 @pytest.mark.parametrize("name", ["lstm_forward", "lstm_backward", "gru_after_forward", "simple_rnn_backward"])
 def test_tensor_cores_give_the_cpus_numbers_to_their_precision(name, precision):
     compare(name, drawn(name, limited=True), precision)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_sequences_that_do_not_fit_at_once_are_taken_one_after_the_other(name):
+    arguments = drawn(name)
+    whole = split_for(name, "float32")
+    one = replace(whole, groups=1, sequences=B)
+    assert one.rows == 8
+    few = replace(one, room=4 * one.shared // 8)
+    assert few.rows == 4
+    expected = on_the_device(name, whole, arguments)
+    for split in (one, few):
+        for key, array in on_the_device(name, split, arguments).items():
+            np.testing.assert_array_equal(array, expected[key], err_msg=key)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_launch_may_take_any_part_of_the_steps(name, monkeypatch):
+    """A group of one block waits for nobody, so that the simulator can run many steps in a launch."""
+    arguments = drawn(name, limited=True)
+    split = split_for(name, "float32", units=16, threads=64)
+    assert split.members == 1
+    apart = on_the_device(name, split, arguments)
+    monkeypatch.setattr(groups, "SIMULATED", False)
+    for key, array in on_the_device(name, split, arguments).items():
+        np.testing.assert_array_equal(array, apart[key], err_msg=key)
+
+
+def test_a_design_is_chosen_and_refused_by_what_it_says():
+    sizes = dict(T=3, B=4, D=2, H=16, K=3, U=4)
+    site = Site("lstm_forward", sizes, frozenset(), "float32", chip())
+    assert choose(site, "groups").name == "groups"
+    for other, reason in (
+        (replace(site, precision="float64"), "not float64"),
+        (replace(site, given=frozenset({"mask"})), "dropout"),
+        (replace(site, sizes=sizes | {"H": 18}), "18 units are no multiple of 4"),
+        (replace(site, sizes=sizes | {"H": 512}), "512 units are too many for the 4 processors"),
+        (replace(site, precision="tf32", chip=replace(chip(), capability=(7, 5))), "8.0"),
+    ):
+        with pytest.raises(ValueError, match=f"cannot run lstm_forward: .*{reason}"):
+            choose(other, "groups")
+
+
+# ---------------------------------------------------------------- the barrier
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Return a counter and a status, to which Python's threads may arrive as blocks do."""
+    lock = threading.Lock()
+    add = barrier.arrive
+
+    def arrive(counters, group):
+        with lock:
+            add(counters, group)
+
+    monkeypatch.setattr(barrier, "arrive", arrive)
+    return np.zeros(2 * barrier.APART, np.int32), np.zeros(1, np.int32)
+
+
+def test_two_buffers_and_one_meeting_a_step_are_enough(counted):
+    """Blocks write their part of a buffer, meet, read all of it: what they read is what the step wrote."""
+    counters, status = counted
+    members, steps, seen = 4, 40, []
+    h = np.full((2, members), -1)
+
+    def block(member):
+        for t in range(steps):
+            if t > 0:
+                seen.append((t, tuple(h[t % 2])))
+            h[(t + 1) % 2, member] = t + 1
+            if not barrier.arrive_and_wait(counters, status, 1, (t + 1) * members, 10**7):
+                return
+
+    blocks = [threading.Thread(target=block, args=(m,)) for m in range(members)]
+    for one in blocks:
+        one.start()
+    for one in blocks:
+        one.join(60)
+    assert len(seen) == members * (steps - 1) and all(set(states) == {t} for t, states in seen)
+    assert counters[barrier.APART] == members * steps and counters[0] == 0 and status[0] == 0
+
+
+def test_a_block_that_never_comes_ends_the_wait(counted):
+    counters, status = counted
+    there = []
+    blocks = [
+        threading.Thread(target=lambda: there.append(barrier.arrive_and_wait(counters, status, 0, 3, 100)))
+        for _ in range(2)
+    ]
+    for one in blocks:
+        one.start()
+    for one in blocks:
+        one.join(60)
+    assert there == [False, False] and status[0] == barrier.NOT_MET
+
+
+@pytest.mark.parametrize("name", ["lstm_forward", "gru_after_backward"])
+def test_blocks_that_do_not_meet_leave_and_are_reported(name, monkeypatch):
+    """The simulator runs one block after the other, so that a launch of several steps cannot meet."""
+    barrier.require_met()
+    monkeypatch.setattr(groups, "SIMULATED", False)
+    monkeypatch.setattr(grouppasses, "SPINS", 20)
+    on_the_device(name, split_for(name, "float32"), drawn(name))
+    with pytest.raises(RuntimeError, match="the blocks of a group did not meet"):
+        barrier.require_met()
+    barrier.require_met()

@@ -164,7 +164,7 @@ def split_of(site: Site) -> Split | str:
             back = way == "backward"
             sizes = back, H, GATES[cell], site.precision, units, groups, -(-B // groups)
             split = Split(*sizes, threads=64 if SIMULATED else THREADS, room=chip.shared)
-            if split.weights <= REGISTERS and split.rows:
+            if split.parts and split.weights <= REGISTERS and split.rows:
                 found.append(split)
     if not found:
         return (
