@@ -35,7 +35,7 @@ DOWN = """
     if t > 0:
         every: nd_@ = nd_@ + d
         every: poke(dh, o@ + (t - 1) * BH, nd_@)
-        !every: dh@ = d
+        !every: dy@ = d
         !every: poke(dh, o@, d)
     ends: else:
     ends:     poke(dh0, o@, peek(dh0, o@) + d if add else d)
@@ -46,16 +46,16 @@ UNMASK = """
     masked: d = d * m@
 """
 LAST = """
-!every: dh@ = zero
+!every: dy@ = zero
 !every: if there@:
-!every:     dh@ = peek(dh, o@)
+!every:     dy@ = peek(dh, o@)
 """
 WORKS = """
 if there@ and n@ < working:
 """
 FROM_ABOVE = """
     every: d = pd_@
-    !every: d = dh@
+    !every: d = dy@
 """
 GATES = """
     tape: at = (t * batch + n@) * G + j@
@@ -68,7 +68,7 @@ GRADIENT = """
 """
 
 
-def gates(count: int, array: str, *values: str, word: str = "") -> str:
+def gates(array: str, *values: str, word: str = "") -> str:
     """Return the lines that write an item's number of each gate."""
     ahead = f"    {word}: " if word else "    "
     return "".join(f"{ahead}poke({array}, at + {k} * H, {v})\n" for k, v in enumerate(values))
@@ -81,7 +81,7 @@ def reads(array: str, *names: str) -> str:
 
 def pre_activations(*values: str) -> str:
     """Return the lines that keep pre-activations where they are asked for."""
-    return "    taped: at = (t * batch + n@) * A + j@\n" + gates(len(values), "a", *values, word="taped")
+    return "    taped: at = (t * batch + n@) * A + j@\n" + gates("a", *values, word="taped")
 
 
 TIMES = """
@@ -120,7 +120,7 @@ if there@ and not (t0 > 0 or initial):
             + pre_activations("i", "f", "u", "o")
             + "    i, f, u, o, c@, v, y = step(i, f, u, o, c@, ACT, GATE, True)\n"
             + GATES
-            + gates(4, "g", "i", "f", "u", "o", word="tape")
+            + gates("g", "i", "f", "u", "o", word="tape")
             + """
     tape: poke(s, o@ + t * BH, v)
     whole_c: poke(c, o@ + (t + 1) * BH, c@)
@@ -153,7 +153,7 @@ if there@:
             + "    az, ar = z, r\n    z, r, v, u, y = step_after(z, r, v, w, b@, ACT, GATE, True)\n"
             + pre_activations("az", "ar", "v")
             + GATES
-            + gates(3, "g", "z", "r", "u", word="tape")
+            + gates("g", "z", "r", "u", word="tape")
             + "    tape: poke(q, o@ + t * BH, w)\n    b@ = y\n"
             + STORE,
         ),
@@ -169,7 +169,7 @@ if there@:
             + pre_activations("z", "r")
             + "    z@, r = squash(z, GATE, True), squash(r, GATE, True)\n    v = r * y@\n"
             + GATES
-            + gates(2, "g", "z@", "r", word="tape")
+            + gates("g", "z@", "r", word="tape")
             + "    tape: poke(m, o@ + t * BH, v)\n    poke(M, X1 + r@ * ROW1 + j@, rounded(v, DROPPED))\n",
             WORKS
             + "    v = p2_@\n    ADD 1 v\n"
@@ -191,7 +191,7 @@ if there@:
             + FROM_ABOVE
             + "    d = d * steepness(p0_@, ACT, True)\n"
             + GRADIENT
-            + gates(1, "da", "d")
+            + gates("da", "d")
             + "    poke(M, X0 + r@ * ROW0 + j@, rounded(d, DROPPED))\n",
             WORKS + "    d = zero\n    ADD 0 d\n" + UNMASK + DOWN,
         ),
@@ -216,9 +216,9 @@ if there@ and begun:
             + "    i, f, u, o, dc@ = "
             + "step_back(p0_@, p1_@, p2_@, p3_@, p4_@, p5_@, d, dc@, ACT, GATE, True)\n"
             + GRADIENT
-            + gates(4, "da", "i", "f", "u", "o")
+            + gates("da", "i", "f", "u", "o")
             + "    at = X0 + r@ * ROW0 + j@\n"
-            + gates(4, "M", *(f"rounded({d}, DROPPED)" for d in ("i", "f", "u", "o"))),
+            + gates("M", *(f"rounded({d}, DROPPED)" for d in ("i", "f", "u", "o"))),
             WORKS + "    d = zero\n    ADD 0 d\n" + UNMASK + DOWN,
         ),
         "if there@:\n    poke(dc, o@, dc@)\n",
@@ -239,10 +239,10 @@ if there@ and begun:
     r, w = step_reset_back(p1_@, p3_@, u, GATE, True)
 """
             + GRADIENT
-            + gates(3, "da", "z", "r", "u")
-            + gates(3, "dq", "z", "r", "w")
+            + gates("da", "z", "r", "u")
+            + gates("dq", "z", "r", "w")
             + "    at = X0 + r@ * ROW0 + j@\n"
-            + gates(3, "M", *(f"rounded({d}, DROPPED)" for d in ("z", "r", "w")))
+            + gates("M", *(f"rounded({d}, DROPPED)" for d in ("z", "r", "w")))
             + "    if t == t0:\n        poke(through, o@, d@)\n",
             WORKS + "    d = zero\n    ADD 0 d\n" + UNMASK + "    d = d + d@\n" + DOWN,
         ),

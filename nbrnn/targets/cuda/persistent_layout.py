@@ -135,7 +135,7 @@ class Layout:
         kept = (self.weights[-1] - self.weights[0]) * self.size / 128 * loads
         read = sum(warps * m.each * self.rows for m in self.matrices) * self.size / 4
         parts = 2 * sum(m.slices * m.wide for m in self.matrices) * self.rows * self.size / 128
-        pointwise = self.items * KERNELS[self.kernel][2] * warps / 4
+        pointwise = up(self.rows * self.units, WARP) / WARP / 4 * KERNELS[self.kernel][2]
         return max(issued, kept + read + parts) + pointwise + 60 * len(self.matrices)
 
     def __str__(self) -> str:

@@ -25,7 +25,7 @@ from .persistent_layout import DROPPED, FOUR, Layout, Matrix
 # All threads of a block meet at each barrier: what is asked around them (t, alive, the first sequence) is the block's.
 FRAME = """
 def persistent({arguments}, batch, t0, t1):
-    M = cuda.shared.array(0, REAL)
+    M = cuda.shared.array(0, KIND)
     tid, first, zero = cuda.threadIdx.x, cuda.blockIdx.x * {rows}, REAL(0)
     {places}
     BH = batch * H
@@ -72,8 +72,8 @@ PRODUCT = """
 cuda.syncthreads()
 if tid < {busy}:
     for row in range(0, {rows}, {abreast}):
-        at = {operand} + row * {length} + s{number}
-        to = {sums} + (s{number} // {each} * {rows} + row) * {wide} + c{number}
+        at = {operand} + row * {length} + begin{number}
+        to = {sums} + (begin{number} // {each} * {rows} + row) * {wide} + group{number}
 {lines}
 cuda.syncthreads()
 """
@@ -111,11 +111,11 @@ def named(text: str, words: frozenset[str]) -> str:
 def loading(m: Matrix, number: int, name: str, layout: Layout) -> str:
     """Return the lines that bring a thread its part of a matrix."""
     name, _, turned = name.partition(" ")
-    lines = [f"s{number}, c{number} = tid // {m.groups} * {m.each}, tid % {m.groups} * {FOUR}"]
+    lines = [f"begin{number}, group{number} = tid // {m.groups} * {m.each}, tid % {m.groups} * {FOUR}"]
     which, sizes = "turned_weight" if turned else "weight", f"{m.inputs}, {m.outputs}, {DROPPED[layout.precision]}"
 
     def word(i: int, o: int) -> str:
-        one, two = (f"{which}({name}, s{number} + {k}, c{number} + {o}, {sizes})" for k in (i, i + 1))
+        one, two = (f"{which}({name}, begin{number} + {k}, group{number} + {o}, {sizes})" for k in (i, i + 1))
         return f"pair({one}, {two})" if m.packed else one
 
     place = layout.weights[number]
@@ -195,7 +195,7 @@ def text_of(cell: Cell, layout: Layout, words: frozenset[str]) -> str:
 
     loads = named(cell.loads, words)
     ahead = re.findall(r"^p(\w+)_@ =", loads, re.MULTILINE)
-    start, near, within = ("t1 - 1", "(t - 1)", "t > 0") if cell.backward else ("t0", "(t + 1)", "t + 1 < t1")
+    start, near, within = ("(t1 - 1)", "(t - 1)", "t > 0") if cell.backward else ("t0", "(t + 1)", "t + 1 < t1")
     first = "\n".join([*(f"p{k}_@ = zero" for k in ahead), "if there@:", indent(loads, "    ")])
     later = re.sub(r"\bp(\w+_@ =)", r"n\1", first).replace("there@", f"there@ and {within}")
     stages: list[str] = []
