@@ -89,8 +89,15 @@ def test_groups_of_blocks_give_the_cpus_numbers(name, options):
     compare(name, drawn(name, **options))
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "tf32"])
-@pytest.mark.parametrize("name", ["lstm_forward", "lstm_backward", "gru_after_forward", "simple_rnn_backward"])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("lstm_forward", "bfloat16"),
+        ("lstm_backward", "tf32"),
+        ("gru_after_forward", "tf32"),
+        ("simple_rnn_backward", "bfloat16"),
+    ],
+)
 def test_tensor_cores_give_the_cpus_numbers_to_their_precision(name, precision):
     compare(name, drawn(name, limited=True), precision)
 

@@ -16,24 +16,24 @@ from typing import Any
 
 from numba import config, cuda, float32, uint32
 
-from .persistent_memory import peek4
 from .copies import copies_done, copy_quad
+from .persistent_memory import peek4
 from .splits import AT_ONCE, CHUNK, TILE, Split
 from .tensorcores import STEP, WARP, mma_bfloat16, mma_tf32, pair, single
 
 
 @dataclass(frozen=True)
 class BlockProduct:
-    """The device functions of a product; `kind` is the type of the registers that hold weights.
+    """The device functions of a product.
 
     w holds a thread's weights, sums its sums; both are local arrays that become registers, as all loops over them have
-    lengths that the compiler knows.
+    lengths that the compiler knows. words is shared memory as an array of `kind`.
     """
 
-    kind: Any
+    kind: Any  # of w
     begin: Callable[..., None]  # (shared, thread): sets what no copy ever reaches to zero
     hold: Callable[..., None]  # (w, words, W, first, thread): reads the weights of the units from `first` on
-    bring: Callable[..., None]  # (shared, V, t, row, apart, n, thread): copies n rows of V[t], each `apart` from the last
+    bring: Callable[..., None]  # (shared, V, t, row, apart, n, thread): copies n rows of V[t], each `apart` on
     multiply: Callable[..., None]  # (w, sums, shared, n, thread)
     total: Callable[..., Any]  # (shared, r, m): column m of the r-th of them
 
@@ -112,15 +112,14 @@ def block_product(split: Split) -> BlockProduct:
 
 
 def _by_threads(split: Split, weight: Any) -> tuple[Any, Any]:
-    """Make `hold` and `multiply` of float32: a thread has one column's weights of one part."""
+    """Make `register` and `multiply` of float32: a thread has one column's weights of one part."""
     COLUMNS, SHARE, PARTS = split.columns, split.share, split.parts
     ROWS, STRIDE, LINE, SUMS = split.rows, split.stride, split.line, split.rows * split.stride
+    SOME = gcd(SHARE, 8)  # a loop over so many is unrolled
 
     @inlined
     def register(k, W, first, thread):  # type: ignore[no-untyped-def]
         return weight(W, thread // COLUMNS * SHARE + k, thread % COLUMNS, first)
-
-    SOME = gcd(SHARE, 32)
 
     def add_products(i, w, s, shared, at):  # type: ignore[no-untyped-def]
         """Add those of some weights and of as many numbers of CHUNK sequences, of which the first begin at `at`."""
@@ -148,29 +147,28 @@ def _by_threads(split: Split, weight: Any) -> tuple[Any, Any]:
 
 
 def _by_warps(split: Split, weight: Any) -> tuple[Any, Any]:
-    """Make `hold` and `multiply` of tensor cores: a warp has the weights of all columns of one part, as A.
+    """Make `register` and `multiply` of tensor cores: a warp has the weights of all columns of one part, as A.
 
     Of 16 numbers of the depth a lane reads four neighbours, for bfloat16 the k of one product and for tf32 of two.
     """
-    SHARE, PARTS, TILES, HALF = split.share, split.parts, split.tiles, split.half
+    SHARE, TILES, HALF = split.share, split.tiles, split.half
     ROWS, STRIDE, LINE, SUMS = split.rows, split.stride, split.line, split.rows * split.stride
     STEPS, CHAINS, narrow = SHARE // STEP, split.chains, split.precision == "bfloat16"
-    SOME = gcd(STEPS, 4)
+    SOME = gcd(STEPS, 4)  # a loop over so many is unrolled
     mma = mma_bfloat16 if narrow else mma_tf32
     KEPT = 2 if HALF else 4  # registers of A; a tile of 8 columns has zeros in the others
     EACH = KEPT if narrow else 2 * KEPT  # of a tile for 16 numbers of the depth
 
     @inlined
     def fragment(W, part, s, m, e, first, lane):  # type: ignore[no-untyped-def]
-        """Return register e of tile m for the s-th 16 numbers."""
-        mma = 0 if narrow else e // KEPT
-        e = e % KEPT
-        column = 16 * m + lane // 4 + (0 if HALF else 8 * (e % 2))
-        e = e if HALF else e // 2
+        """Return register e of tile m for the s-th 16 numbers, as a_place and number_of say."""
+        kept = e % KEPT
+        column = 16 * m + lane // 4 + (0 if HALF else 8 * (kept % 2))
+        later = kept if HALF else kept // 2
         k = part * SHARE + STEP * s + 4 * (lane % 4)
         if narrow:
-            return pair(weight(W, k + 2 * e, column, first), weight(W, k + 2 * e + 1, column, first))
-        return single(weight(W, k + 2 * mma + e, column, first))
+            return pair(weight(W, k + 2 * later, column, first), weight(W, k + 2 * later + 1, column, first))
+        return single(weight(W, k + 2 * (e // KEPT) + later, column, first))
 
     @inlined
     def register(i, W, first, thread):  # type: ignore[no-untyped-def]

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .blockproducts import inlined
-
 from ...kernels import gru, lstm
 from ...kernels.activations import act, slope
+from .blockproducts import inlined
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,7 @@ def _gru_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
             ar += c[H + j]
             state += c[2 * H + j]
         before = h[t % h.shape[0], row, j]
-        z, reset, an, n, out = gru.step_after(
-            az, ar, pre[p, row, 2 * H + j], state, before, ACTIVATION, GATE, True
-        )
+        z, reset, an, n, out = gru.step_after(az, ar, pre[p, row, 2 * H + j], state, before, ACTIVATION, GATE, True)
         if a.size > 0:
             a[t, row, j] = az
             a[t, row, H + j] = ar

@@ -83,9 +83,7 @@ def forward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
                     m = i % UNITS
                     if start + m < H:
                         row = row0 + r * GROUPS
-                        step(
-                            shared, r, m, made, t, row, start + m, pre, t - first, h, one, two, three, four
-                        )
+                        step(shared, r, m, made, t, row, start + m, pre, t - first, h, one, two, three, four)
             if count > 0 and t + 1 < t1:
                 meetings += 1
                 cuda.syncthreads()

@@ -22,7 +22,8 @@ from .tensorcores import PER_REGISTER, STEP, WARP
 
 THREADS = 256  # of a block: 255 registers each are all that a processor has
 REGISTERS = 128  # of a thread, at most, that hold weights
-AT_ONCE = 32  # weights of a thread that go through shared memory into registers at once
+WITH_READ = 224  # at most, that hold weights or what tensor cores multiply by them; 255 is all that a thread may have
+AT_ONCE = 16  # weights of a thread that go through shared memory into registers at once
 UNITS = (8, 16, 32)  # of a block
 CHUNK = 4  # sequences that a thread multiplies at once without tensor cores
 TILE = 8  # with them
@@ -105,6 +106,16 @@ class Split:
         return self.share // STEP * self.tiles * per_step
 
     @property
+    def read(self) -> int:
+        """Registers that hold what a lane multiplies of 8 sequences, with tensor cores, if it reads all at once."""
+        return self.share // STEP * 4 // PER_REGISTER[self.precision] if self.cores else 0
+
+    @property
+    def fits(self) -> bool:
+        """Whether a block's registers and shared memory have room for it."""
+        return self.parts > 0 and self.weights <= min(REGISTERS, WITH_READ - self.read) and self.rows > 0
+
+    @property
     def stride(self) -> int:
         """Numbers from a sequence's state to the next one's in shared memory: 8 lanes that read meet all banks."""
         return -(-self.parts * self.share // 32) * 32 + 16
@@ -164,11 +175,11 @@ def split_of(site: Site) -> Split | str:
             back = way == "backward"
             sizes = back, H, GATES[cell], site.precision, units, groups, -(-B // groups)
             split = Split(*sizes, threads=64 if SIMULATED else THREADS, room=chip.shared)
-            if split.parts and split.weights <= REGISTERS and split.rows:
+            if split.fits:
                 found.append(split)
     if not found:
         return (
-            f"{H} units are too many for the {chip.processors} processors of {chip.name}: a block holds the weights of "
-            f"{UNITS[0]} units or more, in at most {REGISTERS} registers of each of its {THREADS} threads"
+            f"{H} units are too many for the {chip.processors} processors of {chip.name}: a block has {UNITS[0]} units "
+            f"or more, and at most {REGISTERS} registers of each of its {THREADS} threads for their weights"
         )
     return min(found, key=lambda split: split.clocks)

@@ -13,6 +13,7 @@ must take part, which is what mma.sync asks of a warp.
 """
 
 import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -59,11 +60,22 @@ def to_tf32(x: Any) -> Any:
     return np.where(np.isfinite(x), (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000), bits).astype(np.uint32)
 
 
-def values(register: Any, per: int) -> np.ndarray:
-    """Return the float32 numbers that a register holds."""
-    bits = np.uint32(register)
+def values(registers: np.ndarray, per: int) -> np.ndarray:
+    """Return the float32 numbers that registers hold, those of one along a last axis."""
+    bits = np.asarray(registers, np.uint32)
     parts = [bits << np.uint32(16), bits & np.uint32(0xFFFF0000)] if per == 2 else [bits]
-    return np.array(parts, np.uint32).view(np.float32)
+    return np.stack(parts, axis=-1).view(np.float32)
+
+
+@cache
+def places(place: Any, registers: int, per: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of what all lanes' registers hold, as two arrays of their shape."""
+    found = [
+        [[place(lane, register, half, per) for half in range(per)] for register in range(registers)]
+        for lane in range(WARP)
+    ]
+    rows, columns = np.moveaxis(np.array(found), -1, 0)
+    return rows, columns
 
 
 def product_of_fragments(a: np.ndarray, b: np.ndarray, c: np.ndarray, lane: int, per: int) -> list[np.float32]:
@@ -85,15 +97,10 @@ def product_of_fragments(a: np.ndarray, b: np.ndarray, c: np.ndarray, lane: int,
     """
     depth = 8 * per
     A, B = np.zeros((16, depth), np.float32), np.zeros((depth, 8), np.float32)
-    for other in range(WARP):
-        for register in range(4):
-            for half, value in enumerate(values(a[other, register], per)):
-                A[a_place(other, register, half, per)] = value
-        for register in range(2):
-            for half, value in enumerate(values(b[other, register], per)):
-                B[b_place(other, register, half, per)] = value
-    places = [c_place(lane, register) for register in range(4)]
-    return [np.float32(c[r] + A[row] @ B[:, column]) for r, (row, column) in enumerate(places)]
+    A[places(a_place, 4, per)] = values(a, per)
+    B[places(b_place, 2, per)] = values(b, per)
+    own = [c_place(lane, register) for register in range(4)]
+    return [np.float32(c[r] + A[row] @ B[:, column]) for r, (row, column) in enumerate(own)]
 
 
 # ---------------------------------------------------------------- on the device
@@ -106,7 +113,8 @@ def _instruction(text: str, returns: Any, takes: list[Any], constraints: str, st
     """Return what emits one instruction of PTX, which may have to stay where it is; a struct becomes a tuple."""
 
     def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        made = builder.call(ir.InlineAsm(ir.FunctionType(returns, takes), text, constraints, side_effect=stays), args)
+        assembly = ir.InlineAsm(ir.FunctionType(returns, takes), text, constraints, side_effect=stays)
+        made = builder.call(assembly, args, attrs=("convergent",) if stays else ())
         if not isinstance(returns, ir.LiteralStructType):
             return made
         parts = [builder.extract_value(made, k) for k in range(len(returns.elements))]
