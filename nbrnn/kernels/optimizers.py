@@ -15,12 +15,23 @@ leaves the last finite parameters in place and says so in the status word. Where
 commit `later`: what it leaves in the gradients' place decays first.
 """
 
+import math
+from typing import Any
+
 import numpy as np
 
-from .abi import SHARDS, STATUS, inlined, kernel
+from .abi import SHARDS, STATUS, inlined, kernel, overloaded
 
 GRADIENT_NOT_FINITE, UPDATE_NOT_FINITE = 1, 2
 LANES = 16  # partial sums of a norm: vectorised, and always added in the same order
+
+
+def root(x: Any) -> Any:
+    """Return the square root, without an exception in plain Python; NumPy's has no form for CUDA."""
+    return np.sqrt(x)
+
+
+overloaded(root, elsewhere=lambda x: lambda x: math.sqrt(x))(lambda x: lambda x: np.sqrt(x))
 
 
 @inlined
@@ -149,16 +160,16 @@ def rmsprop_next(rate, rho, rest, epsilon, share, grads, params, v, mean, moment
         v[i] = rho * v[i] + rest * (grads[i] * grads[i])
     if not mean.size and not momentum.size:
         for i in range(v.size):
-            grads[i] = params[i] - rate * grads[i] / np.sqrt(v[i] + epsilon)
+            grads[i] = params[i] - rate * grads[i] / root(v[i] + epsilon)
     else:
         if mean.size:
             for i in range(v.size):
                 mean[i] = rho * mean[i] + rest * grads[i]
             for i in range(v.size):
-                grads[i] = rate * grads[i] / np.sqrt(v[i] - mean[i] * mean[i] + epsilon)
+                grads[i] = rate * grads[i] / root(v[i] - mean[i] * mean[i] + epsilon)
         else:
             for i in range(v.size):
-                grads[i] = rate * grads[i] / np.sqrt(v[i] + epsilon)
+                grads[i] = rate * grads[i] / root(v[i] + epsilon)
         if momentum.size:
             for i in range(v.size):
                 momentum[i] = share * momentum[i] + grads[i]
@@ -197,7 +208,7 @@ def adam_powers(hyper):
 def adam_rates(hyper, params):
     """Return adam's numbers in the dtype of the parameters."""
     kind = params.dtype.type
-    rate = kind(hyper[0] * np.sqrt(1.0 - hyper[5]) / (1.0 - hyper[4]))
+    rate = kind(hyper[0] * root(1.0 - hyper[5]) / (1.0 - hyper[4]))
     return rate, kind(hyper[3]), kind(hyper[1]), kind(1.0 - hyper[1]), kind(hyper[2]), kind(1.0 - hyper[2])
 
 
@@ -212,10 +223,10 @@ def adam_next(rate, epsilon, b1, r1, b2, r2, grads, params, m, v, largest):
         for i in range(m.size):
             largest[i] = max(largest[i], v[i])
         for i in range(m.size):
-            grads[i] = params[i] - rate * m[i] / (np.sqrt(largest[i]) + epsilon)
+            grads[i] = params[i] - rate * m[i] / (root(largest[i]) + epsilon)
     else:
         for i in range(m.size):
-            grads[i] = params[i] - rate * m[i] / (np.sqrt(v[i]) + epsilon)
+            grads[i] = params[i] - rate * m[i] / (root(v[i]) + epsilon)
 
 
 @kernel(

@@ -198,6 +198,8 @@ def describe() -> dict[str, str]:
     problem = missing(found)
     if problem:
         return {"GPU": f"none: {problem}"}
+    from .products import describe as products
+
     now, left = chip(), memory_left() or 0
     packages = {}
     for package in ("numba-cuda", "cuda-core", f"cupy-cuda{found.toolkit}x"):
@@ -210,5 +212,6 @@ def describe() -> dict[str, str]:
         "CUDA": f"driver for {found.driver[0]}.{found.driver[1]}, toolkit {found.toolkit}, numba.cuda of "
         f"{found.implementation}",
         "CUDA packages": ", ".join(f"{name} {number}" for name, number in packages.items()),
+        "products": products(),
         "on the GPU": 'models after model.to("cuda"); all others run on the CPU',
     }

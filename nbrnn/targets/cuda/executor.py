@@ -17,13 +17,15 @@ from ...kernels.abi import STATUS
 from ...memory import require_card
 from ...plan import Plan
 from ...program import BLOCKS, FOREIGN, Buffer, Call, Program, dtype_of
+from .. import compiling
 from ..runner import AGAIN
 from . import graphs
 from .designs import DESIGNS, Site, choose
-from .device import chip, memory_left, require_device
+from .device import chip, memory_left, require_device, simulating
 from .exchange import DeviceArray, pointer_of
 from .forms import FORMS
 from .launching import launch
+from .precision import using
 from .residence import OWN, Residence, zeros
 
 WAYS = ("forward", "backward")
@@ -37,6 +39,13 @@ STEP, PREPARE = 0, -1  # programs of a plan beside those of so many samples
 def _permute() -> Callable[..., None]:
     """Return the shuffle as Python can call it: kernels' helpers have no wrapper for that."""
     return njit(**abi.OPTIONS)(getattr(random.permute, "py_func", random.permute))
+
+
+@cache
+def _tell() -> None:
+    """Announce, the first time, that something is compiled: every process compiles its kernels for the GPU."""
+    if compiling.announce is not None and not simulating():
+        compiling.announce("compiling kernels for the GPU; this takes a while, once a process ...")
 
 
 class Executor:
@@ -166,6 +175,11 @@ class Executor:
 
         Where an epoch has begun and `order` is not its own, `shuffle` is AGAIN.
         """
+        _tell()
+        with using(self.residence.precision):
+            return self._run(first, stop, shuffle, seed, epoch, step)
+
+    def _run(self, first: int, stop: int, shuffle: int, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
         trains = self.plan.update is not None
         self.residence.send()
         if "carried" in self.blocks:
@@ -173,9 +187,9 @@ class Executor:
         if not trains and self.plan.prepare is not None:
             for launches in self._launches(PREPARE):
                 launches()
-        logs, done, self.status = [], first, 0
+        logs, done, part, self.status = [], first, first, 0
         try:
-            while done < stop and not self.status:
+            while done == part < stop:  # else a batch has failed
                 part = min(stop, done + graphs.ROWS)
                 words = {"at": done, "samples": self.plan.samples, "batch_size": self.plan.batch, "trains": int(trains)}
                 job = graphs.make_job(**words, epoch_0=epoch, step_0=step, job_seed=seed)

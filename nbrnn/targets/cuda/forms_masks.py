@@ -20,7 +20,14 @@ WIDE, TILE = (2, 4) if SIMULATED else (32, 512)  # columns, and threads, of a bl
 
 # ---------------------------------------------------------------- dropout
 
-alike("apply_mask", "TBF", mask="mask[iT if mask.shape[0] > 1 else 0 :, iB : iB + 1, iF : iF + 1]")
+
+@own("y")
+def apply_mask(x, mask, y):  # type: ignore[no-untyped-def]
+    """A thread multiplies a number by its step's mask, or the one for all steps."""
+    _, B, F = y.shape
+    for q in range(cuda.grid(1), y.size, cuda.gridsize(1)):
+        t, i, f = q // (B * F), q // F % B, q % F
+        y[t, i, f] = x[t, i, f] * mask[t if mask.shape[0] > 1 else 0, i, f]
 
 
 @cuda.jit

@@ -90,7 +90,9 @@ def shared_out(
     )
     made: dict[str, Any] = {}
     exec(f"def make(KERNEL):{indent(source, '    ')}    return shared_out", scope or globals(), made)
-    return cuda.jit(made["make"](entry.function))
+    function = made["make"](entry.function)
+    function.__name__ = function.__qualname__ = name  # which profilers show
+    return cuda.jit(function)
 
 
 def lengths_of(name: str) -> dict[str, tuple[str, int]]:
