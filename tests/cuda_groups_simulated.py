@@ -203,7 +203,8 @@ def test_blocks_that_do_not_meet_leave_and_are_reported(name, monkeypatch):
     barrier.require_met()
     monkeypatch.setattr(groups, "SIMULATED", False)
     monkeypatch.setattr(grouppasses, "SPINS", 20)
-    on_the_device(name, split_for(name, "float32"), drawn(name))
+    left = on_the_device(name, split_for(name, "float32"), drawn(name))
+    assert np.isnan(left["h"][T]).all() if "forward" in name else np.isnan(left["dq"][0, :, :H]).all()
     with pytest.raises(RuntimeError, match="the blocks of a group did not meet"):
         barrier.require_met()
     barrier.require_met()

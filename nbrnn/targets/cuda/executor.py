@@ -19,7 +19,8 @@ from ...plan import Plan
 from ...program import BLOCKS, FOREIGN, Buffer, Call, Program, dtype_of
 from .. import compiling
 from ..runner import AGAIN
-from . import graphs
+from . import graphs, groups
+from .barrier import require_met
 from .designs import DESIGNS, Site, choose
 from .device import chip, memory_left, require_device, simulating
 from .exchange import DeviceArray, pointer_of
@@ -27,6 +28,8 @@ from .forms import FORMS
 from .launching import launch
 from .precision import using
 from .residence import OWN, Residence, zeros
+
+__all__ = ["Executor", "groups"]  # which registers its design
 
 WAYS = ("forward", "backward")
 DESIGN = "NBRNN_CUDA_DESIGN"  # steps, persistent or groups: the one to take wherever it fits
@@ -218,6 +221,7 @@ class Executor:
             self._send_order()
             self._batch(min(batch, samples - place * batch))()
         log = self.log[: graphs.HEAD + (stop - first) * self.figures].copy_to_host()
+        require_met()
         failed, at = int(log[0]), int(log[1])
         rows = log[graphs.HEAD :].reshape(stop - first, self.figures)
         if not failed:

@@ -14,6 +14,7 @@ equally often. A launch of one step has no meeting; so it runs in the simulator.
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numba import cuda, float32
 
 from .barrier import SPINS, arrives_and_waits
@@ -29,6 +30,13 @@ def rows_at(alive, t, B, group, groups):  # type: ignore[no-untyped-def]
     if alive.size > 0:
         n = alive[t]
     return max((n - group + groups - 1) // groups, 0)
+
+
+@inlined
+def spoil(V, t, row, apart, count, first, units, thread, threads):  # type: ignore[no-untyped-def]
+    """Leave what is no number where a block should have written: no loss and no optimizer takes it for a result."""
+    for i in range(thread, count * units, threads):
+        V[t, row + i // units * apart, first + i % units] = V.dtype.type(np.nan)
 
 
 @cache
@@ -91,6 +99,11 @@ def forward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
                 if thread == 0 and not arrives_and_waits(counters, status, group, meetings * MEMBERS, SPINS):
                     there = 0
                 if cuda.syncthreads_and(there) == 0:
+                    for later in range(t + 1, t1 + 1):
+                        count = rows_at(alive, later - 1, h.shape[1], group, GROUPS)
+                        spoil(
+                            h, later % h.shape[0], group, GROUPS, count, start, min(UNITS, H - start), thread, THREADS
+                        )
                     return
 
     return cuda.jit(forward)
@@ -172,6 +185,9 @@ def backward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
                 if thread == 0 and not arrives_and_waits(counters, status, group, meetings * MEMBERS, SPINS):
                     there = 0
                 if cuda.syncthreads_and(there) == 0:
+                    for earlier in range(t, max(T - r1, 0) - 1, -1):
+                        count = rows_at(alive, earlier, B, group, GROUPS)
+                        spoil(da, earlier, group, GROUPS, count, start, min(UNITS, H - start), thread, THREADS)
                     return
 
     return cuda.jit(backward)
