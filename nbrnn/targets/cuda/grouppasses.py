@@ -185,9 +185,10 @@ def backward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
                 if thread == 0 and not arrives_and_waits(counters, status, group, meetings * MEMBERS, SPINS):
                     there = 0
                 if cuda.syncthreads_and(there) == 0:
+                    units = min(UNITS, H - start)
                     for earlier in range(t, max(T - r1, 0) - 1, -1):
                         count = rows_at(alive, earlier, B, group, GROUPS)
-                        spoil(da, earlier, group, GROUPS, count, start, min(UNITS, H - start), thread, THREADS)
+                        spoil(da, earlier, group, GROUPS, count, start, units, thread, THREADS)
                     return
 
     return cuda.jit(backward)
