@@ -12,37 +12,21 @@ import numpy as np
 from numba import config, cuda, from_dtype
 
 from ...kernels import KERNELS
-from ...kernels.abi import inlined
 from ...kernels.activations import squash, steepness
 from ...kernels.gru import blend, step_after, step_reset_back, step_unmix
 from ...kernels.lstm import step, step_back
 from .designs import DESIGNS, Design, Site
 from .launching import launch
+from .persistent_blocks import add_block, add_pairs, block, get_block, get_pairs, pairs, put_block, put_pairs
 from .persistent_cells import CELLS
 from .persistent_layout import DROPPED, Layout, fitting
 from .persistent_layout import KERNELS as SHAPES
-from .persistent_memory import STATIC, allow_shared, high_half, low_half, pair, peek, peek4, poke, poke4
+from .persistent_memory import STATIC, allow_shared, peek, peek4, poke, poke4
 from .persistent_text import text_of
 from .precision import rounded, using
 from .products import nothing, product, room
 
 ROOM = 32 * 2**20  # bytes of x Wx + b at once where no buffer of the program may hold all steps
-
-
-@inlined
-def weight(W, i, o, inputs, outputs, dropped):  # type: ignore[no-untyped-def]
-    """Return the weight from an input to an output, zero beyond the last of either."""
-    if i < inputs and o < outputs:
-        return rounded(peek(W, i * outputs + o), dropped)
-    return W.dtype.type(0)
-
-
-@inlined
-def turned_weight(W, i, o, inputs, outputs, dropped):  # type: ignore[no-untyped-def]
-    """Return a weight of the transpose."""
-    if i < inputs and o < outputs:
-        return rounded(peek(W, o * inputs + i), dropped)
-    return W.dtype.type(0)
 
 
 @cache
@@ -59,12 +43,11 @@ def compiled(layout: Layout, words: frozenset[str], activation: int, gate: int) 
     """
     real = np.float64 if layout.precision == "float64" else np.float32
     scope = {
-        "cuda": cuda, "REAL": real, "KIND": from_dtype(np.dtype(real)),
-        "DROPPED": DROPPED[layout.precision], "ACT": activation, "GATE": gate, "rounded": rounded,
-        "weight": weight, "turned_weight": turned_weight, "pair": pair, "low_half": low_half, "high_half": high_half,
-        "peek": peek, "poke": poke, "peek4": peek4, "poke4": poke4, "squash": squash, "steepness": steepness,
-        "step": step, "step_back": step_back, "blend": blend, "step_after": step_after, "step_unmix": step_unmix,
-        "step_reset_back": step_reset_back, "min": min,
+        "cuda": cuda, "REAL": real, "KIND": from_dtype(np.dtype(real)), "DROPPED": DROPPED[layout.precision],
+        "ACT": activation, "GATE": gate, "rounded": rounded, "peek": peek, "poke": poke, "peek4": peek4,
+        "poke4": poke4, "squash": squash, "steepness": steepness, "step": step, "step_back": step_back,
+        "blend": blend, "step_after": step_after, "step_unmix": step_unmix, "step_reset_back": step_reset_back,
+        **{f.__name__: f for f in (block, pairs, put_block, put_pairs, get_block, get_pairs, add_block, add_pairs)},
     }  # fmt: skip
     exec(text_of(CELLS[layout.kernel], layout, words), scope)
     return cuda.jit(**({} if config.ENABLE_CUDASIM else {"launch_bounds": layout.threads}))(scope["persistent"])

@@ -114,6 +114,11 @@ class Layout:
             places.append(places[-1] + m.words(m.each - m.held) * self.threads)
         return places
 
+    def place(self, number: int, i: int) -> int:
+        """Return where the weights from input i on stand that a matrix' registers do not hold."""
+        m = self.matrices[number]
+        return self.weights[number] + m.words(i - m.held) * self.threads
+
     @property
     def shared(self) -> int:
         """Bytes of shared memory of a block."""
@@ -126,17 +131,22 @@ class Layout:
 
     @property
     def clocks(self) -> float:
-        """Clock cycles of a step by the operations alone: no latency but that of the barriers is in it."""
+        """Clock cycles of a step by its operations, to choose by: of latencies only that of the barriers is in it.
+
+        A processor issues 128 float32 operations a cycle and 64 of integers, and shared memory gives 128 bytes. Of
+        arithmetic and shared memory the lesser is taken to hide half behind the greater.
+        """
         warps, loads = self.threads / WARP, -(-self.rows // self.abreast)
         products = sum(m.slices * m.each * m.groups * FOUR for m in self.matrices)
         issued = self.rows * products * self.size / 4 / 128
         if self.matrices[0].packed:
-            issued += loads * products / 128
+            issued += loads * products / 64
         kept = (self.weights[-1] - self.weights[0]) * self.size / 128 * loads
         read = sum(warps * m.each * self.rows for m in self.matrices) * self.size / 4
         parts = 2 * sum(m.slices * m.wide for m in self.matrices) * self.rows * self.size / 128
         pointwise = up(self.rows * self.units, WARP) / WARP / 4 * KERNELS[self.kernel][2]
-        return max(issued, kept + read + parts) + pointwise + 60 * len(self.matrices)
+        both = issued, kept + read + parts
+        return max(both) + min(both) / 2 + pointwise + 60 * len(self.matrices)
 
     def __str__(self) -> str:
         held, rest = self.registers * 4 * self.threads, self.shared - self.weights[0] * self.size
@@ -148,7 +158,7 @@ class Layout:
 def spare(kernel: str, abreast: int, items: int, size: int) -> int:
     """Return how many registers of a thread are needed for other things than weights."""
     ahead = KERNELS[kernel][1]
-    return 40 + (2 * FOUR * abreast + (2 * ahead + 3) * items) * size // 4
+    return 40 + (2 * FOUR * abreast + (2 * ahead + 5) * items) * size // 4
 
 
 def lay(
