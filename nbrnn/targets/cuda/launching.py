@@ -13,6 +13,7 @@ from numba import config, cuda
 from ...kernels import KERNELS
 from ...kernels.abi import STATUS
 from ...kernels.optimizers import GRADIENT_NOT_FINITE
+from . import simulator as _simulator  # noqa: F401
 
 GRID = (3, 4) if config.ENABLE_CUDASIM else (128, 128)  # blocks, and threads of each; a thread strides over the grid
 FORMS: dict[str, Callable[..., None]] = {}  # by a kernel's name: what launches it, given the kernel's arguments

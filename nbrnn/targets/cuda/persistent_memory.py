@@ -80,7 +80,7 @@ def _place(context: Any, builder: Any, array: Any, value: Any, at: Any, count: i
 @intrinsic
 def _peek(typingctx, V, at):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place, align = _place(context, builder, signature.args[0], *args, 1)
+        place, align = _place(context, builder, signature.args[0], args[0], args[1], 1)
         return builder.load(place, align=align)
 
     return V.dtype(V, types.intp), codegen
@@ -99,7 +99,7 @@ def _poke(typingctx, V, at, value):  # type: ignore[no-untyped-def]
 @intrinsic
 def _peek4(typingctx, V, at):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place, align = _place(context, builder, signature.args[0], *args, 4)
+        place, align = _place(context, builder, signature.args[0], args[0], args[1], 4)
         four = builder.load(place, align=align)
         numbers = [builder.extract_element(four, WORD(k)) for k in range(4)]
         return context.make_tuple(builder, signature.return_type, numbers)

@@ -204,7 +204,9 @@ def text_of(cell: Cell, layout: Layout, words: frozenset[str]) -> str:
     )
     places = {"H": layout.units} | {f"X{k}": place for k, place in enumerate(layout.operands[:-1])}
     places |= {f"ROW{k}": m.row for k, m in enumerate(layout.matrices)}
-    weights = [loading(m, k, name, layout) for k, (m, name) in enumerate(zip(layout.matrices, cell.matrices, strict=True))]
+    weights = [
+        loading(m, k, name, layout) for k, (m, name) in enumerate(zip(layout.matrices, cell.matrices, strict=True))
+    ]
     return FRAME.format(
         arguments=cell.arguments,
         rows=layout.rows,
