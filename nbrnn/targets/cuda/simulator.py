@@ -12,7 +12,7 @@ _alone = threading.Lock()
 
 
 def _array(self: Any, shape: Any, dtype: Any, alignment: int | None = None) -> np.ndarray:
-    """Return the block's array of the caller's line, which the first thread to ask makes; of shape 0 the dynamic one."""
+    """Return the block's array of the caller's line, made by the first thread to ask; of shape 0 the dynamic one."""
     kind = as_dtype(dtype) if isinstance(dtype, types.Type) else np.dtype(dtype)
     if shape == 0:
         return np.frombuffer(self._dynshared.data, kind, self._dynshared_size // kind.itemsize)
