@@ -23,7 +23,7 @@ version = release = nbrnn.__version__
 
 LESSONS = {number: f"tutorials/{path.stem}" for number, path in find_lessons().items()}
 FIRST = ["docs/index", "docs/which-lesson", "docs/explorer"]
-INSIDE = ["docs/design", "docs/kernels", "docs/performance", "docs/studies", "docs/sources", "CHANGELOG"]
+INSIDE = ["docs/design", "docs/kernels", "docs/cuda", "docs/performance", "docs/studies", "docs/sources", "CHANGELOG"]
 GUIDES = sorted(f"docs/{path.stem}" for path in ROOT.glob("docs/*.md") if f"docs/{path.stem}" not in {*FIRST, *INSIDE})
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("tutorials/*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/[!_]*/*.md")]
 LINK = re.compile(r"\]\(([^)#\s]+\.py)\)")
@@ -37,7 +37,12 @@ HOWTO = [
     f"docs/howto/{name}"
     for name in ("own-csv", "own-cell", "own-gradient-check", "gpu", "benchmark", "sweep-on-a-cluster")
 ]
-API = [f"docs/api/{name}" for name in ("layers", "models", "training", "data", "forecasting", "checking", "pictures")]
+API = [
+    f"docs/api/{name}"
+    for name in (
+        *("layers", "layers-beside", "losses", "training", "models", "data", "forecasting", "checking", "pictures"),
+    )
+]
 CONTENTS = {  # the entries of a page's tables of contents, which stand in the sidebar and not on the page
     "docs/index": {
         "First": ["README", "docs/which-lesson", "docs/explorer"],

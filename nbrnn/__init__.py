@@ -49,10 +49,12 @@ _HOMES = {
     "plots.forecasts": ("plot_backtest", "plot_history", "plot_predictions", "plot_series"),
     "plots.flow": ("plot_gradient_flow",),
     "plots.gates": ("plot_gates",),
+    "plots.norms": ("plot_gradient_norms",),
     "plots.outlook": ("plot_errors_by_horizon", "plot_forecast", "plot_scrambled"),
     "plots.products": ("plot_products",),
     "plots.runs": ("plot_runs",),
     "plots.seeds": ("plot_seeds",),
+    "plots.shifts": ("plot_shifts",),
     "plots.steps": ("plot_step_errors",),
     "plots.surface": ("plot_loss_surface",),
     "plots.sweeps": ("plot_sweep",),
@@ -210,6 +212,7 @@ __all__ = [
     "plot_forecast",
     "plot_gates",
     "plot_gradient_flow",
+    "plot_gradient_norms",
     "plot_hidden",
     "plot_history",
     "plot_itemised",
@@ -221,6 +224,7 @@ __all__ = [
     "plot_scrambled",
     "plot_seeds",
     "plot_series",
+    "plot_shifts",
     "plot_step_errors",
     "plot_sweep",
     "plot_trajectories",
@@ -292,10 +296,12 @@ if TYPE_CHECKING:
     from .plots.flow import plot_gradient_flow
     from .plots.forecasts import plot_backtest, plot_history, plot_predictions, plot_series
     from .plots.gates import plot_gates
+    from .plots.norms import plot_gradient_norms
     from .plots.outlook import plot_errors_by_horizon, plot_forecast, plot_scrambled
     from .plots.products import plot_products
     from .plots.runs import plot_runs
     from .plots.seeds import plot_seeds
+    from .plots.shifts import plot_shifts
     from .plots.steps import plot_step_errors
     from .plots.surface import plot_loss_surface
     from .plots.sweeps import plot_sweep

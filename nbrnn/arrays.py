@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from .program import numbered
 from .series import real_array
+
+
+class Elsewhere:
+    """An array outside the host's memory, which a target reads where it stands; its numbers are not looked at here."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]  # in bytes
+    dtype: np.dtype
+    itemsize: int
+    ndim: int
+    size: int
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, part: Any) -> Any:
+        raise NotImplementedError
+
+    def numpy(self) -> np.ndarray:
+        """Return a copy in the host's memory."""
+        raise NotImplementedError
 
 
 def extent(x: np.ndarray) -> int:
@@ -18,7 +39,9 @@ def extent(x: np.ndarray) -> int:
 
 
 def flat_view(x: np.ndarray) -> np.ndarray:
-    """Return the memory from the first element to the last as one read-only axis, gaps included."""
+    """Return the memory from the first element to the last as one read-only axis, gaps included; as it is elsewhere."""
+    if isinstance(x, Elsewhere):
+        return x
     return np.lib.stride_tricks.as_strided(x, (extent(x),), (x.itemsize,), writeable=False)
 
 
@@ -75,6 +98,8 @@ def native(name: str, value: Any, dtype: np.dtype) -> np.ndarray:
     ValueError
         If it is empty, holds no numbers, or holds one that is not finite (the sentence names the sample).
     """
+    if isinstance(value, Elsewhere):
+        return cast("np.ndarray", value)
     array = contiguous_dtype(value, dtype, name)
     if array.size == 0 or array.ndim == 0:
         missing = "samples" if array.ndim == 0 or not len(array) else "numbers"

@@ -32,7 +32,11 @@ class Case:
 
     def executor(self, model: Model, mode: str, *, tape: bool = False, input_gradient: bool = True) -> cpu.Executor:
         """Return the program of this case, bound to its arrays as they stand."""
-        flags = {"given": self.states is not None, "projected": self.directions is not None, "training": self.training}
+        flags: dict[str, Any] = {
+            "given": self.states is not None,
+            "projected": self.directions is not None,
+            "training": self.training,
+        }
         y, weights = (None if one is None else feeds_of(one) for one in (self.y, self.weights))
         options = Options(tape, input_gradient, **flags)
         plan = make_plan(model, mode, feeds_of(self.x), y, len(self.x), options, weights)

@@ -85,14 +85,16 @@ class Evaluable(Runnable):
     def _validate(self, x: Any, y: Any, batch: int, weights: Any) -> dict[str, float]:
         """Evaluate within a fit; a stateful layer goes on from the training's last states, which are kept."""
         if not self.stateful:
-            return self._evaluate(x, y, PREDICT_BATCH, weights)
+            return self._evaluate(x, y, PREDICT_BATCH, weights, fixed=True)
         kept = self.states
         try:
-            return self._evaluate(x, y, batch, weights)
+            return self._evaluate(x, y, batch, weights, fixed=True)
         finally:
             self.set_states(kept)
 
-    def _evaluate(self, x: Any, y: Any, batch: int, weights: Any, initial_state: Any = None) -> dict[str, float]:
+    def _evaluate(
+        self, x: Any, y: Any, batch: int, weights: Any, initial_state: Any = None, fixed: bool = False
+    ) -> dict[str, float]:
         given = self._begin_at(initial_state, len(x), Options())
-        executor = self._executor(EVALUATE, x, y, batch, *given, weights=weights)
+        executor = self._executor(EVALUATE, x, y, batch, *given, weights=weights, fixed=fixed)
         return self.figures_of(run_once(executor).sum(axis=0), len(x), executor.plan.masked)

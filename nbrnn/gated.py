@@ -25,6 +25,11 @@ class Gated(Recurrent):
     def config(self) -> dict[str, Any]:
         return super().config() | {"recurrent_activation": self.recurrent_activation}
 
+    @staticmethod
+    def kept_steps(p: Program, steps: int) -> int:
+        """Return of how many steps the gates are kept: on a GPU the input's product is made for all at once."""
+        return steps if p.taped or p.options.device == "cuda" else 1
+
     def codes(self) -> dict[str, int]:
         """Return the codes of the candidate's and the gates' activations."""
         return {
@@ -127,7 +132,7 @@ class LSTM(Gated):
         h, c = states
         shape, gates = (steps, samples, self.units), (steps, samples, padded(p, 4 * self.units))
         Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
-        keep = steps if p.taped else 1
+        keep = self.kept_steps(p, steps)
         g, s = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "act_c", keep, *shape[1:])
         a = self.buffer(p, "a", *gates) if p.options.tape else None
         weights = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
@@ -255,7 +260,7 @@ class GRU(Gated):
 
     def _after(self, p: Program, x: Buffer, given: bool, h: Buffer) -> Backward:
         steps, samples, _ = x.shape
-        gates, keep = (steps, samples, padded(p, 3 * self.units)), steps if p.taped else 1
+        gates, keep = (steps, samples, padded(p, 3 * self.units)), self.kept_steps(p, steps)
         Wx, Wh, b = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel"), self.bias(p)
         g, q = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "hWn", keep, samples, self.units)
         a = self.buffer(p, "a", *gates) if p.options.tape else None
@@ -301,7 +306,7 @@ class GRU(Gated):
         shape, gates, two = (steps, samples, H), (steps, samples, 3 * H), (steps, samples, 2 * H)
         Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
         Wg, Wn = (self._columns(p, Wh, name, *place) for name, *place in (("Wzr", 0, 2 * H), ("Wn", 2 * H, H)))
-        keep = steps if p.taped else 1
+        keep = self.kept_steps(p, steps)
         g, m = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "rh", keep, *shape[1:])
         a = self.buffer(p, "a", *gates) if p.options.tape else None
         weights = {"Wx": Wx, "Wg": Wg, "Wn": Wn, "b": self.bias(p)}

@@ -79,6 +79,7 @@ class Layer:
         self.name = name
         self.input_shape = None if input_shape is None else checked_shape(input_shape)
         self.views: dict[str, np.ndarray] | None = None  # into the model's block of parameters
+        self.come_back: Callable[[], None] | None = None  # brings them from a GPU, where the model is there
         self.owned = False  # by a model
         self.regularizers: dict[str, Regularizer] = {}  # by the argument's name
 
@@ -211,6 +212,8 @@ class Layer:
             raise ValueError(
                 f"layer {self.name or self.kind} has no weights yet: add it to a model that knows its input_shape."
             )
+        if self.come_back is not None:
+            self.come_back()
         return self.views
 
     def _named(self) -> list[tuple[str, np.ndarray]]:

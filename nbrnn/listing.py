@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def path_text(call: Call, program: Program) -> str:
     """Return the paths of a call as one text, empty for one without products of matrices."""
+    if program.path_of is not None:
+        return program.path_of(call)
     return " + ".join(paths(call, program.dtype))
 
 
@@ -28,7 +30,7 @@ def program_text(program: Program) -> str:
     prepare = program.prepare.calls if program.prepare else []
     number = max(2, len(str(len(prepare) + len(program.calls))))
     head = f"{'#':>{number}}  {'call':<22}{'path':<30}{'FLOPs':>12}{'bytes':>12}"
-    lines = [f"{program.title}, {program.dtype.name}{samples}", tile(program.dtype), head]
+    lines = [f"{program.title}, {program.dtype.name}{samples}", where(program), head]
     if prepare:
         lines.append(f"{prepare_when(program)}:")
         lines += _rows(program, prepare, 0, number)
@@ -43,6 +45,11 @@ def program_text(program: Program) -> str:
         shards = f" ({max(copies)} shards)" if max(copies) > 1 else ""
         lines.append(f"a whole batch{shards} needs {memory.total:,} bytes, {in_words(memory.total)}")
     return "\n".join(lines)
+
+
+def where(program: Program) -> str:
+    """Return what runs the program: the CPU's register tile, or the GPU."""
+    return tile(program.dtype) if program.path_of is None else "on the GPU; recurrent calls name their design"
 
 
 def prepare_when(program: Program) -> str:

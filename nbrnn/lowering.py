@@ -350,7 +350,7 @@ def make_plan(
                 check_figures(head.figures, model.graph.shapes[value])
     samples = listed(x)[0].samples
     batch = min(batch, samples)
-    shard = shard_size(batch, options.threads)
+    shard = shard_size(batch, options.threads, options.device)
     sizes = sorted(sample_counts(samples, batch, shard))
     programs: dict[int, Program] = {}
     prepare = update = None

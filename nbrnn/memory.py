@@ -5,8 +5,9 @@ A plan's blocks are what an executor allocates, so the statement and the arrays 
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,6 +152,35 @@ def require(*plans: Plan) -> None:
         f"{' with '.join(memory.title for memory in stated)}, needs {in_words(needed)} beside weights and data "
         f"({', '.join(map(str, parts[:3]))}), but {in_words(left)} of memory are available: make batch_size, the time "
         "steps, the samples of one call or the layers' units smaller.",
+        needed,
+    )
+
+
+def require_card(plan: Plan, left: int | None, resident: Sequence[str] = ()) -> None:
+    """Refuse a plan that what is left of a GPU's memory cannot hold.
+
+    Parameters
+    ----------
+    plan : Plan
+    left : int or None
+        Bytes; None where nothing is known, and then nothing is refused.
+    resident : sequence of str
+        Blocks that stand there already.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        If it needs more; the sentence holds the arithmetic.
+    """
+    memory = plan.memory
+    needed = memory.total - sum(math.prod(plan.nbytes[name]) for name in resident if name in plan.nbytes)
+    if left is None or needed <= left:
+        return
+    parts = sorted(memory.parts, key=lambda part: -part.nbytes)
+    raise NotEnoughMemoryError(
+        f"{memory.title}, needs {in_words(needed)} of the GPU's memory ({', '.join(map(str, parts[:3]))}), but "
+        f"{in_words(left)} of it are free: make batch_size, the time steps, the samples of one call or the layers' "
+        'units smaller, or stay on the CPU: model.to("cpu").',
         needed,
     )
 

@@ -61,12 +61,14 @@ class Plan:
         return Memory.of(self)
 
 
-def shard_size(batch: int, threads: int = 0) -> int:
-    """Return how many samples a shard of a batch of this size holds: 16 or more, and at most 8 shards.
+def shard_size(batch: int, threads: int = 0, device: str = "cpu") -> int:
+    """Return how many samples a shard of a batch of this size holds: 16 or more, and at most 8 shards; on a GPU all.
 
     Where the number of threads may decide, shards are as large as these need, and at most 64: each of them reads all
     weights at every step.
     """
+    if device == "cuda":
+        return batch
     if threads:
         return min(batch, max(16, min(64, -(-batch // (8 * threads)) * 8)))
     return batch if batch < 32 else max(16, -(-batch // 64) * 8)

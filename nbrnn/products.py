@@ -24,6 +24,8 @@ def packed(
     """
     each = each or W.shape[1]
     few = rows < 2 * FEW and not p.options.streamed
+    if p.options.device == "cuda":
+        return None
     if max(W.size, beside) < LARGE or few or p.options.tape or p.dtype.kind == "c":
         return None
     L = columns_of_a_panel(p)
@@ -36,6 +38,8 @@ def packed_transposed(p: Program, W: Buffer, first: int = 0, columns: int = 0) -
 
     They are `columns` from `first` on (0: all of them).
     """
+    if p.options.device == "cuda":
+        return None
     columns = columns or W.shape[1]
     size = W.shape[0] * columns
     if p.dtype.kind == "c" or (size <= SMALL_SIZE and not (columns == 1 and W.shape[0] >= FEW)):
@@ -63,8 +67,8 @@ def columns_of_a_panel(p: Program) -> int:
 
 def padded(p: Program, columns: int) -> int:
     """Return the length of rows of so many columns: a line of memory more where they lie a power of two apart."""
-    line = ALIGNMENT // p.dtype.itemsize
-    return columns + line if columns % (PAGE_PART // p.dtype.itemsize) == 0 and not p.options.tape else columns
+    line, plain = ALIGNMENT // p.dtype.itemsize, p.options.tape or p.options.device == "cuda"
+    return columns if plain or columns % (PAGE_PART // p.dtype.itemsize) else columns + line
 
 
 def weight_gradient(
@@ -86,7 +90,7 @@ def weight_gradient(
     assert dW is not None
     add = add or (p.adding and dW.block == "grads")
     (F, O), room = dW.shape, {}
-    if F * O >= LARGE and N >= 2 * FEW and p.dtype.kind != "c":
+    if F * O >= LARGE and N >= 2 * FEW and p.dtype.kind != "c" and p.options.device != "cuda":
         L = columns_of_a_panel(p)
         room["room"] = p.scratch(f"room for {dW.name}", DEPTH * min(PANELS, -(-O // L)), L)
         room["tall"] = p.scratch(f"tall room for {dW.name}", DEPTH * max(1, min(TALL, F) // ROWS), ROWS)

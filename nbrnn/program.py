@@ -193,6 +193,7 @@ class Options:
     training: bool | None = None  # whether dropout drops; None: in a training only
     sampled: bool = False  # a prediction in which dropout drops: the epoch counts the draws
     truncate: int = 0  # steps over which the gradient of a state goes back; 0: all
+    device: str = "cpu"  # that runs it: on "cuda" a batch is one shard, and nothing is packed
 
 
 class Program:
@@ -235,6 +236,7 @@ class Program:
         self.layer = ""  # that is adding calls
         self.target: Callable[[], Buffer] | None = None  # gives the target of that layer's output, if it has one
         self.memory: Memory | None = None  # what a whole batch needs, where a plan knows it
+        self.path_of: Callable[[Call], str] | None = None  # how a call is run, where not as on the CPU
         self.every_batch = False  # whether `prepare` runs before each batch
         self.aliases: dict[str, Buffer] = {}  # second names
         self.last: dict[str, Buffer] = {}  # the recurrent layers' last states, by name

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .arrays import foreign_arrays
+from .arrays import Elsewhere, arrays_of, foreign_arrays
 from .checks import count_or, flag, whole_number
 from .graph import Graph, Value
 from .kernels.optimizers import LANES
 from .lowering import PREDICT, TRAIN, Feeds, add_optimizer, feeds_of, make_plan, parameter_layout
+from .memory import NotEnoughMemoryError
+from .plan import Plan
 from .program import Options, Weights, aligned, numbered
 from .states import Stateful
 from .streaming import Stream
@@ -53,14 +56,21 @@ class Runnable(Stateful):
     """A stack whose programs are bound to memory when they are first run, and kept."""
 
     def __init__(self, *arguments: Any) -> None:
-        self._executors: OrderedDict[Any, cpu.Executor] = OrderedDict()
+        self._executors: OrderedDict[Any, Any] = OrderedDict()
         self._ready: dict[Any, Ready | None] = {}
-        self._slots: dict[str, np.ndarray] | None = None
+        self._optimizing: dict[str, np.ndarray] | None = None
         super().__init__(*arguments)
 
+    @property
+    def _slots(self) -> dict[str, np.ndarray] | None:
+        """The optimizer's arrays in the host's memory; from the GPU they are brought back first."""
+        self._come_back()
+        return self._optimizing
+
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what holds addresses."""
-        return self.__dict__ | {"_executors": OrderedDict(), "_ready": {}}
+        """Leave out what holds addresses: a copy is on the CPU."""
+        self._come_back()
+        return self.__dict__ | {"_executors": OrderedDict(), "_ready": {}, "_residence": None}
 
     def _allocate(self, graph: Graph) -> None:
         """Make the parameters of a graph; an optimizer begins anew."""
@@ -70,9 +80,14 @@ class Runnable(Stateful):
 
     def _forget(self) -> None:
         """Drop what is bound to memory, and the optimizer's slots."""
+        self._come_back()
+        self._unbind()
+        self._optimizing = None
+
+    def _unbind(self) -> None:
+        """Drop what is bound to memory."""
         self._executors.clear()
         self._ready.clear()
-        self._slots = None
 
     def predict(
         self,
@@ -132,7 +147,7 @@ class Runnable(Stateful):
         options, given = self._begin_at(initial_state, len(x), Options(threads=cpu.get_num_threads()))
         returned = bool(self._units("return_state"))
         small = isinstance(x, np.ndarray) and x.size <= SMALL and len(self.graph.outputs) == 1
-        small = small and not any(layer.tokens for layer in self.layers)  # which are looked at every time
+        small = small and self.device == "cpu" and not self._reads_tokens  # tokens are looked at every time
         if small and plain and not returned and not self.stateful:
             ready = self._get_ready(x, batch)
             if ready is not None and (outputs := ready(x)) is not None:
@@ -154,9 +169,18 @@ class Runnable(Stateful):
         places = []
         for shape in self._ends(x):
             size = len(x) * math.prod(shape)
-            flat = aligned(-(-size // LANES) * LANES, self.dtype, zero=False)  # whole lines, as a program counts them
+            count = -(-size // LANES) * LANES  # whole lines, as a program counts them
+            flat = self._beside(x, count) or aligned(count, self.dtype, zero=False)
             places.append((flat, flat[:size].reshape(len(x), *shape)))
         return places
+
+    def _beside(self, x: Any, count: int) -> Any:
+        """Return memory on the GPU for outputs of inputs that are there; None where they are in the host's memory."""
+        if not any(isinstance(array, Elsewhere) for array in arrays_of(x)):
+            return None
+        from .targets.cuda.exchange import DeviceArray
+
+        return DeviceArray.new(count, self.dtype)
 
     def _get_ready(self, x: np.ndarray, batch: int) -> Ready | None:
         """Return a forward pass over arrays of this shape; None where it is long or may take several threads."""
@@ -278,10 +302,16 @@ class Runnable(Stateful):
         given: np.ndarray | None = None,
         outputs: dict[str, np.ndarray] | None = None,
         weights: Any = None,
-    ) -> cpu.Executor:
-        """Return the plan for arrays of this kind, bound to memory; made once and pointed at the arrays after that."""
-        if mode == TRAIN and self._slots is None:
+        fixed: bool = False,
+    ) -> Any:
+        """Return the plan for arrays of this kind, bound to memory; made once and pointed at the arrays after that.
+
+        Arrays that are `fixed` hold what they held when they were last given, so that they need not go to a GPU again.
+        """
+        if mode == TRAIN and self._optimizing is None:
             self._start_optimizer()
+        if self.device == "cuda":
+            options = replace(options, device="cuda", threads=0)
         sides = {"x": x, "y": y, "sample_weights": weights}
         x_feed, y_feed, w_feed = (None if side is None else feeds_of(side) for side in sides.values())
         key = (mode, x_feed, y_feed, min(batch, len(x)), options, w_feed)
@@ -295,19 +325,31 @@ class Runnable(Stateful):
         executor = self._executors.get(key)
         if executor is None:
             plan = make_plan(cast("Model", self), mode, cast("Feeds", x_feed), y_feed, batch, options, w_feed)
-            arrays = {"params": self.params, "order": np.arange(len(x)), **(self._slots or {}), **foreign}
+            arrays = {"params": self._params, "order": np.arange(len(x)), **(self._optimizing or {}), **foreign}
             if "final" in plan.sizes:
                 arrays["final"] = aligned(plan.sizes["final"], self.dtype)
-            executor = self._executors[key] = cpu.Executor(plan, arrays)
+            executor = self._executors[key] = self._bound(plan, arrays)
             while len(self._executors) > KEPT:
                 self._executors.popitem(last=False)
         else:
             self._executors.move_to_end(key)
+            executor.fixed = fixed
             executor.feed(**foreign)
         if mode == TRAIN:
             assert self.optimizer is not None
             set_hyper(executor, self.optimizer)
         return executor
+
+    def _bound(self, plan: Plan, arrays: dict[str, np.ndarray]) -> Any:
+        """Return a plan bound to memory, the host's or the GPU's; there, older ones make room for it if they must."""
+        if self._residence is None:
+            return cpu.Executor(plan, arrays)
+        from .targets.cuda import Executor
+
+        with suppress(NotEnoughMemoryError):
+            return Executor(plan, arrays, self._residence)
+        self._unbind()
+        return Executor(plan, arrays, self._residence)
 
     def _start_optimizer(self) -> None:
         """Make the optimizer's slots."""
@@ -323,7 +365,7 @@ class Runnable(Stateful):
             numbers = self.optimizer.schedule.numbers()
             at = self.layout.buffers["schedule"].offset
             hyper[at : at + len(numbers)] = numbers
-        self._slots = {"slots": aligned(self.layout.sizes.get("slots", 1), self.dtype), "hyper": hyper}
+        self._optimizing = {"slots": aligned(self.layout.sizes.get("slots", 1), self.dtype), "hyper": hyper}
 
 
 def checked_draw(training: bool, seed: int | None) -> int | None:

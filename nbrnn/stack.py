@@ -14,9 +14,11 @@ from .graph import Graph, Shape
 from .heads import Asked, Head, all_figures, make_heads, places_of
 from .initializers import initialize
 from .layers import Layer, Weight, assign, known
+from .losses import NUMBERS
 from .lowering import TRAIN, parameter_layout
 from .memory import Memory
 from .optimizers import Optimizer
+from .placed import Placed
 from .program import Layout, aligned, aligned_copy
 from .ragged import is_ragged, one_mask, padded, with_masks
 from .recurrent import Recurrent
@@ -27,7 +29,7 @@ from .tokens import check_tokens, token_inputs
 from .variables import Variable, variables_of
 
 
-class Stack:
+class Stack(Placed):
     """A graph of layers with their parameters; `Model` and `Sequential` train it."""
 
     compiled = False
@@ -73,6 +75,7 @@ class Stack:
                         view[weight.ones] = 1
             layer.bind(views)
         self.built = True
+        self._watch()
 
     @property
     def heads(self) -> list[Head]:
@@ -263,6 +266,8 @@ class Stack:
     def _inputs(self, x: Any, mask: Any = None, lengths: Any = None) -> Any:
         """Return checked inputs, with their masks if there are any; sequences of different lengths are padded."""
         shape = self.input_shape
+        x, mask = self._taken("x", x, self._reads_tokens), self._taken("mask", mask, True)
+        lengths = self._taken("lengths", lengths, True)
         if isinstance(x, Samples):
             checked = x
         elif is_ragged(x) and not (isinstance(shape, list) and len(shape) == len(x)):
@@ -335,6 +340,7 @@ class Stack:
         names, kept = [head.name for head in heads], one_mask(x)
 
         def targets_of(name: str, head: Head, y: Any, end: tuple[int, ...]) -> np.ndarray:
+            y = self._taken(name, y, head.loss is not None and head.loss.targets != NUMBERS)
             if is_ragged(y) and len(end) == 2:
                 y = padded(name, y, self.dtype, end[0], True)[0]
             return checked_targets(head.loss, y, len(x), end, self.dtype, name, kept)
@@ -360,6 +366,7 @@ class Stack:
         """Return the weights of checked targets, of samples or of time steps; None where there are none."""
         if self.loss is None or (sample_weight is None and class_weight is None):
             return None
+        sample_weight = self._taken("sample_weight", sample_weight, True)
         fed, targets = [head for head in self.heads if head.figures], arrays_of(y)
         if len(self.heads) == 1:
             loss, outputs = fed[0].loss, known(self.output_shape[-1])

@@ -54,7 +54,7 @@ class Stateful(Stack):
         units = self._units("stateful")
         if not units:
             raise ValueError("no layer of the model is stateful; make one with stateful=True.")
-        arrays = named_states("states", states, units, None, self.dtype)
+        arrays = named_states("states", self._taken("states", states, True), units, None, self.dtype)
         rows = len(next(iter(arrays.values())))
         if not rows:
             raise ValueError("states must be those of at least one sample.")
@@ -148,7 +148,8 @@ class Stateful(Stack):
         units = self._units()
         if not units:
             raise ValueError("initial_state was given, but no layer of the model is recurrent.")
-        arrays = named_states("initial_state", initial_state, units, samples, self.dtype)
+        taken = self._taken("initial_state", initial_state, True)
+        arrays = named_states("initial_state", taken, units, samples, self.dtype)
         block = state_block(units, samples, self.dtype)
         for name, view in state_views(units, samples, block).items():
             view[...] = arrays[name]

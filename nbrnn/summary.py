@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from .checks import one_of, whole_number
-from .listing import path_text, prepare_when
+from .listing import path_text, prepare_when, where
 from .lowering import EVALUATE, PREDICT, TRAIN, example_feeds, make_plan
-from .paths import tile
 from .plan import Plan
 from .program import Options
 from .targets.cpu import get_num_threads
@@ -36,9 +36,15 @@ def plan_of(model: Stack, mode: str, batch: int, samples: int, steps: int | None
     x, y = example_feeds(model, samples, steps)
     own = cast("Model", model)
     predicts = mode == PREDICT
-    threads = get_num_threads() if predicts else 0
-    options = Options(kept=predicts and bool(own._units("return_state")), threads=threads)
-    return make_plan(own, mode, x, None if predicts else y, batch, options)
+    threads = get_num_threads() if predicts and model.device == "cpu" else 0
+    options = Options(kept=predicts and bool(own._units("return_state")), threads=threads, device=model.device)
+    plan = make_plan(own, mode, x, None if predicts else y, batch, options)
+    if model.device == "cuda":
+        from .targets.cuda.executor import design_of
+
+        for program in plan.programs.values():
+            program.path_of = partial(design_of, program, model.precision)
+    return plan
 
 
 def summary_lines(model: Stack) -> list[str]:
@@ -73,7 +79,7 @@ def kernel_lines(model: Stack, batch_size: int, steps: int | None) -> list[str]:
     program = plan.programs[plan.shard]
     what = "training step" if trains else "prediction"
     cut = f", {plan.shards} shards of {plan.shard}" if plan.shards > 1 else ""
-    lines = ["", f"Kernels of a {what}, batch {batch}{cut}, {program.dtype.name}", tile(program.dtype)]
+    lines = ["", f"Kernels of a {what}, batch {batch}{cut}, {program.dtype.name}", where(program)]
     for layer in (node.called() for node in model.graph.nodes):
         lines.append(f" {layer.name}")
         if program.prepare is not None:

@@ -275,8 +275,7 @@ class Fit:
 
 def set_hyper(executor: Executor, optimizer: Optimizer) -> None:
     """Hand an optimizer's numbers, which may have been changed, to what runs."""
-    hyper = optimizer.hyper()
-    executor.arrays["hyper"][: len(hyper)] = hyper
+    executor.set_numbers(optimizer.hyper())
 
 
 def run_once(executor: Executor, seed: int = 0, draw: int = 0) -> np.ndarray:

@@ -20,8 +20,12 @@ class Variable:
     dtype : numpy.dtype
     """
 
-    def __init__(self, path: str, view: np.ndarray) -> None:
-        self.path, self.name, self._view = path, path.rpartition("/")[2], view
+    def __init__(self, layer: Layer, own: str) -> None:
+        self.path, self.name, self._layer, self._own = f"{layer.name}/{own}", own.rpartition("/")[2], layer, own
+
+    @property
+    def _view(self) -> np.ndarray:
+        return self._layer._views()[self._own]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,4 +60,4 @@ class Variable:
 
 def variables_of(layers: list[Layer]) -> list[Variable]:
     """Return the weights of layers, in Keras' order."""
-    return [Variable(path, view) for layer in layers for path, view in layer._named()]
+    return [Variable(layer, own) for layer in layers for own in layer._views()]

@@ -13,10 +13,11 @@ import nbrnn
 from nbrnn import Dense, SimpleRNN
 from nbrnn.arrays import flat_view
 from nbrnn.lowering import PREDICT, TRAIN, Feed, make_plan
-from nbrnn.program import aligned
+from nbrnn.program import Options, aligned
 from nbrnn.training import Fit, run_once
 
-SAMPLES, BATCH = 40, 33  # a batch of 3 shards, of which the last has 1 sample, and a batch of 1 shard
+SAMPLES, BATCH = 40, 33  # two batches, the last of 7 samples
+CUDA = Options(device="cuda")  # a batch is one shard; the CPU runs such plans, too
 SHAPE = (3, 2)
 STACKS = {
     f"{activation}, {'every step' if every else 'last step'}": (
@@ -56,7 +57,7 @@ def ready(layers, dtype="float32", optimizer=None, metrics=("mae",), samples=SAM
 
 def outputs(executor_class, model, x, arrays):
     """Return the predictions, from an executor of their own."""
-    plan = make_plan(model, PREDICT, Feed.of(x), None, BATCH)
+    plan = make_plan(model, PREDICT, Feed.of(x), None, BATCH, CUDA)
     output = aligned(plan.sizes["output"], model.dtype)
     run_once(executor_class(plan, arrays | {"output": output}))
     return output
@@ -65,7 +66,7 @@ def outputs(executor_class, model, x, arrays):
 def numbers(executor_class, stack, dtype):
     """Return by name what all buffers hold after a batch, and the losses, weights and predictions of a small fit."""
     model, x, y, arrays = ready(STACKS[stack](), dtype)
-    plan = make_plan(model, TRAIN, Feed.of(x), Feed.of(y), BATCH)
+    plan = make_plan(model, TRAIN, Feed.of(x), Feed.of(y), BATCH, CUDA)
     still = executor_class(replace(plan, update=None), arrays)  # the optimizer writes over the gradients
     still.run(0, 1, shuffle=False, seed=0, epoch=0, step=0)
     left = {}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import support
 import test_kernels
-from cuda_cases import BATCH, STACKS, numbers, outputs, ready
+from cuda_cases import BATCH, CUDA, STACKS, numbers, outputs, ready
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import cuda
@@ -104,7 +104,7 @@ def test_a_gradient_that_is_not_finite_leaves_everything(value, later):
 
 
 def plan_of(model, x, y, batch=BATCH):
-    return make_plan(model, TRAIN, Feed.of(x), Feed.of(y), batch)
+    return make_plan(model, TRAIN, Feed.of(x), Feed.of(y), batch, CUDA)
 
 
 def bits(found):
@@ -247,4 +247,4 @@ def test_a_complex_model_is_refused():
     model.compile("sgd", "mse")
     x, y = Feed.contiguous(4, (3, 2)), Feed.contiguous(4, (1,))
     with pytest.raises(ValueError, match="runs models in float32 and float64, not complex128"):
-        Executor(make_plan(model, EVALUATE, x, y, 4), {})
+        Executor(make_plan(model, EVALUATE, x, y, 4, CUDA), {})

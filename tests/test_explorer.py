@@ -17,6 +17,7 @@ import nbrnn
 from nbrnn import GRU, LSTM, Bidirectional, Dense, Dropout, Masking, SimpleRNN
 from nbrnn.cli import main
 from nbrnn.explorer import MOST, SCRIPTS, STYLES
+from nbrnn.losses import NUMBERS
 from nbrnn.saving import read_model
 
 FOLDER = Path(nbrnn.explorer.__file__).parent
@@ -38,7 +39,8 @@ def made(layers, steps, features=1, seed=0, loss="mse"):
     model.compile("sgd", loss)
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(steps, features))
-    return model, x, rng.normal(size=model.predict(x[None])[0].shape)
+    y, kind = model.predict(x[None])[0], model.loss.targets
+    return model, x, rng.normal(size=y.shape) if kind == NUMBERS else model.loss.example(y.shape, rng)
 
 
 # ---------------------------------------------------------------- the file
@@ -107,7 +109,7 @@ def test_a_large_model_is_shown_in_part_and_says_so():
     part = data_of(page)["partial"]
     assert len(page.encode()) <= MOST
     shown = {"units": [1, 2, 3, 4, 5, 6, 7, 8], "first": 41, "features": 8}
-    assert part == shown | {"of_units": 80, "of_steps": 90, "of_features": 20}
+    assert part == shown | {"of_units": 80, "of_steps": 90, "of_features": 20, "counted": 90}
 
 
 def test_a_long_sequence_shows_its_end_and_a_model_with_many_weights_is_not_checked():
@@ -152,7 +154,8 @@ def graph():
 REFUSED = {
     "Bidirectional": lambda: nbrnn.Sequential([Bidirectional(LSTM(2)), Dense(1)], input_shape=(4, 1)),
     "chain": graph,
-    "Masking": lambda: nbrnn.Sequential([Masking(), LSTM(2)], input_shape=(4, 1)),
+    "masks computed numbers": lambda: nbrnn.Sequential([Dense(2), Masking(), LSTM(2)], input_shape=(4, 1)),
+    "Reshape": lambda: nbrnn.Sequential([nbrnn.Reshape((2, 2)), LSTM(2)], input_shape=(4, 1)),
     "Dropout": lambda: nbrnn.Sequential([LSTM(2), Dropout(0.5)], input_shape=(4, 1)),
     "dropout": lambda: nbrnn.Sequential([LSTM(2, recurrent_dropout=0.5)], input_shape=(4, 1)),
     "only dense": lambda: nbrnn.Sequential([Dense(2, name="dense")], input_shape=(4, 1)),
@@ -161,14 +164,14 @@ REFUSED = {
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_models_that_the_page_does_not_know_are_refused(why):
-    with pytest.raises(ValueError, match="explorer takes a chain of SimpleRNN, GRU, LSTM and Dense") as error:
+    with pytest.raises(ValueError, match="explorer takes a chain of SimpleRNN, GRU, LSTM, Dense, Flatten") as error:
         nbrnn.explore(REFUSED[why](), [1, 2, 3, 4])
     assert why in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_loss_that_the_page_does_not_know_is_refused_with_a_target_only():
-    model, x, _ = made([LSTM(2), Dense(1, "sigmoid")], 4, loss="binary_crossentropy")
-    with pytest.raises(ValueError, match="mse, mae, huber, not from binary_crossentropy: leave the target out"):
+    model, x, _ = made([LSTM(2), Dense(1)], 4, loss=nbrnn.Quantile(0.5))
+    with pytest.raises(ValueError, match=r"mse, mae, huber, .*crossentropy, not from quantile: leave the target out"):
         nbrnn.explore(model, x, 1)
     assert data_of(nbrnn.explore(model, x))["target"] is None
 
@@ -198,6 +201,31 @@ def test_the_layer_of_a_stack_is_chosen():
         assert data_of(nbrnn.explore(model, x, y, layer=layer))["shown"] == shown
 
 
+# ---------------------------------------------------------------- masks
+
+
+def test_the_page_says_which_steps_count_in_the_order_of_the_sequence():
+    for backwards in (False, True):
+        model, x, y = made([GRU(3, go_backwards=backwards), Dense(1)], 5)
+        data = data_of(nbrnn.explore(model, x, y, mask=[1, 1, 0, 1, 0]))
+        assert data["mask"] == [True, True, False, True, False]
+        assert data_of(nbrnn.explore(model, x, y, lengths=2))["mask"] == [True, True, False, False, False]
+        assert data_of(nbrnn.explore(model, x, y, lengths=5))["mask"] is None
+
+
+def test_a_long_sequence_shows_its_last_steps_that_count():
+    data = data_of(nbrnn.explore(*made([SimpleRNN(2), Dense(1)], 250), lengths=120))
+    assert data["partial"]["first"] == 71 and data["partial"]["counted"] == 120 and data["mask"] is None
+
+
+def test_steps_that_are_all_masked_are_refused():
+    model, x, y = made([LSTM(2), Dense(1)], 5)
+    with pytest.raises(ValueError, match="steps 1 to 5 are masked, so there is nothing to step through"):
+        nbrnn.explore(model, x, y, mask=[False] * 5)
+    with pytest.raises(ValueError, match="steps 4 to 5 are masked"):
+        nbrnn.explore(model, x, y, lengths=3, steps=[3, 4])
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -225,6 +253,16 @@ def test_the_command_takes_a_model_a_sequence_and_a_part():
     assert np.allclose(data["x"], x[2:5], rtol=0, atol=1e-6)
 
 
+def test_the_command_takes_a_mask_and_a_class():
+    model, x, _ = made([GRU(2), Dense(3), nbrnn.Softmax()], 4, loss="sparse_categorical_crossentropy")
+    model.save("m.safetensors")
+    sequence = ",".join(map(str, x[:, 0]))
+    done = nbrnn_run("explore", "m.safetensors", "--sequence", sequence, "--target", "2", "--mask", "1,1,1,0")
+    assert done.exit_code == 0, done.output
+    data = data_of(Path("explore.html").read_text(encoding="utf-8"))
+    assert data["mask"] == [True, True, True, False] and data["target"] == [[2.0]]
+
+
 def test_a_file_of_any_length_goes_through_the_lessons_cell():
     Path("rows.csv").write_text("v\n1\n2\n3\n4\n5\n")
     assert nbrnn_run("explore", "--sequence", "rows.csv").exit_code == 0
@@ -240,6 +278,9 @@ def test_a_file_of_any_length_goes_through_the_lessons_cell():
         (("--units", "9"), "the layer has 2 units, so there is no number 9"),
         (("--steps", "1,2"), "--steps must be whole numbers from 1 on, such as 3-7, not '1,2'"),
         (("--steps", "2-4"), "the layer has 3 steps, so there is no number 4"),
+        (("--mask", "1,0"), "mask"),
+        (("--mask", "1,x,1"), "--mask must be numbers"),
+        (("--target", "1,2"), "y has shape"),
         (("--layer", "dense"), "layer must be a recurrent layer"),
         (("--out", "."), "--out must name a file, but . is a folder"),
         (("--out", "file/page.html"), "cannot be written"),

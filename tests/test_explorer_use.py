@@ -18,6 +18,12 @@ from nbrnn.explorer.data import whole
 from nbrnn.saving import read_model
 
 pytestmark = pytest.mark.browser
+OVER = """
+    const page = document.documentElement, wide = page.scrollWidth > page.clientWidth ? ['the page'] : [];
+    return wide.concat([...document.querySelectorAll('section, .row, .chips, .line-body, .bar, .walk, header')]
+      .filter((n) => n.getClientRects().length && n.scrollWidth > n.clientWidth + 1)
+      .map((n) => n.className || n.id))
+"""
 
 
 def type_into(browser, label, text):
@@ -215,19 +221,13 @@ def test_without_a_target_there_is_no_way_back(opened):
 def test_nothing_overflows(opened, width, cell):
     browser = opened(*made([CELLS[cell](6), Dense(2)], 12, 6, seed=9))
     browser.size(width)
-    over = """
-        const page = document.documentElement, wide = page.scrollWidth > page.clientWidth ? ['the page'] : [];
-        return wide.concat([...document.querySelectorAll('section, .row, .chips, .line-body, .bar, .walk, header')]
-          .filter((n) => n.getClientRects().length && n.scrollWidth > n.clientWidth + 1)
-          .map((n) => n.className || n.id))
-    """
     for mode, direction in itertools.product(("tour", "sandbox"), ("forward", "backward")):
         browser.run("explorer.enter(arguments[0]); explorer.turn(arguments[1])", mode, direction)
         for q in browser.run(
             "return [...new Set([...document.querySelectorAll('#cell button')].map(b => b.dataset.q))]"
         ):
             browser.run("explorer.select(arguments[0], 0)", q)
-            assert browser.run(over) == [], (mode, direction, q)
+            assert browser.run(OVER) == [], (mode, direction, q)
 
 
 def test_colours_follow_the_system_and_the_switch(opened):

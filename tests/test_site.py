@@ -172,7 +172,16 @@ def test_equations_are_drawn(site, pages):
     page = pages[site / "docs" / "api" / "layers.html"]
     assert page.tags["math"] > 20 and page.classes["formula"] > 20
     for path, page in pages.items():
-        assert not re.search(r"\\(?:odot|delta|qquad|operatorname)\b", "".join(page.text)), path
+        assert not re.search(r"\\(?:odot|delta|qquad|operatorname|arg\w*)\b", "".join(page.text)), path
+
+
+@needs_the_site
+def test_every_equation_of_the_reference_fits_a_phone(site, shared):
+    wide = "return [...document.querySelectorAll('.formula')].filter((n) => n.scrollWidth > n.clientWidth + 1).length"
+    shared.size(375)
+    for path in sorted((site / "docs" / "api").glob("*.html")):
+        shared.open(path)
+        assert shared.run(wide) == 0, path.name
 
 
 @needs_the_site

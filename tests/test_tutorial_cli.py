@@ -100,6 +100,7 @@ def test_the_list_shows_each_lesson_with_its_question_and_what_to_type():
         f"nbrnn tutorial run {first} --step",
         f"nbrnn tutorial exercises {first}",
         f"nbrnn tutorial check {first} answers-{first:02d}.py",
+        f"nbrnn tutorial notebook {first}",
     ]
     for command in commands:
         _, _, name, *rest = command.split()
@@ -134,11 +135,11 @@ def test_a_lesson_runs_with_its_pictures(number):
     pictures = re.findall(r"^picture: (.*)$", result.output, re.M)
     assert pictures and {Path(p).parent for p in pictures} == {Path("nbrnn-out") / f"tutorial-{number:02d}"}
     assert all(Path(p).read_bytes().startswith(b"\x89PNG") for p in pictures)
-    end = result.output.splitlines()[-3:]
-    assert end == [
-        "Your turn:",
-        f"  nbrnn tutorial exercises {number}",
-        f"  nbrnn tutorial check {number} answers-{number:02d}.py",
+    end = result.output[result.output.index("\nYour turn:\n") :]
+    assert re.findall(r"^  (nbrnn tutorial .*?)  ", end, re.M) == [
+        f"nbrnn tutorial exercises {number}",
+        f"nbrnn tutorial check {number} answers-{number:02d}.py",
+        f"nbrnn tutorial notebook {number}",
     ]
     assert max(map(len, result.output.splitlines())) <= 80
     for solution in load_lesson(number).tagged("solution"):
@@ -163,9 +164,26 @@ def test_a_lesson_runs_step_by_step(small, typed, cells):
     assert result.exit_code == 0
     asked = re.findall(r"-- cell (\d) of (\d): Enter goes on, q leaves -- ", result.output)
     assert asked == [(str(k), "5") for k in range(1, min(cells, 4) + 1)]
-    left = "You left the lesson. Again from its start:  nbrnn tutorial run 2 --step"
-    assert (left in result.output) == (cells < 5) and ("Your turn:" in result.output) == (cells == 5)
+    left = f"You left the lesson. Go on with:  nbrnn tutorial run 2 --step --from {cells + 1}\n"
+    assert result.output.endswith(left) == (cells < 5) and ("Your turn:" in result.output) == (cells == 5)
     assert ("quick: False" in result.output) == (cells >= 3)
+
+
+def test_a_lesson_goes_on_at_a_cell(small):
+    result = tutorial("run", 2, "--quick", "--from", 4)
+    assert result.exit_code == 0 and result.output.startswith("What is twice x?\n")
+    assert "quick: True" not in result.output and "def twice" in result.output
+    result = tutorial("run", 2, "--step", "--quick", "--solutions", "--out", "a b", "--from", 4, input="\nq\n")
+    assert re.findall(r"-- cell (\d) of", result.output) == ["4", "5"]
+    left = "Go on with:  nbrnn tutorial run 2 --step --quick --solutions --out 'a b' --from 6\n"
+    assert result.output.endswith(left)
+    for cell in (0, 6):
+        assert refused("run", 2, "--from", cell) == f"--from must be a cell of lesson 2, from 1 to 5, not {cell}."
+
+
+def test_a_quick_run_shows_what_it_runs_with(small):
+    for option, value in (([], False), (["--quick"], True)):
+        assert f"\n  | QUICK = {value}\n" in tutorial("run", 2, *option).output
 
 
 def test_ctrl_c_ends_a_lesson(small, monkeypatch):
@@ -264,6 +282,11 @@ def test_what_is_wrong_is_said_with_exit_code_1(small, text, said):
 def test_three_dots_that_are_left_come_before_the_error_they_make(small, text, line):
     said = tutorial("check", 2, answered(text)).output
     assert said.startswith(f"WRONG  three dots are still left in answers.py, {line}\nERROR  TypeError: "), said
+
+
+def test_dots_of_another_exercise_are_no_reason_for_an_error(small):
+    said = tutorial("check", 2, answered("def twice(x):\n    return y\n\ndef other():\n    return ...\n")).output
+    assert said.startswith("ERROR  NameError: name 'y' is not defined\n       answers.py, line 2:")
 
 
 def test_dots_in_an_index_are_no_open_answer(small):

@@ -305,6 +305,17 @@ def test_quick_is_set_after_the_first_cell_and_a_run_may_be_left(tmp_path):
     assert asked == [(1, 4), (2, 4)] and not any("a = ..." in text for text in said)
 
 
+def test_a_run_stops_at_the_headings_of_a_text(tmp_path):
+    path = tmp_path / "07_a.py"
+    path.write_text(TEXT.replace("# More.\n", "# More.\n#\n# ## Why\n#\n# So.\n#\n# ## What\n#\n# That.\n"))
+    lesson = read_lesson(path)
+    asked, said = [], []
+    assert run_lesson(lesson, None, said.append, go_on=lambda *cell: not asked.append(cell))
+    assert asked == [(k, 5) for k in range(1, 5)]
+    head = render(lesson.cells[0].source).split("\n\nWhy\n")[0]
+    assert said[:6] == [head, "", "Why\n---\n\nSo.", "", "What\n----\n\nThat.", ""]
+
+
 def test_lessons_use_public_names_only():
     for number in NUMBERS:
         for name in re.findall(r"\bnbrnn\.([A-Za-z_]\w*)", "\n".join(c.text for c in load_lesson(number).cells)):

@@ -22,7 +22,7 @@
 #
 # Wx, Wh and Wy are tables of *weights*: numbers to multiply with. b and by are *biases*: numbers to add. They are the
 # same at every step. Usually a curve such as tanh bends the result of the first line. We leave it out at first, so that
-# there is only multiplying and adding.
+# there is only multiplying and adding. (This is Elman's network, 1990; Keras calls the cell SimpleRNN.)
 #
 # The weights below are those of a tutorial by MachineLearningMastery, "Understanding simple recurrent neural networks
 # in Keras", so that you can compare with it. The sequence is 1, 2, 3.
@@ -47,33 +47,13 @@ batch = sequence[np.newaxis]  # networks take many sequences at once
 
 
 def build(activation="linear", dtype="float64", seed=None):
-    """Return a network of two units with random weights."""
+    """Return a network of two units; seed and dtype come below."""
     layers = [nbrnn.SimpleRNN(2, activation), nbrnn.Dense(1)]
-    return nbrnn.Sequential(layers, (None, 1), seed, dtype)
+    shape = (None, 1)  # any number of time steps, 1 feature
+    return nbrnn.Sequential(layers, shape, seed, dtype)
 
 
 # %% [markdown]
-# ## Weights before fit()
-#
-# Nobody has trained the next three networks. They have weights all the same: whoever builds a network gives it random
-# numbers to begin with. Training, a call of `fit()`, does not make weights, it changes those that are there. So an
-# untrained network answers too, only not sensibly.
-
-# %%
-answers = []
-for seed in (0, 1, 0):
-    untrained = build(seed=seed)
-    answers.append(untrained.predict(batch)[0, 0])
-    print("seed", seed, "Wx", untrained.get_weights()[0], "o", answers[-1])
-assert answers[0] == answers[2] != answers[1]
-
-# %% [markdown]
-# The seed decides which random numbers are drawn: seed 0 gave the same answer twice, seed 1 another one. If you name no
-# seed, each network draws its own. And the same seed means other numbers in another program, because each program has
-# its own way to draw. That is the first and by far the largest reason why your number is not the one in the text.
-#
-# To compare with somebody, hand over the weights themselves. That is what we do now.
-#
 # ## By hand
 #
 # The state has two numbers. Let us call the two *units* that make them p and q. Each weight leads from somewhere to
@@ -130,10 +110,16 @@ o3 = p3 * p_to_o + q3 * q_to_o
 print(f"o3 = {p3 * p_to_o:.8f} {q3 * q_to_o:+.8f} = {o3:.8f}")
 
 by_hand = np.array([(p1, q1), (p2, q2), (p3, q3)])
-published = [-1.30195881, -6.84172557]  # the tutorial's h3
-farthest = max(np.abs(by_hand[2] - published).max(), abs(o3 - -3.86981216))
-print(f"the tutorial's h3 and o3 are at most {farthest:.0e} away")
+published = [  # the tutorial's h1, h2, h3; and its o3 is -3.86981216
+    (0.18662322, -1.23694587),
+    (-0.07471441, -3.64187904),
+    (-1.30195881, -6.84172557),
+]
+farthest = max(np.abs(by_hand - published).max(), abs(o3 - -3.86981216))
+print(f"the tutorial's states and o3 are at most {farthest:.0e} away")
 assert farthest < 1e-6
+exact = [-1.3019588453, -6.8417257964, -3.8698122919]
+assert np.allclose([p3, q3, o3], exact, rtol=0, atol=1e-9)
 
 # %% [markdown]
 # The tutorial's numbers, but for the last digits. Why those differ comes below.
@@ -154,9 +140,9 @@ assert abs(o[0] - o3) < 1e-12
 # %% [markdown]
 # ## The engine's run
 #
-# `set_weights()` puts our weights into a network. It wants them in the order in which `get_weights()` returns them: for
-# each layer, from the input to the output, first what multiplies its input, then what multiplies its state (if it has
-# one), then its bias.
+# `nbrnn.SimpleRNN(2)` is the cell, `nbrnn.Dense(1)` makes the output from the last state. `set_weights()` puts our
+# weights into the network. It wants them in the order in which `get_weights()` returns them: for each layer, from the
+# input to the output, first what multiplies its input, then what multiplies its state (if it has one), then its bias.
 
 # %%
 model = build()
@@ -164,12 +150,33 @@ model.set_weights([Wx, Wh, b, Wy, by])
 print("shapes:", *[weight.shape for weight in model.get_weights()])
 print("input: ", batch.shape, "is 1 sequence, 3 time steps, 1 feature")
 predicted = model.predict(batch)[0, 0]
-print(f"o3 = {predicted:.10f}")
+print(f"o3 by hand    {o3:.10f}")
+print(f"o3 of nbrnn   {predicted:.10f}")
 assert abs(predicted - o3) < 1e-12
 
 # %% [markdown]
-# The second reason for another number: most engines, this one too, compute in *float32* unless told otherwise. That is
-# 4 bytes for a number, about 7 digits. We asked for float64: 8 bytes, about 16 digits, as Python itself has them.
+# ## Weights before fit()
+#
+# Nobody has trained the next three networks. They have weights all the same: whoever builds a network gives it random
+# numbers to begin with. Training, a call of `fit()`, does not make weights, it changes those that are there. So an
+# untrained network answers too, only not sensibly.
+
+# %%
+answers = []
+for seed in (0, 1, 0):
+    untrained = build(seed=seed)
+    answers.append(untrained.predict(batch)[0, 0])
+    print("seed", seed, "Wx", untrained.get_weights()[0], "o", answers[-1])
+assert answers[0] == answers[2] != answers[1]
+
+# %% [markdown]
+# The *seed* decides which random numbers are drawn: seed 0 gave the same answer twice, seed 1 another one. If you name
+# no seed, each network draws its own. And the same seed means other numbers in another program, because each program
+# has its own way to draw. That is by far the largest reason why your number is not the one in a text. To compare with
+# somebody, hand over the weights themselves, as we did above.
+#
+# The other reason is small: most engines, this one too, compute in *float32* unless told otherwise. That is 4 bytes for
+# a number, about 7 digits. We asked for float64: 8 bytes, about 16 digits, as Python itself has them.
 
 # %%
 for kind in ("float32", "float64"):
@@ -249,40 +256,19 @@ for t, x_t in enumerate(sequence, start=1):
     print(f"h{t} = {h}")
 o_tanh = (h @ Wy + by)[0]
 print(f"o3 = {o_tanh:.10f}")
-assert abs(o_tanh - -0.7313942919) < 1e-9
+exact = [0.1675505239, -0.9998118847, -0.7313942919]
+assert np.allclose([*h, o_tanh], exact, rtol=0, atol=1e-9)
 model_tanh = build("tanh")
 model_tanh.set_weights([Wx, Wh, b, Wy, by])
 assert abs(o_tanh - model_tanh.predict(batch)[0, 0]) < 1e-12
-
-# %% [markdown]
-# ## Several features in a step
-#
-# A step may hold several numbers: a temperature and a pressure, say. Then x_t is a row of two numbers, and Wx has two
-# rows. Step t of the sequence is `x[t, :]`, a whole row. A reader of the tutorial had his numbers in one flat list and
-# took `flat[t]` for step t. NumPy does not complain: it multiplies the whole table Wx with that one number. In the end
-# there are two outputs where there should be one. So print shapes when you compute by hand. Lesson 6 comes back to
-# this.
-
-# %%
-x = np.array([[1, 0.1], [2, 0.2], [3, 0.3]])  # 3 time steps, 2 features
-flat = x.ravel()  # 1, 0.1, 2, 0.2, 3, 0.3
-layers = [nbrnn.SimpleRNN(2, "linear"), nbrnn.Dense(1)]
-two = nbrnn.Sequential(layers, (3, 2), seed=0, dtype="float64")
-Wx2, Wh2, _, Wy2, _ = two.get_weights()  # the biases are still zero
-right, wrong = np.zeros(2), np.zeros(2)
-for t in range(3):
-    right = x[t, :] @ Wx2 + right @ Wh2
-    wrong = flat[t] * Wx2 + wrong @ Wh2
-print("x[t, :]:    state", right.shape, "   output", right @ Wy2)
-print("flat[t]:    state", wrong.shape, " output", (wrong @ Wy2).ravel())
-print("the engine:                output", two.predict(x[np.newaxis])[0])
-assert np.allclose(right @ Wy2, two.predict(x[np.newaxis]), atol=1e-12)
 
 # %% [markdown]
 # ## Exercise 1: a shorter sequence
 #
 # - h2, o2: state (a pair) and output if the sequence is 1, 2 and ends there. The same weights, no tanh.
 # - o2_turned: the output if the sequence is 2, 1. Guess first: does the order matter?
+#
+# Let Python compute: Wx, Wh and Wy are those of the first cell. If you type numbers, give six digits.
 
 # %% tags=["exercise"]
 h2 = ...
@@ -298,7 +284,7 @@ o2_turned = ((1.0 * Wx[0] + (2.0 * Wx[0]) @ Wh) @ Wy)[0]
 engine = build()
 engine.set_weights([Wx, Wh, b, Wy, by])
 one_two, two_one = nbrnn.trace(engine, [1, 2]), nbrnn.trace(engine, [2, 1])
-hint = "the old state is h1: multiply it with Wh, and 2 with Wx; add them."
+hint = "2 * Wx[0] plus h1 @ Wh; h1 is 1 * Wx[0]. A pair has the shape (2,)."
 check("h2", h2, one_two.steps[1].h, hint, tolerance=1e-6)
 check("o2", o2, one_two.output[0], "use h2 and Wy.", tolerance=1e-6)
 hint = "begin anew: the first state comes from x = 2, the second from 1."
@@ -395,6 +381,6 @@ assert report.passed
 #
 # - They expect the text's number from random weights of their own. Use `set_weights()`.
 # - They compare float32 numbers with `==`. Ask for six digits.
-# - They take `flat[t]` for step t when a step has several features. It is `x[t, :]`.
+# - They number the numbers and not the steps, when a step has several features. Step t is a row, `x[t, :]`: lesson 6.
 # - They count three cells in the unrolled picture. It is one cell, used three times.
 # - They put Wh left of h. Here h is a row, so it is `h @ Wh`. (Books in which h is a column turn both round.)

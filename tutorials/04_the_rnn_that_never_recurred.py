@@ -19,14 +19,16 @@
 # ```text
 # h_t = relu(x_t Wx + h_(t-1) Wh + b)        t = 1 ... T, h_0 = 0
 #
-# gradient of Wh  =  sum over t of  h_(t-1)^T da_t
+# dWh  =  sum over t of  h_(t-1)^T da_t          the gradient of Wh
 # ```
 #
-# relu cuts off what is below zero. da_t says how the loss answers when the sum inside relu grows at step t; lesson 5
-# derives it. Here only the other factor matters, the state *before* the step. With T = 1 that is zero.
+# relu cuts off what is below zero. A d before a name means: how much the loss grows if this number grows, its gradient.
+# da_t is that of the sum inside relu at step t; lesson 5 derives it. The small ^T turns a row into a column, so that
+# column times row is a table as large as Wh. Here only the first factor matters, the state *before* the step. With T =
+# 1 that is zero.
 #
 # The network and the series are those of the tutorial "RNN example with Keras SimpleRNN in Python" (DataTechNotes): a
-# sine with noise, 1000 rows, the first 800 to train on, windows of four.
+# sine with noise, 1000 rows, the first 800 to train on, windows of four. RMSprop, its way to train, is for lesson 7.
 
 # %%
 import numpy as np
@@ -110,6 +112,7 @@ assert abs(trace.output[0] - four_steps(0.3)) < 1e-12
 # %%
 X, y = table(series[:800])
 X_test, y_test = table(series[800:])
+assert len(X) == 800 and len(X_test) == 200
 networks = {shape: build(shape) for shape in (ONE_STEP, FOUR_STEPS)}
 for shape, model in networks.items():
     print(f"\n{X.reshape(-1, *shape).shape}")
@@ -157,34 +160,19 @@ assert np.abs(apart).max() < 1e-6 and plain.count_params() == 1457 - 1024
 # ## The picture
 #
 # How large are the gradients of the first layer? Take the first window, and for each table of weights the *norm* of its
-# gradient: the root of the sum of all squares, one number for how much the table is asked to move.
+# gradient: the root of the sum of all squares, one number for how much the table is asked to move. On the left the
+# window is one time step, on the right it is four.
 
 # %%
-from nbrnn.plots import style
-
-weights = {"dWx": "kernel", "dWh": "recurrent_kernel", "db": "bias"}
-figure = style.new_figure(8, 4.2)
-sides = figure.subplots(1, 2, sharey=True)
-for axes, shape in zip(sides, networks, strict=True):
-    totals = nbrnn.trace(build(shape), X[0].reshape(shape), y[0]).totals
-    norms = {}
-    for d, name in weights.items():
-        gradient = totals[f"simple_rnn/{name}"]
-        norms[d] = float(np.sqrt(np.sum(gradient**2)))
-        print(f"{shape}  norm of {d}: {norms[d]:.5g}")
+traces = []
+for shape in networks:
+    traces.append(nbrnn.trace(build(shape), X[0].reshape(shape), y[0]))
+    totals = traces[-1].layers[0].totals
+    norms = {d: np.linalg.norm(gradient) for d, gradient in totals.items()}
+    print(shape, *(f"{d} {norm:.5g}" for d, norm in norms.items()))
     assert norms["dWx"] > 0 and (norms["dWh"] == 0) == (shape == ONE_STEP)
-    bars = axes.bar(list(norms), list(norms.values()), color=style.BACKWARD)
-    axes.bar_label(bars, fmt="%.3g")
-    axes.set_title(f"shape (n, {shape[0]}, {shape[1]})")
-    style.tidy(axes)
-sides[0].set_ylabel("norm of the gradient")
-style.caption(
-    figure,
-    "a bar says how much the loss of one window asks a table of weights to "
-    "move, before training. On the left the window is one time step, and "
-    "nothing is asked of Wh. On the right it is four time steps.",
-)
-show(figure, "gradients")
+titles = "shape (n, 1, 4)", "shape (n, 4, 1)"
+show(nbrnn.plot_gradient_norms(traces, titles), "gradients")
 
 # %% [markdown]
 # ## How good can it be?
@@ -235,12 +223,17 @@ for steps in (4, 20):
     print(f"{steps} numbers: as features {wide} weights, as steps {long}")
 assert (wide, long) == (20 * 32 + 1024 + 32, 1088)
 
-model, known = build((20, 1)), nbrnn.sliding_windows(series[:800], 20)
-model.fit(*known, batch_size=16, epochs=100, verbose=0)
-train = model.evaluate(*known)
-test = model.evaluate(*nbrnn.sliding_windows(series[800:], 20))
-print(f"windows of 20: training loss {train:.3f}, on new rows {test:.3f}")
-assert train < 0.25 and test > medians[FOUR_STEPS][1]
+known = nbrnn.sliding_windows(series[:800], 20)
+new = nbrnn.sliding_windows(series[800:], 20)
+losses = []
+for seed in range(3 if QUICK else 5):
+    model = build((20, 1), seed)
+    model.fit(*known, batch_size=16, epochs=100, verbose=0)
+    losses.append((model.evaluate(*known), model.evaluate(*new)))
+train, test = np.median(losses, axis=0)
+print(f"windows of 20, {len(losses)} seeds")
+print(f"   training loss {train:.3f}, on new rows {test:.3f}  (medians)")
+assert train < 0.25 and np.min(losses, axis=0)[1] > medians[FOUR_STEPS][1]
 
 # %% [markdown]
 # They do not, here: the training loss falls far below the floor, and on new rows the network does worse than with four.
@@ -266,27 +259,14 @@ print(f"a perfect forecast, drawn at row i:     error {early:.3f}")
 print(f"a perfect forecast, drawn at row i + 4: error {right:.3f}")
 assert early > 0.5 and right == 0
 
-figure = style.new_figure(8, 4.8)
-for k, axes in enumerate(figure.subplots(2, 1, sharex=True)):
-    axes.plot(series[:30], color=style.ACTUAL, lw=4)
-    axes.plot(np.arange(26) + 4 * k, y[:26], color=style.PREDICTED)
-    axes.set_title("drawn at row i + 4" if k else "drawn at row i")
-    axes.set_ylabel("value")
-    style.tidy(axes)
-axes.set_xlabel("row, counted from 0")
-style.caption(
-    figure,
-    "grey is the series, blue a perfect forecast. Above, each value is "
-    "drawn at its window's first row, four rows early, and looks wrong. "
-    "Below it is drawn where it belongs, and covers the series.",
-)
-show(figure, "four-rows-early")
+show(nbrnn.plot_shifts(series, y[:796], [0, 4]), "four-rows-early")
 
 # %% [markdown]
 # ## Exercise 1: repair it
 #
 # - shaped: X has the shape (n, 4); return it as four time steps of one feature.
-# - repaired: return the tutorial's three layers as a `nbrnn.Sequential` for that shape.
+# - repaired: return the tutorial's three layers, with their units and activations, as a `nbrnn.Sequential` for that
+#   shape.
 # - as_steps, as_features: how many parameters has the whole network for windows of *twelve* rows, taken as twelve
 #   steps, and taken as twelve features?
 
@@ -325,9 +305,13 @@ hint = "X.reshape(-1, time steps, features); -1 is as many as there are."
 check("shaped(X)", shaped(X), X.reshape(800, 4, 1), hint)
 model = repaired()
 hint = "give Sequential the shape of one sample: (time steps, features)."
-shape = getattr(model, "input_shape", ...)
+shape = getattr(model, "input_shape", ...) or "not given"
 check("the shape of repaired()", shape, (4, 1), hint)
-check("its parameters", model.count_params(), 1361, "units: 32, 8, 1.")
+count = model.count_params()
+check("the parameters of repaired()", count, 1361, "units: 32, 8, 1.")
+hint = "relu, relu, and none for the last: see build in the first cell."
+curves = " ".join(layer.activation for layer in model.layers)
+check("the activations of repaired()", curves, "relu relu linear", hint)
 hint = "weights are shared by all steps: build((12, 1))."
 check("as_steps", as_steps, build((12, 1)).count_params(), hint)
 hint = "every feature has a weight to each unit: build((1, 12))."
@@ -336,7 +320,8 @@ check("as_features", as_features, build((1, 12)).count_params(), hint)
 # %% [markdown]
 # ## Exercise 2: the floor
 #
-# - percent: a repaired network has the loss 0.35. By how many percent is that above the floor of 4/12?
+# - percent: a repaired network has the loss 0.35. By how many percent is that above the floor of 4/12? (One digit after
+#   the point will do.)
 # - floor_of_3: the noise floor if the noise were 3 U(0,1).
 # - is_it_skill: then a friend's network reports a training loss of 0.6. Is that "skill", or did it learn "by heart"?
 
@@ -352,7 +337,7 @@ is_it_skill = "by heart"
 
 # %% tags=["check"]
 hint = "the difference from the floor, divided by the floor, times 100."
-check("percent", percent, 5.0, hint, tolerance=1e-3)
+check("percent", percent, 5.0, hint, tolerance=0.01)
 u = (np.arange(1000) + 0.5) / 1000  # evenly between 0 and 1
 assert abs(np.mean((3 * u - 1.5) ** 2) - 9 / 12) < 1e-5
 hint = "twice the noise has four times the mean square; and three times?"

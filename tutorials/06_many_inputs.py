@@ -21,7 +21,7 @@ from nbrnn.tutorial import check, show
 QUICK = False  # True: fewer seeds
 
 sequence = np.array([[1, 0.1], [2, 0.2], [3, 0.3]])  # 3 steps, 2 features
-Wx = np.array([[0.18662322, -1.2369459], [0.5, 0.25]])  # a row a feature
+Wx = np.array([[0.18662322, -1.2369459], [0.5, 0.25]])
 Wh = np.array([[0.86981213, -0.49338293], [0.49338293, 0.8698122]])
 Wy = np.array([[-0.4635998], [0.6538409]])
 narx = [(1, 2, 3, 9), (1, 3, 3, 10), (2, 3, 3, 11), (3, 4, 4, 12)]
@@ -47,8 +47,8 @@ narx = np.array([*narx, (2, 4, 4, 13)])  # columns x1, x2, x3, o
 #
 # ## By hand
 #
-# Lesson 2's cell again: two linear units p and q. Its Wx gets a second row, for the second feature. Three steps: (1,
-# 0.1), (2, 0.2), (3, 0.3).
+# Lesson 2's cell again: two linear units p and q. Its Wx gets a second row, for the second feature: 0.5 and 0.25, which
+# are made up. Three steps: (1, 0.1), (2, 0.2), (3, 0.3).
 
 # %%
 p, q = 0.0, 0.0
@@ -106,8 +106,8 @@ show(nbrnn.plot_products(trace), "two-features")
 # ## Scales
 #
 # So the bars depend on two things: on the weights, and on the *size* of the numbers. Five columns of Beijing, 1825
-# days: fine dust (pm25, in micrograms), dew point and temperature (degrees), air pressure (hPa), wind (m/s, summed up).
-# The pressure is a thousand and more, whatever the weather.
+# days: fine dust (pm25, in micrograms), dew point and temperature (degrees), air pressure (hPa), wind (m/s, cumulated
+# by its source). The pressure is a thousand and more, whatever the weather.
 
 # %%
 COLUMNS = ["pm25", "dewp", "temp", "pres", "wind"]
@@ -142,7 +142,9 @@ show(nbrnn.plot_products(scaled, None, [0, 6], COLUMNS), "beijing-scaled")
 #
 # The task: from seven days of some columns, tomorrow's pm25. The first 1277 days are for training, the next 274 decide
 # when to stop and which columns are best. The last 274 are for the end, once. Several seeds each, since one is one
-# draw.
+# draw. The cell is a GRU (lesson 10), and `EarlyStopping` ends a training that no longer helps on the validation days.
+# Beside it stand two forecasts without a network: the *last value*, tomorrow as today, and the *linear* one, the best
+# weighted sum of the same seven days (least squares).
 
 # %%
 SETS = {"pm25 alone": [0], "and wind": [0, 4], "all five": [0, 1, 2, 3, 4]}
@@ -247,7 +249,7 @@ layers = [nbrnn.SimpleRNN(2, "linear"), nbrnn.Dense(1)]
 model = nbrnn.Sequential(layers, input_shape=(1, 2), dtype="float64")
 model.set_weights([Wx, Wh, [0, 0], Wy, [0]])
 seen = nbrnn.trace(model, [[2, -1]])
-hint = "a column of Wx belongs to a unit, a row to a feature."
+hint = "for each unit x1 times row 1 plus x2 times row 2 of Wx."
 check("x_Wx", x_Wx, seen.steps[0].xWx, hint, tolerance=1e-6)
 hint = "the old state is zero, so the state is x Wx; then Wy."
 check("output", output, seen.output[0], hint, tolerance=1e-6)
@@ -292,7 +294,8 @@ check("y of narx", y, [11, 12, 13], "o of the same row as x.")
 longer = np.random.default_rng(1).normal(size=(30, 4))
 o1, _ = nbrnn.sliding_windows(longer[:, 3], 2)
 X, y = narx_rows(longer)
-check("the last two columns", X[:, 3:], o1[:, ::-1, 0], hint)
+wanted = np.hstack([longer[2:, :3], o1[:, ::-1, 0]])
+check("X of 30 rows", X, wanted, hint)
 check("y of 30 rows", y, longer[2:, 3], "two rows are lost, no more.")
 
 # %% [markdown]

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .common import UserError, one_sentence, writing
-from .trace import sample_of
+from .trace import mask_of, sample_of
 
 
 @click.command(
@@ -18,6 +18,7 @@ Examples:
   nbrnn explore
   nbrnn explore model.safetensors --sequence rows.csv --target 0.5
   nbrnn explore model.json --sequence "1,.1; 2,.2" --target 1 --layer lstm
+  nbrnn explore --sequence 1,2,3 --target 4 --mask 1,1,0
   nbrnn explore big.safetensors --sequence rows.csv --units 1,5 --steps 90-100
 """
 )
@@ -34,6 +35,7 @@ Examples:
     metavar="NUMBERS",
     help="What the output should be; without it there is no backward pass.",
 )
+@click.option("--mask", multiple=True, metavar="1,0,...", help="1 for each step that counts, 0 for one that is masked.")
 @click.option("--layer", metavar="NAME", help="The recurrent layer to show; the first if not given.")
 @click.option("--units", metavar="1,2,...", help="Show these units only.")
 @click.option("--steps", metavar="FIRST-LAST", help="Show these steps only.")
@@ -56,7 +58,8 @@ def explore(model: str | None, out: str, **options: Any) -> None:
         loaded, x, y = sample_of(model, options["sequence"], options["target"])
         units = options["units"] and _numbers("--units", options["units"], r"\d+(\s*,\s*\d+)*", "such as 1,2")
         steps = options["steps"] and _numbers("--steps", options["steps"], r"\d+(\s*-\s*\d+)?", "such as 3-7")
-        page = make(loaded, x, y, layer=options["layer"], units=units, steps=steps)
+        mask = mask_of(loaded, options["mask"])
+        page = make(loaded, x, y, mask=mask, layer=options["layer"], units=units, steps=steps)
         with writing(place.parent):
             place.parent.mkdir(parents=True, exist_ok=True)
             _write(place, page)

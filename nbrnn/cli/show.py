@@ -20,15 +20,16 @@ def data(name: str | None) -> None:
 
 @click.command(epilog="Example:  nbrnn info")
 def info() -> None:
-    """Show versions, threads, the JIT and the kernels' cache."""
+    """Show versions, threads, the JIT, the kernels' cache and the GPU."""
     import platform
     from importlib.metadata import version
 
     from ..targets import cpu
+    from ..targets.cuda import device
 
     facts = {"nbrnn": __version__, "Python": platform.python_version()}
     facts |= {name: version(name) for name in ("numba", "llvmlite", "numpy", "matplotlib", "safetensors")}
     with one_sentence():
-        facts |= cpu.describe()
+        facts |= cpu.describe() | device.describe()
     for label, text in facts.items():
         click.echo(f"{label:<17}{text}")

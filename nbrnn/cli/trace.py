@@ -55,9 +55,7 @@ def trace(model: str | None, out: str | None, check: bool, **options: Any) -> No
     compiling.announce = lambda text: click.echo(text, err=True)
     with one_sentence():
         loaded, x, y = sample_of(model, options["sequence"], options["target"])
-        masks = [_numbers(_rows("--mask", text)) for text in options["mask"]]
-        timed = {name: (1, 1) for name, shape in _inputs(loaded).items() if len(shape) == 2}
-        mask = _each("--mask", masks, timed, len(_inputs(loaded)) > 1) if masks else None
+        mask = mask_of(loaded, options["mask"])
         steps = options["steps"] and [k - 1 for k in _whole("--steps", options["steps"])]
         layers = options["layers"] and [name.strip() for name in options["layers"].split(",")]
         found = run(loaded, x, y, mask=mask, numeric=check)
@@ -94,6 +92,13 @@ def sample_of(model: str | None, sequences: Sequence[str], targets: Sequence[str
         ends = {head.name: ends[head.name] for head in loaded.heads if head.figures}
     x = _each("--sequence", rows, _inputs(loaded))
     return loaded, x, _each("--target", [_rows("--target", text) for text in targets], ends) if targets else None
+
+
+def mask_of(model: Any, texts: Sequence[str]) -> Any:
+    """Return the mask of each sequence, as typed; None where there is none."""
+    masks = [_numbers(_rows("--mask", text)) for text in texts]
+    timed = {name: (1, 1) for name, shape in _inputs(model).items() if len(shape) == 2}
+    return _each("--mask", masks, timed, len(_inputs(model)) > 1) if masks else None
 
 
 def _inputs(model: Any) -> dict[str, Any]:

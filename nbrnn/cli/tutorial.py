@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -52,13 +53,9 @@ def list_lessons() -> None:
     if first is None:
         click.echo("\nAll lessons are passed. Next:  nbrnn train sunspots")
         return
-    click.echo("\nNext:")
-    for command, what in (
-        (f"run {first} --step", "read it, cell by cell"),
-        (f"exercises {first}", f"write {answers_name(first)}, to fill in"),
-        (f"check {first} {answers_name(first)}", "are your answers right?"),
-    ):
-        click.echo(f"  nbrnn tutorial {command:<28}{what}")
+    click.echo("\nEach can be read alone; if recurrent networks are new to you, begin with 1 to 5.")
+    click.echo("Next:")
+    click.echo(_listed(first, "run", "exercises", "check", "notebook"))
 
 
 @tutorial.command("run", epilog="Example:  nbrnn tutorial run 1 --step")
@@ -66,8 +63,9 @@ def list_lessons() -> None:
 @click.option("--step", is_flag=True, help="Stop after each cell.")
 @click.option("--quick", is_flag=True, help="Shorten what takes long: the lesson's QUICK is True.")
 @click.option("--solutions", is_flag=True, help="Run the exercises' solutions and checks too.")
+@click.option("--from", "first", type=int, default=1, metavar="CELL", help="Run the cells before CELL without a word.")
 @click.option("--out", metavar="DIR", help="Folder of the pictures.  [default: nbrnn-out/tutorial-NN]")
-def run(number: int, step: bool, quick: bool, solutions: bool, out: str | None) -> None:
+def run(number: int, step: bool, quick: bool, solutions: bool, first: int, out: str | None) -> None:
     """Run a lesson's cells in order.
 
     Text, code and output are printed; pictures are written as PNG files.
@@ -79,20 +77,39 @@ def run(number: int, step: bool, quick: bool, solutions: bool, out: str | None) 
     compiling.announce = click.echo
     with one_sentence():
         lesson = load_lesson(number)
-    wait: Callable[[int, int], bool] = _pause if step else _on
+        cells = len(lesson.to_run(solutions))
+        if not 1 <= first <= cells:
+            raise ValueError(f"--from must be a cell of lesson {number}, from 1 to {cells}, not {first}.")
+    seen = first
+
+    def wait(done: int, of: int) -> bool:
+        nonlocal seen
+        seen = done + 1
+        return _pause(done, of) if step else True
+
     folder = writable(Path(out or Path("nbrnn-out") / f"tutorial-{number:02d}"))
     with writing(folder):
-        whole = run_lesson(lesson, folder, click.echo, quick, solutions, wait)
+        whole = run_lesson(lesson, folder, click.echo, quick, solutions, wait, first)
     if not whole:
-        click.echo(f"You left the lesson. Again from its start:  nbrnn tutorial run {number} --step")
+        chosen = {"--quick": quick, "--solutions": solutions, f"--out {shlex.quote(out or '')}": out}
+        options = " ".join(["--step", *(name for name, given in chosen.items() if given)])
+        click.echo(f"You left the lesson. Go on with:  nbrnn tutorial run {number} {options} --from {seen}")
     elif lesson.tagged("exercise"):
         click.echo("Your turn:")
-        click.echo(f"  nbrnn tutorial exercises {number}")
-        click.echo(f"  nbrnn tutorial check {number} {answers_name(number)}")
+        click.echo(_listed(number, "exercises", "check"))
+        click.echo("To change a number and see what comes of it:")
+        click.echo(_listed(number, "notebook"))
 
 
-def _on(done: int, of: int) -> bool:
-    return True
+def _listed(number: int, *names: str) -> str:
+    """Return what to type for a lesson, a command a line with what it is for."""
+    what = {
+        "run": (f"run {number} --step", "read it, cell by cell"),
+        "exercises": (f"exercises {number}", f"write {answers_name(number)}, to fill in"),
+        "check": (f"check {number} {answers_name(number)}", "are your answers right?"),
+        "notebook": (f"notebook {number}", f"write lesson-{number:02d}.ipynb, for Jupyter"),
+    }
+    return "\n".join(f"  nbrnn tutorial {what[name][0]:<28}{what[name][1]}" for name in names)
 
 
 def _pause(done: int, of: int) -> bool:

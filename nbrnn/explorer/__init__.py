@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import path_of, write_whole
 from ..tracing import trace
-from .data import check_loss, check_model, choose, choose_layer, part, whole
+from .data import check_loss, check_model, choose, choose_layer, counted_steps, part, whole
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -25,7 +25,8 @@ LONGEST = 200  # steps of a sequence that is shown whole; more are no longer loo
 UNITS, STEPS = 8, 50  # of what is not shown whole
 STYLES = ("page.css",)
 SCRIPTS = (
-    "dom.js", "engine.js", "formulas.js", "backward.js", "views.js", "panels.js", "tour.js", "app.js", "start.js",
+    "dom.js", "losses.js", "engine.js", "formulas.js", "head.js", "backward.js", "strip.js", "views.js", "panels.js",
+    "tour.js", "app.js", "start.js",
 )  # fmt: skip
 
 
@@ -34,6 +35,8 @@ def explore(
     x: Any,
     y: Any = None,
     *,
+    mask: Any = None,
+    lengths: Any = None,
     layer: str | int | None = None,
     units: Sequence[int] | None = None,
     steps: Sequence[int] | None = None,
@@ -44,12 +47,16 @@ def explore(
     Parameters
     ----------
     model : Sequential or Model
-        A chain of SimpleRNN, GRU, LSTM and Dense layers, built, and compiled with mse, mae or huber where a target is
-        given. Its weights are used, in float64.
+        A chain of SimpleRNN, GRU, LSTM, Dense, Flatten, Activation and Softmax layers, after Masking or not, built,
+        and compiled with mse, mae, huber or a cross-entropy where a target is given. Its weights are used, in float64.
     x : array (T, D), (1, T, D), or (T,) for one feature
         One sample.
     y : number or array of the output's shape, optional
-        Its target; without it the page has no backward pass.
+        Its target, of sparse_categorical_crossentropy the class; without it the page has no backward pass.
+    mask : array (T,) or (1, T) of bool, optional
+        Which steps count; the others are shown greyed.
+    lengths : int, optional
+        How many of the first steps count, instead of a mask.
     layer : str or int, optional
         The recurrent layer that is shown, by name or place; the first if not given.
     units : sequence of int, optional
@@ -68,8 +75,8 @@ def explore(
     Raises
     ------
     ValueError
-        If the model has other layers or another loss, an argument does not fit it, or no page of 1 MB holds the units
-        and steps that were asked for.
+        If the model has other layers or another loss, an argument does not fit it, no step counts, or no page of 1 MB
+        holds the units and steps that were asked for.
     OSError
         If the file cannot be written.
 
@@ -87,7 +94,8 @@ def explore(
     check_model(model)
     if y is not None:
         check_loss(model)
-    found = trace(model, x, y, numeric=y is not None and model.count_params() <= CHECKED)
+    numeric = y is not None and model.count_params() <= CHECKED
+    found = trace(model, x, y, mask=mask, lengths=lengths, numeric=numeric)
     shown = choose_layer(found, layer)
     text = _smallest(found, shown, units, steps)
     if path is not None:
@@ -98,14 +106,16 @@ def explore(
 def _smallest(found: Any, shown: int, units: Sequence[int] | None, steps: Sequence[int] | None) -> str:
     """Return the fullest page that is no larger than MOST."""
     one = found.layers[shown]
+    counted_steps(one, range(len(one.steps)))
     if units is None and steps is None and len(one.steps) <= LONGEST:
         for shares in (True, False):
             text = assemble(whole(found, shown, shares))
             if len(text.encode()) <= MOST:
                 return text
-    H, T = one.layer.units, len(one.steps)
+    H = one.layer.units
+    T = 1 + max(t for t, step in enumerate(one.steps) if not step.masked)  # what follows is padding
     some = choose("units", units, H, range(min(H, UNITS)))
-    ends = choose("steps", steps, T, range(max(0, T - STEPS), T))
+    ends = choose("steps", steps, len(one.steps), range(max(0, T - STEPS), T))
     for shares in (True, False):
         text = assemble(part(found, shown, some, range(ends[0], ends[-1] + 1), shares))
         if len(text.encode()) <= MOST:

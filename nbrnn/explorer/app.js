@@ -66,6 +66,7 @@ const App = (() => {
       this.changes += 1;
       this.run.outputs = this.T ? this.at(this.T - 1).head !== null : false;
       this.agreement = this.untouched || this.fault ? Engine.compare(this.run, this.trace) : null;
+      if (this.stops) this.stops = Tour.stops(this); // other steps may be masked now
       this.recheck();
     }
 
@@ -127,9 +128,11 @@ const App = (() => {
         const worst =
           this.checked.find((row) => !row.passed) || this.checked.reduce((a, b) => (b.error > a.error ? b : a));
         marks.push(worst.passed);
+        const sum = (key) => this.checked.reduce((count, row) => count + row[key], 0),
+          sample = sum("checked") < sum("of") && `${sum("checked")} of ${sum("of")} weights`;
         lines.push(
           worst.passed
-            ? `The gradients on this page against differences of the loss: ${power(worst.error)}, all ${this.checked.length} arrays.`
+            ? `The gradients on this page against differences of the loss: ${power(worst.error)}, ${sample || `all ${this.checked.length} arrays`}.`
             : `${worst.name} is wrong: differences of the loss give another gradient (relative error ${power(worst.error)}).`,
         );
       } else if (this.model.target && !this.model.partial) {
@@ -151,13 +154,18 @@ const App = (() => {
     scale(name) {
       if (!(name in this.scales)) {
         const layer = this.run.layers[this.model.shown],
-          upper = this.run.layers[this.model.shown + 1];
+          { outPlace, headPlace } = this.at();
         const own = name.replace("_prev", ""),
           kind = name.startsWith("d") ? name.slice(0, 2) : own; // dh and its parts alike
         const rows =
           name === "out"
-            ? upper.steps.map((s) => s.y)
-            : layer.steps.map((s, t) => s[kind] || s[own] || layer.backward[t][kind] || layer.backward[t][own]);
+            ? this.run.layers[outPlace].steps.map((s) => s.y)
+            : name === "head"
+              ? this.run.layers[headPlace].backward.map((b) => b.da)
+              : layer.steps.map((s, t) => {
+                  const b = (layer.backward && layer.backward[t]) || {};
+                  return s[kind] || s[own] || b[kind] || b[own] || []; // a masked step has its states alone
+                });
         this.scales[name] = Engine.flat(rows).reduce((most, v) => Math.max(most, Math.abs(v)), 0);
       }
       return this.scales[name];
@@ -182,6 +190,12 @@ const App = (() => {
         was = this.figures();
       if (from === to) return;
       holder[key] = to;
+      if (Engine.forward(this.model).layers[this.model.shown].steps.every((step) => step.masked)) {
+        holder[key] = from;
+        this.say(`${label} stays ${fmt(from)}: no step would count.`);
+        this.draw();
+        return;
+      }
       const one = { holder, key, label, from, to, effect: "" };
       this.edits.push(one);
       this.compute();
@@ -215,14 +229,16 @@ const App = (() => {
     lines() {
       const at = this.at();
       if (this.bar) return Backward.shareLines(at, this.bar.name, this.bar.r, this.bar.c);
-      if (this.q === "out") return Formulas.outputLines(at, this.j);
-      return (this.dir === "forward" ? Formulas.FORWARD : Backward.ROWS)[this.L.kind][this.q](at, this.j);
+      if (this.q === "out") return Head.outputLines(at, this.j);
+      if (this.q === "head") return Head.slopeLines(at, this.j);
+      return (this.dir === "forward" ? Formulas.forwardOf(at) : Backward.rowsOf(at))[this.q](at, this.j);
     }
     hides(q, j) {
       const asked = this.predict;
       if (!asked || asked.solved || asked.t !== this.t) return false;
       if (q === "out") return true;
-      const rows = Views.ROWS[this.L.kind][this.dir],
+      if (q === "head") return false;
+      const rows = Views.rowsOf(this.at(), this.dir),
         from = asked.q === "h" && rows.includes("a") ? "a" : asked.q;
       return j === asked.j && rows.indexOf(q) >= rows.indexOf(from);
     }
@@ -268,14 +284,10 @@ const App = (() => {
     }
     /** Keep what is chosen if it exists here, else choose the cell's result. */
     keep() {
-      const rows = this.dir === "forward" ? Formulas.FORWARD : Backward.ROWS,
-        at = this.at();
-      const known =
-        this.q === "dh_prev" && !this.t
-          ? false
-          : this.q === "out"
-            ? this.dir === "forward" && at.head && at.seenAt() !== null
-            : this.q in rows[this.L.kind];
+      const at = this.at(),
+        rows = this.dir === "forward" ? Formulas.forwardOf(at) : Backward.rowsOf(at);
+      const above = { out: this.dir === "forward" && at.shows, head: this.dir === "backward" && at.ends && at.seenAt() !== null };
+      const known = this.q === "dh_prev" && !this.t ? false : this.q in above ? above[this.q] : this.q in rows && Views.rowsOf(at, this.dir).includes(this.q);
       if (!known) {
         this.q = this.dir === "forward" ? "h" : "dh";
         this.j = this.units()[0];
@@ -316,13 +328,13 @@ const App = (() => {
     // ---------------------------------------------------------------- drawing
 
     draw() {
-      Views.strip(this);
+      Strip.strip(this);
       this.show();
       Panels.changes(this);
       Panels.badge(this);
     }
     show() {
-      Views.walk(this);
+      Strip.walk(this);
       Views.cell(this);
       Views.formula(this);
       Views.result(this);

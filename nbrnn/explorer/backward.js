@@ -3,7 +3,10 @@
 const Backward = (() => {
   const { sub, nth } = Dom;
   const { At, label } = Formulas;
-  const { range, number, plain, term, rest, line, inner, remainder } = Formulas.parts;
+  const { range, plain, term, rest, line, inner, remainder } = Formulas.parts;
+
+  const NO_OUTPUT = "masked: no output of this step is read";
+  const FEW = 3; // outputs whose own gradients are made in the lines before
 
   // act'(a) as it is written with y = act(a)
   function slopeFactor(at, act, name, j) {
@@ -16,70 +19,33 @@ const Backward = (() => {
     return { v, text, ref: y.ref, name: written };
   }
 
-  function lossSlope(at, k) {
-    const t = at.seenAt(),
-      row = at.model.layers.length === at.model.shown + 1 ? at.run.output.length - (at.T - at.t) : t;
-    const y = at.run.output[row][k],
-      target = at.model.target[row][k],
-      v = at.run.dout[row][k];
-    const count = Engine.flat(at.run.output).length,
-      { name, delta } = at.model.loss;
-    const e = {
-      v: y - target,
-      text: `(${Dom.fmt(y)} − ${Dom.inner(target)})`,
-      ref: `y@${at.t}:${k}`,
-      name: `(${at.out} − target)`,
-    };
-    const terms = { mse: [term(plain(2, "2"), e)], mae: [term({ ...e, v: Math.sign(e.v), text: `sign${e.text}` })] }[
-      name
-    ] || [term({ ...e, v: v * count, text: `${Dom.fmt(v * count)}, from −${delta} to ${delta}` })];
-    if (count > 1) terms[0].factors.push(plain(1 / count, `1/${count}`));
-    return {
-      label: `dL/d${at.out}${sub(at.t + 1)}[${k + 1}]`,
-      eq: `the slope of ${name}`,
-      terms,
-      result: number("dy", at.t, k, v),
-    };
-  }
-
   function fromLoss(at, j) {
     const own = line(at, "dh_loss", j, "", []);
     if (at.model.partial) return [{ ...own, eq: "handed down by what stands above (not on this page)" }];
     if (!at.above) {
       const seen = at.t >= at.T - at.run.output.length;
-      return seen
-        ? [{ ...lossSlope(at, j), label: own.label, result: own.result }]
-        : [{ ...own, eq: "the loss does not see this step" }];
+      if (!seen) return [{ ...own, eq: "the loss does not see this step" }];
+      if (!at.heard) return [{ ...own, eq: NO_OUTPUT }];
+      return [{ ...Head.lossSlope(at, j), label: own.label, result: own.result }];
     }
     const t = at.seenAt();
     if (t === null) return [{ ...own, eq: "the loss does not see this step: only what comes later does" }];
-    const upper = at.run.layers[at.model.shown + 1],
-      W = at.head ? "W" : "Wx",
-      da = upper.backward[t].da;
-    const lines = [],
-      last = at.model.shown + 2 === at.model.layers.length;
-    if (at.head && last) {
-      for (const k of range(da.length)) {
-        lines.push(lossSlope(at, k));
-        if (at.head.act !== "linear") {
-          const s = {
-            v: Engine.SLOPE[at.head.act](upper.steps[t].y[k]),
-            ref: `y@${at.t}:${k}`,
-            name: `slope of ${at.head.act}`,
-          };
-          lines.push({
-            label: `da of ${at.out}${sub(at.t + 1)}[${k + 1}]`,
-            eq: `dL/d${at.out} · slope of ${at.head.act}`,
-            terms: [term(number("dy", at.t, k, upper.backward[t].dy[k]), s)],
-            result: plain(da[k]),
-          });
-        }
-      }
+    if (!at.heard) return [{ ...own, eq: NO_OUTPUT }];
+    const name = at.above.name;
+    if (!at.head && !at.above.H) {
+      const { dx } = at.run.layers[at.model.shown + 1].backward[t];
+      const d = Array.isArray(dx[0]) ? dx[at.t][j] : dx[j];
+      return [{ ...own, eq: `what ${name} hands down`, terms: [term({ ...plain(d), name: `dx of ${name}` })] }];
     }
-    const terms = da.map((d, k) =>
-      term({ ...plain(d), ref: `dy@${at.t}:${k}`, name: `da of ${at.out}[${k + 1}]` }, at.weight(W, j, k, at.above)),
-    );
-    return [...lines, { ...own, eq: `what ${at.above.name} hands down: da ${W}ᵀ`, terms }];
+    if (!at.head) {
+      const { da } = at.run.layers[at.model.shown + 1].backward[t];
+      const terms = da.map((d, k) => term({ ...plain(d), name: `da of ${name}` }, at.weight("Wx", j, k, at.above)));
+      return [{ ...own, eq: `what ${name} hands down: da Wxᵀ`, terms }];
+    }
+    const da = Head.slopes(at),
+      lines = at.ends && da.length <= FEW ? range(da.length).flatMap((k) => Head.slopeLines(at, k)) : [];
+    const terms = da.map((_, k) => term(Head.slope(at, k), at.weight("W", at.row(j), k, at.head)));
+    return [...lines, { ...own, eq: `what ${at.head.name} hands down: da Wᵀ`, terms }];
   }
 
   // dh that step t + 1 computed and hands to step t, taken apart
@@ -100,6 +66,8 @@ const Backward = (() => {
     const next = new At(at.model, at.run, at.t + 1),
       H = at.H,
       L = at.L;
+    if (next.step.masked)
+      return [{ ...own, eq: `dh of step ${nth(at.t + 1)}, which is masked: it goes on as it is`, terms: [term(next.value("dh", j))] }];
     const through = (name, from, to) =>
       range(to - from).map((k) => term(next.value(name, from + k), at.weight("Wh", j, from + k)));
     const others = rest(next, "future", j);
@@ -179,6 +147,8 @@ const Backward = (() => {
         const own = line(at, "dc_future", j, "0: there is no later step", []);
         if (at.t + 1 === at.T) return [own];
         const next = new At(at.model, at.run, at.t + 1);
+        if (next.step.masked)
+          return [{ ...own, eq: `dc of step ${nth(at.t + 1)}, which is masked: it goes on as it is`, terms: [term(next.value("dc", j))] }];
         return [
           {
             ...own,
@@ -229,6 +199,9 @@ const Backward = (() => {
     },
   };
 
+  const HELD = { ...COMMON_BACK, dc_future: ROWS.LSTM.dc_future };
+  const rowsOf = (at) => (at.step.masked ? HELD : ROWS[at.L.kind]);
+
   /** What step t adds to the gradient of a weight, in a broken pass too. */
   function shareOf(at, name, r, c, t) {
     const A = at.layer.backward[t][`d${name}`],
@@ -243,11 +216,10 @@ const Backward = (() => {
       gru = L.kind === "GRU",
       d = `d${name}`;
     const late = gru && L.after && (name === "Wh" || (name === "b" && r === 1)) ? "dq" : "da";
+    const masked = at.step.masked;
     const seen =
-      name === "Wx"
+      masked || name === "b" ? null : name === "Wx"
         ? at.value("x", r)
-        : name === "b"
-          ? null
           : at.value(gru && !L.after && c >= 2 * at.H ? "rh" : "h_prev", r);
     const back = at.value(late, c),
       of = (t) => shareOf(at, name, r, c, t);
@@ -255,8 +227,8 @@ const Backward = (() => {
       shown = range(at.T - at.t).map((k) => at.T - 1 - k);
     const share = {
       label: `step ${nth(at.t)}'s share of d${title}`,
-      eq: seen ? "what came in · da" : "da",
-      terms: [term(...(seen ? [seen] : []), back)],
+      eq: masked ? "the step is masked and adds nothing" : seen ? "what came in · da" : "da",
+      terms: masked ? [] : [term(...(seen ? [seen] : []), back)],
       result: plain(of(at.t)),
     };
     const terms = shown.map((t) => term({ ...plain(of(t)), ref: `step@${t}`, name: `step ${nth(t)}` }));
@@ -275,5 +247,5 @@ const Backward = (() => {
     ];
   }
 
-  return { ROWS, shareOf, shareLines };
+  return { rowsOf, shareOf, shareLines };
 })();

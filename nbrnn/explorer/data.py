@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..layers import Dense
+from ..layers import SOFTMAX
+from ..masking import Masking
 from ..recurrent import Recurrent
 
 if TYPE_CHECKING:
     from ..tracing import LayerTrace, Step, Trace
 
 KINDS = ("SimpleRNN", "GRU", "LSTM")
-LOSSES = ("mse", "mae", "huber")
-TAKES = "the explorer takes a chain of SimpleRNN, GRU, LSTM and Dense layers, at least one of them recurrent"
+BESIDE = ("Dense", "Flatten", "Activation", "Softmax", "Masking")
+LOSSES = ("mse", "mae", "huber", "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
+TAKES = (
+    "the explorer takes a chain of SimpleRNN, GRU, LSTM, Dense, Flatten, Activation, Softmax and Masking layers, at "
+    "least one of them recurrent"
+)
 SHARES = ("dWx", "dWh", "dW", "db")  # of a step, in the gradients
 BY_UNIT = ("h_prev", "c_prev", "rh", "h", "c", "s", "dh_loss", "dh_future", "dh", "dh_prev", "dc_here", "dc_future",
            "dc", "dc_prev", "ds", "i", "f", "n", "o", "z", "r", "di", "df", "dn", "do", "dz", "dr")  # fmt: skip
@@ -28,8 +33,10 @@ def check_model(model: Any) -> None:
         raise ValueError(f"{TAKES}, but {model.graph.why_no_chain()}.")
     for layer in model.layers:
         kind = type(layer).__name__
-        if kind not in KINDS and type(layer) is not Dense:
+        if kind not in (*KINDS, *BESIDE):
             raise ValueError(f"{TAKES}, but layer {layer.name} is a {kind}.")
+        if kind == "Masking" and layer is not model.layers[0]:
+            raise ValueError(f"{TAKES}, and Masking as the first of them, but {layer.name} masks computed numbers.")
         if getattr(layer, "dropout", 0) or getattr(layer, "recurrent_dropout", 0):
             raise ValueError(f"{TAKES}, without dropout, but layer {layer.name} has it: build it with dropout=0.")
     if not any(isinstance(layer, Recurrent) for layer in model.layers):
@@ -57,6 +64,29 @@ def choose_layer(trace: Trace, layer: str | int | None) -> int:
     raise ValueError(f"layer must be a recurrent layer of the model, {named}, not {layer!r}.")
 
 
+def counted_steps(layer: LayerTrace, steps: Sequence[int]) -> list[bool]:
+    """Return which of some steps a layer takes; ValueError if none."""
+    counted = [not layer.steps[t].masked for t in steps]
+    if not any(counted):
+        raise ValueError(
+            f"steps {steps[0] + 1} to {steps[-1] + 1} are masked, so there is nothing to step through: one of the "
+            "steps that are shown must count."
+        )
+    return counted
+
+
+def choose_mask(trace: Trace) -> list[bool] | None:
+    """Return which steps of the input count, None without a mask; what Masking finds the page finds too."""
+    first = next(one for one in trace.layers if one.kind in (*KINDS, "Masking"))
+    counted = [not step.masked for step in first.steps]
+    if isinstance(first.layer, Masking):
+        value = first.layer.mask_value
+        counted = [yes or bool((step.x == value).all()) for yes, step in zip(counted, first.steps, strict=True)]
+    if all(counted):
+        return None
+    return counted[::-1] if getattr(first.layer, "go_backwards", False) else counted
+
+
 def choose(name: str, given: Sequence[int] | None, count: int, default: range) -> list[int]:
     """Return chosen places below count, in order, checked."""
     if given is None:
@@ -73,6 +103,7 @@ def whole(trace: Trace, shown: int, shares: bool = True) -> dict[str, Any]:
     """Return the page's data with all layers, units and steps; `shares` says whether with each step's dWx and dWh."""
     page = _common(trace, shown)
     page["layers"] = [_layer(one) for one in trace.layers]
+    page["mask"] = choose_mask(trace)
     page["trace"] = {
         "layers": [_numbers(one, lambda name, array: array.tolist(), shares) for one in trace.layers],
         "loss": trace.loss,
@@ -105,6 +136,8 @@ def part(trace: Trace, shown: int, units: list[int], steps: range, shares: bool)
         own["b"] = layer.weights["b"][..., columns].tolist()
     if "c_prev" in forward[0].names:
         own["c0"] = forward[0].c_prev[units].tolist()
+    counted, taken = counted_steps(layer, steps), [not step.masked for step in layer.steps]
+    own["begun"] = any(taken[: steps[0]])
 
     def chosen(name: str, array: np.ndarray) -> list[Any] | None:
         if name == "x":
@@ -130,6 +163,7 @@ def part(trace: Trace, shown: int, units: list[int], steps: range, shares: bool)
         "shown": 0,
         "layers": [own],
         "x": [step.x[features].tolist() for step in forward],
+        "mask": None if all(counted) else counted,
         "target": [] if backward else None,
         "trace": {"layers": [numbers], "loss": trace.loss},
         "partial": {
@@ -137,6 +171,7 @@ def part(trace: Trace, shown: int, units: list[int], steps: range, shares: bool)
             "of_units": H,
             "first": steps[0] + 1,
             "of_steps": len(layer.steps),
+            "counted": sum(taken),
             "features": len(features),
             "of_features": D,
         },
@@ -155,6 +190,7 @@ def _common(trace: Trace, shown: int) -> dict[str, Any]:
         "shown": shown,
         "x": trace.x.tolist(),
         "target": None,
+        "mask": None,
         "loss": loss,
         "numeric": numeric,
         "partial": None,
@@ -165,10 +201,15 @@ def _common(trace: Trace, shown: int) -> dict[str, Any]:
 def _layer(layer: LayerTrace) -> dict[str, Any]:
     """Return a layer as the page's arithmetic takes it."""
     config = layer.layer.config()
-    own: dict[str, Any] = {"name": layer.name, "kind": layer.kind, "act": config["activation"]}
+    own: dict[str, Any] = {"name": layer.name, "kind": layer.kind, "act": config.get("activation")}
+    if layer.kind == "Softmax":
+        own["act"] = SOFTMAX
+    if layer.kind == "Masking":
+        own["value"] = config["mask_value"]
     own |= {name: array.tolist() for name, array in layer.weights.items()}
     own.setdefault("b", None)
-    if layer.kind != "Dense":
+    if layer.kind in KINDS:
+        own |= {"zero": bool(config.get("zero_output_for_mask"))}
         own |= {"H": layer.layer.units, "sequences": config["return_sequences"], "backwards": config["go_backwards"]}
         own |= {"gate": config.get("recurrent_activation"), "after": bool(config.get("reset_after"))}
         first = layer.steps[0]
@@ -206,10 +247,14 @@ def _rest(
     others = np.setdiff1d(np.arange(H), units)
     left = np.setdiff1d(np.arange(len(Wx)), features)
     closed = np.setdiff1d(np.arange(Wh.shape[1]), columns)
-    before = layer.kind == "GRU" and "rh" in forward[0].names
+    before = layer.kind == "GRU" and not layer.layer.reset_after
     gated = np.array(columns) < 2 * H  # of a GRU that resets before its product: what sees h, not r h
     rest: dict[str, list[Any]] = {"x": [], "h": []}
     for step in forward:
+        if step.masked:
+            rest["h"].append([0.0] * len(columns))
+            rest["x"].append([0.0] * len(columns))
+            continue
         through = step.h_prev[others] @ Wh[others][:, columns]
         if before:
             reset = step.rh[others] @ Wh[others][:, columns]

@@ -21,21 +21,13 @@ const Engine = (() => {
     elu: (y) => (y > 0 ? 1 : y + 1),
     hard_sigmoid: (y) => (y > 0 && y < 1 ? 1 / 6 : 0),
   };
-  const LOSS = {
-    mse: { value: (e) => e * e, slope: (e) => 2 * e },
-    mae: { value: Math.abs, slope: Math.sign },
-    huber: {
-      value: (e, d) => (Math.abs(e) <= d ? (e * e) / 2 : d * (Math.abs(e) - d / 2)),
-      slope: (e, d) => Math.max(-d, Math.min(d, e)),
-    },
-  };
-
   const zeros = (n) => new Array(n).fill(0);
   const zip = (u, v, f) => u.map((a, k) => f(a, v[k]));
   const times = (u, v) => zip(u, v, (a, b) => a * b);
   const plus = (u, v) => (v ? zip(u, v, (a, b) => a + b) : u);
   const outer = (u, v) => u.map((a) => v.map((b) => a * b));
   const add = (A, B) => (Array.isArray(A) ? A.map((a, k) => add(a, B[k])) : A + B);
+  const nothing = (A) => (Array.isArray(A) ? A.map(nothing) : 0);
   const flat = (A) => (Array.isArray(A) ? A.flat(Infinity) : [A]);
 
   // v W, from row `first` on, over some columns
@@ -179,53 +171,103 @@ const Engine = (() => {
   // What units that the page does not hold add to step t: constants of the run
   const restOf = (L, t) => Object.fromEntries(Object.entries(L.rest || {}).map(([name, rows]) => [name, rows[t]]));
 
-  function forwardLayer(L, xs) {
-    if (L.kind === "Dense") {
-      return xs.map((x) => {
+  const activate = (a, act) => (act === "softmax" ? Losses.softmax(a) : a.map(ACT[act]));
+  const nested = (x) => Array.isArray(x[0]);
+  // Layers without a state: a step from what it reads, and the gradients from dy; `s` is the step.
+  const PLAIN = {
+    Dense: {
+      forward(L, x) {
         const xW = product(x, L.W),
           b = L.b || zeros(xW.length),
           a = plus(xW, b);
-        return { x, xW, b, a, y: a.map(ACT[L.act]) };
-      });
+        return { x, xW, b, a, y: activate(a, L.act) };
+      },
+      backward(L, s, dy, fault) {
+        const da = descend(s.y, dy, L.act, fault);
+        return { dy, da, dW: outer(s.x, da), db: da, dx: productBack(da, L.W) };
+      },
+    },
+    Activation: {
+      forward: (L, x) => ({ x, y: activate(x, L.act) }),
+      backward: (L, s, dy, fault) => ({ dy, dx: descend(s.y, dy, L.act, fault) }),
+    },
+    Masking: {
+      forward: (L, x, counts) => ({ x, y: counts ? x : zeros(x.length), masked: !counts }),
+      backward: (L, s, dy) => ({ dy, dx: s.masked ? zeros(dy.length) : dy }),
+    },
+    Flatten: {
+      forward: (L, x) => ({ x, y: flat(x) }),
+      backward: (L, s, dy) => ({ dy, dx: nested(s.x) ? split(dy, s.x.length) : dy }),
+    },
+  };
+  PLAIN.Softmax = PLAIN.Activation;
+  const slopes = (y, act, fault) => y.map(fault === "slope" ? () => 1 : SLOPE[act]);
+  function descend(y, dy, act, fault) {
+    if (act === "softmax") return fault === "slope" ? dy : Losses.softmaxBack(y, dy);
+    return times(dy, slopes(y, act, fault));
+  }
+
+  /** What a layer makes of a sequence: its steps, what it hands on, and the mask that goes with it. */
+  function forwardLayer(L, xs, mask) {
+    if (!L.H) {
+      const counts = xs.map((x, t) => (!mask || mask[t]) && (L.kind !== "Masking" || x.some((v) => v !== L.value)));
+      const ins = L.kind === "Flatten" && xs.length > 1 ? [xs] : xs;
+      const steps = ins.map((x, t) => PLAIN[L.kind].forward(L, x, counts[t]));
+      const after = { Flatten: null, Masking: counts }[L.kind];
+      return { steps, values: steps.map((s) => s.y), mask: after === undefined ? mask : after };
     }
-    const steps = [];
+    const steps = [],
+      turn = (v) => (L.backwards ? [...v].reverse() : v),
+      taken = mask && turn(mask);
     let h = L.h0 || zeros(L.H),
       c = L.c0 || zeros(L.H);
-    (L.backwards ? [...xs].reverse() : xs).forEach((x, t) => {
-      const step = CELLS[L.kind].forward(L, x, h, c, restOf(L, t));
+    turn(xs).forEach((x, t) => {
+      const held = L.kind === "LSTM" ? { x, h_prev: h, c_prev: c, h, c } : { x, h_prev: h, h };
+      const step =
+        taken && !taken[t] ? { ...held, masked: true } : CELLS[L.kind].forward(L, x, h, c, restOf(L, t));
       steps.push(step);
       h = step.h;
       c = step.c;
     });
-    return steps;
+    const hears = heard(L, steps),
+      ys = steps.map((s, t) => (hears[t] ? s.h : zeros(L.H)));
+    return { steps, values: L.sequences ? ys : ys.slice(-1), mask: L.sequences ? mask : null };
   }
-
-  const outputsOf = (L, steps) =>
-    L.kind === "Dense" ? steps.map((s) => s.y) : L.sequences ? steps.map((s) => s.h) : [steps.at(-1).h];
+  /** Which steps have their state as output: none before the first that counts, nor a masked one set to zero. */
+  function heard(L, steps) {
+    let begun = Boolean(L.begun);
+    return steps.map((s) => {
+      begun = begun || !s.masked;
+      return L.zero ? !s.masked : begun;
+    });
+  }
 
   // `fault` breaks the backward pass on purpose, for the learner: see FAULTS in start.js
   function backwardLayer(L, steps, dys, fault) {
-    const slope = (y, act) => y.map(fault === "slope" ? () => 1 : SLOPE[act]);
-    if (L.kind === "Dense") {
-      return steps.map((s, t) => {
-        const da = times(dys[t], slope(s.y, L.act));
-        return { dy: dys[t], da, dW: outer(s.x, da), db: da, dx: productBack(da, L.W) };
-      });
-    }
+    if (!L.H) return steps.map((s, t) => PLAIN[L.kind].backward(L, s, dys[t], fault));
     const T = steps.length,
+      hears = heard(L, steps),
       backs = new Array(T);
     for (let t = T - 1; t >= 0; t--) {
       const k = t - (T - dys.length),
         later = backs[t + 1];
-      const dh_loss = k >= 0 ? dys[k] : zeros(L.H);
+      const dh_loss = k >= 0 && hears[t] ? dys[k] : zeros(L.H);
       const handed = later ? later.dh_prev : L.dh_end || zeros(L.H);
       const back = { dh_loss, dh_future: fault === "future" ? zeros(L.H) : handed };
       back.dh = plus(dh_loss, back.dh_future);
       if (L.kind === "LSTM") back.dc_future = later ? later.dc_prev : L.dc_end || zeros(L.H);
-      Object.assign(back, CELLS[L.kind].backward(L, steps[t], back, restOf(L, t), slope));
-      back.dx = productBack(back.da, L.Wx);
+      if (steps[t].masked) {
+        back.dh_prev = back.dh;
+        if (L.kind === "LSTM") back.dc = back.dc_prev = back.dc_future;
+      } else {
+        Object.assign(back, CELLS[L.kind].backward(L, steps[t], back, restOf(L, t), (y, act) => slopes(y, act, fault)));
+        back.dx = productBack(back.da, L.Wx);
+      }
       backs[t] = back;
     }
+    const full = backs[steps.findIndex((s) => !s.masked)];
+    for (const back of backs)
+      for (const name of Object.keys(full)) back[name] = back[name] || nothing(full[name]); // of a masked step
     return backs;
   }
 
@@ -242,20 +284,19 @@ const Engine = (() => {
     return totals;
   }
 
-  const lossPairs = (model, output) => output.flatMap((row, k) => row.map((y, j) => y - model.target[k][j]));
-
+  /** Run all layers forward, and the loss where there is a target. */
   function forward(model) {
-    let values = model.x;
+    let values = model.x,
+      mask = model.mask;
     const layers = model.layers.map((L) => {
-      const steps = forwardLayer(L, values);
-      values = outputsOf(L, steps);
+      const { steps, ...handed } = forwardLayer(L, values, mask);
+      ({ values, mask } = handed);
       return { steps };
     });
-    const run = { layers, output: values, loss: null };
+    const run = { layers, output: values, mask, loss: null };
     if (model.target && !model.partial) {
-      const e = lossPairs(model, values),
-        { name, delta } = model.loss;
-      run.loss = e.reduce((sum, one) => sum + LOSS[name].value(one, delta), 0) / e.length;
+      const { value, slope } = Losses.of(values, model.target, model.loss, mask);
+      Object.assign(run, { loss: value, dout: slope });
     }
     return run;
   }
@@ -264,18 +305,14 @@ const Engine = (() => {
   function run(model, fault = "") {
     const done = Object.assign(forward(model), { fault });
     if (!model.target) return done;
-    const { name, delta } = model.loss,
-      count = flat(done.output).length;
-    let dys = model.partial
-      ? model.dys
-      : done.output.map((row, k) => row.map((y, j) => LOSS[name].slope(y - model.target[k][j], delta) / count));
-    done.dout = dys;
+    let dys = model.partial ? model.dys : done.dout;
     for (let k = model.layers.length - 1; k >= 0; k--) {
       const L = model.layers[k],
         layer = done.layers[k];
       layer.backward = backwardLayer(L, layer.steps, dys, fault);
       layer.totals = totalsOf(L, layer.backward, fault);
       dys = layer.backward.map((b) => b.dx);
+      if (nested(dys[0])) [dys] = dys; // Flatten is one step
       if (L.backwards) dys.reverse();
     }
     return done;
@@ -312,7 +349,10 @@ const Engine = (() => {
 
   const STEP = 1e-4; // of the four-point difference: its error goes with the fourth power
   const TOLERANCE = 1e-6; // of a weight's largest gradient; `floor` is what rounding of the loss alone can do
-  /** Check every weight's gradient by the loss alone; yields now and then, so that the page stays alive. */
+  const MOST = 200; // weights of an array that are checked; of more, so many that lie spread over all
+  const spread = (n) => [...new Array(Math.min(n, MOST)).keys()].map((k) => (n > MOST ? golden(k, n) : k));
+  const golden = (k, n) => Math.floor(((k * (Math.sqrt(5) - 1)) / 2 % 1) * n);
+  /** Check the weights' gradients by the loss alone; yields now and then, so that the page stays alive. */
   function* check(model, totals) {
     const rows = [],
       floor = 1e-9 * Math.max(1, Math.abs(forward(model).loss));
@@ -320,33 +360,34 @@ const Engine = (() => {
       for (const d of Object.keys(totals[k])) {
         const name = d.slice(1),
           found = flat(totals[k][d]);
-        const holders = Array.isArray(L[name][0]) ? L[name] : [L[name]];
-        let place = 0,
-          worst = 0,
+        const holders = nested(L[name]) ? L[name] : [L[name]],
+          width = holders[0].length;
+        let worst = 0,
           passed = true;
-        const scale = found.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-        for (const row of holders) {
-          for (let c = 0; c < row.length; c++) {
-            const w = row[c],
-              step = STEP * Math.max(1, Math.abs(w));
-            const at = (by) => {
-              row[c] = w + by;
-              const loss = forward(model).loss;
-              row[c] = w;
-              return loss;
-            };
-            const slope = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step);
-            const error = Math.abs(slope - found[place++]);
-            worst = Math.max(worst, error / Math.max(scale, floor));
-            passed = passed && error <= Math.max(floor, TOLERANCE * scale);
-            yield null;
-          }
+        const scale = found.reduce((most, v) => Math.max(most, Math.abs(v)), 0),
+          places = spread(found.length);
+        for (const place of places) {
+          const row = holders[Math.floor(place / width)],
+            c = place % width,
+            w = row[c],
+            step = STEP * Math.max(1, Math.abs(w));
+          const at = (by) => {
+            row[c] = w + by;
+            const loss = forward(model).loss;
+            row[c] = w;
+            return loss;
+          };
+          const slope = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step);
+          const error = Math.abs(slope - found[place]);
+          worst = Math.max(worst, error / Math.max(scale, floor));
+          passed = passed && error <= Math.max(floor, TOLERANCE * scale);
+          yield null;
         }
-        rows.push({ name: `${L.name}: ${d}`, error: worst, passed });
+        rows.push({ name: `${L.name}: ${d}`, error: worst, passed, checked: places.length, of: found.length });
       }
     }
     return rows;
   }
 
-  return { ACT, SLOPE, CELLS, run, forward, compare, check, flat };
+  return { ACT, SLOPE, CELLS, run, forward, heard, compare, check, flat };
 })();

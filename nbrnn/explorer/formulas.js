@@ -67,22 +67,78 @@ const Formulas = (() => {
       return found;
     }
 
-    // Which step of the layer above reads this step's h; null if none does.
+    // Which step of the layer above reads this step's h; null if none does. Flatten makes one of all.
     seenAt() {
       if (!this.above) return null;
       const count = this.L.sequences ? this.T : 1,
         k = this.t - (this.T - count);
       if (k < 0) return null;
+      if (this.flat) return 0;
       return this.above.backwards ? count - 1 - k : k;
     }
-
-    // The model's output by a letter of its own: an LSTM's o is a gate.
-    get out() {
-      return this.L.kind === "LSTM" ? "y" : "o";
+    get flat() {
+      return Boolean(this.above) && this.above.kind === "Flatten";
+    }
+    // The place of this step's unit among what the head reads
+    row(j) {
+      return this.flat && this.L.sequences ? this.t * this.H + j : j;
+    }
+    // Whether the step's state is its output; masked steps may give zeros instead
+    get heard() {
+      this.layer.hears = this.layer.hears || Engine.heard(this.L, this.layer.steps);
+      return this.layer.hears[this.t];
+    }
+    given(j) {
+      return this.heard ? this.value("h", j) : plain(0, null, "no output yet: 0");
     }
 
+    // The Dense layer above, and what is pointwise above it: the output comes from there.
+    get headPlace() {
+      return this.model.shown + (this.flat ? 2 : 1);
+    }
     get head() {
-      return this.above && this.above.kind === "Dense" ? this.above : null;
+      const head = this.model.layers[this.headPlace];
+      return head && head.kind === "Dense" ? head : null;
+    }
+    get top() {
+      const next = this.model.layers[this.headPlace + 1];
+      const pointwise = next && (next.kind === "Softmax" || next.kind === "Activation");
+      return this.head && pointwise && this.head.act === "linear" ? next : null;
+    }
+    get act() {
+      return (this.top || this.head).act;
+    }
+    get outPlace() {
+      return this.headPlace + (this.top ? 1 : 0);
+    }
+    get ends() {
+      return this.head !== null && this.outPlace + 1 === this.model.layers.length;
+    }
+    // Whether the output stands at this step
+    get shows() {
+      return this.head !== null && this.seenAt() !== null && (!this.flat || this.t + 1 === this.T);
+    }
+
+    // Whether what stands above counts here: an output of its own does not at a masked step
+    get counts() {
+      return !this.step.masked || !this.L.sequences || this.flat;
+    }
+
+    // The model's output by a letter of its own: probabilities are p, and an LSTM's o is a gate.
+    get out() {
+      const { loss } = this.model,
+        shares = loss && this.ends && Losses.isShares(loss) && !loss.from_logits;
+      if (shares || (this.head && this.act === "softmax")) return "p";
+      return this.L.kind === "LSTM" ? "y" : "o";
+    }
+    get goal() {
+      return this.out === "p" ? "y" : "target";
+    }
+    outName(k) {
+      return `${this.out}${this.flat ? "" : sub(this.t + 1)}[${k + 1}]`;
+    }
+    outRef(k) {
+      return `y@${this.flat ? this.T - 1 : this.t}:${k}`;
     }
   }
 
@@ -207,32 +263,19 @@ const Formulas = (() => {
     },
   };
 
-  function outputLines(at, k) {
-    const L = at.head,
-      t = at.seenAt(),
-      s = at.run.layers[at.model.shown + 1].steps[t],
-      act = activation(L.act);
-    const terms = [...range(at.H).map((j) => term(at.value("h", j), at.weight("W", j, k, L)))];
-    if (L.b) terms.push(term(at.weight("b", null, k, L)));
-    const out = number("y", at.t, k, s.y[k]),
-      sum = number("ay", at.t, k, s.a[k]);
-    out.name = `${at.out}${sub(at.t + 1)}[${k + 1}]`;
-    const first = {
-      label: act ? `a${sub(at.t + 1)}[${k + 1}] of ${L.name}` : out.name,
-      eq: "h W + b",
-      terms,
-      result: act ? sum : out,
-    };
-    return act ? [first, { label: out.name, eq: `${act}(a)`, wrap: act, terms: [term(sum)], result: out }] : [first];
-  }
+  // A masked step takes nothing in: its states stay.
+  const stays = (name) => (at, j) => [
+    line(at, name, j, "masked: it stays as it was", [term(at.value(`${name}_prev`, j))]),
+  ];
+  const HELD = { h: stays("h"), c: stays("c") };
+  const forwardOf = (at) => (at.step.masked ? HELD : FORWARD[at.L.kind]);
 
   return {
     At,
-    FORWARD,
+    forwardOf,
     GATE_WORDS,
     label,
     ref,
-    outputLines,
     activation,
     parts: { range, number, plain, term, rest, line, inner, remainder },
   };

@@ -112,7 +112,8 @@ const Panels = (() => {
 
   // ---------------------------------------------------------------- weights and inputs
 
-  function entry(app, holder, key, ref, label) {
+  // `refuses` says why a number cannot stand there
+  function entry(app, holder, key, ref, label, refuses = () => "") {
     const v = holder[key];
     if (!app.editable) return el("span", { class: "number", "data-ref": ref, title: `${label} = ${v}` }, fmt(v));
     const input = el("input", {
@@ -127,9 +128,10 @@ const Panels = (() => {
     if (first !== undefined && first !== v) input.classList.add("changed");
     input.addEventListener("change", () => {
       const next = input.valueAsNumber;
-      if (!Number.isFinite(next)) {
+      const why = Number.isFinite(next) ? refuses(next) : "needs a number";
+      if (why) {
         input.setAttribute("aria-invalid", "true");
-        app.say(`${label} needs a number.`);
+        app.say(`${label} ${why}.`);
         return;
       }
       app.edit(holder, key, label, next);
@@ -224,25 +226,29 @@ const Panels = (() => {
 
   function inputFields(app) {
     const steps = app.T <= FEW_STEPS ? [...new Array(app.T).keys()] : [app.t],
-      rows = app.rowsOfX();
+      rows = app.rowsOfX(),
+      masked = (t) => app.at(t).step.masked;
     const inputs = steps.map((t) =>
       el(
         "div",
-        { class: "pair" },
-        el("span", {}, `x${Dom.sub(t + 1)}`),
+        { class: masked(t) ? "pair masked" : "pair" },
+        el("span", {}, `x${Dom.sub(t + 1)}${masked(t) ? ", masked" : ""}`),
         rows[t].map((_, d) =>
           entry(app, rows[t], d, app.model.shown ? null : `x@${t}:${d}`, `x${Dom.sub(t + 1)}[${d + 1}]`),
         ),
       ),
     );
     if (app.model.target && !app.model.partial) {
+      const { loss } = app.model,
+        refuses = (v) => Losses.refuses(loss, app.run.output[0].length, v),
+        what = Losses.isLabel(loss) ? "class, from 0" : "target";
       inputs.push(
         ...app.model.target.slice(0, 8).map((row, k) =>
           el(
             "div",
             { class: "pair" },
-            el("span", {}, app.model.target.length > 1 ? `target ${k + 1}` : "target"),
-            row.map((_, j) => entry(app, row, j, `target:${k}:${j}`, `target ${k + 1}[${j + 1}]`)),
+            el("span", {}, `${what}${app.model.target.length > 1 ? ` ${k + 1}` : ""}`),
+            row.map((_, j) => entry(app, row, j, `target:${k}:${j}`, `target ${k + 1}[${j + 1}]`, refuses)),
           ),
         ),
       );

@@ -60,6 +60,11 @@ const Tour = (() => {
       ? "The activation is linear here: its slope is 1, so da = dh. With tanh the slope is 1 − h², never above 1: gradients tend to shrink from step to step."
       : "dh is about the value after the activation, da about the sum before it. Between them stands the activation's slope, computed from its output. Where an activation is saturated the slope is near 0, and little gets through.";
 
+  const SHARES = {
+    softmax: "a number for each class. Softmax makes shares p of them, which sum to 1.",
+    sigmoid: "a number, of which the sigmoid makes a probability p.",
+  };
+
   /** The stops for a model; `at` is a step from 0, negative from the end. */
   function stops(app) {
     const L = app.L,
@@ -68,9 +73,14 @@ const Tour = (() => {
       begins = app.first === 1,
       steps = app.model.partial ? app.model.partial.of_steps : T,
       ends = app.last === steps;
-    const middle = Math.min(1, T - 1),
-      many = T > 1,
-      last = sub(T);
+    const counted = [...new Array(T).keys()].filter((t) => !app.at(t).step.masked),
+      masked = [...new Array(T).keys()].find((t) => app.at(t).step.masked);
+    const first = counted[0],
+      second = counted[Math.min(1, counted.length - 1)],
+      end = counted.at(-1),
+      many = counted.length > 1,
+      used = app.model.partial ? app.model.partial.counted : counted.length;
+    const goal = app.at().goal;
     const da = L.kind === "SimpleRNN" ? "da" : "da_n";
     const list = [
       {
@@ -82,25 +92,33 @@ const Tour = (() => {
           `This is one ${L.kind} layer of ${H} unit${H > 1 ? "s" : ""}, drawn ${T} times: once for each step${app.model.partial ? " that this page shows" : " of the sequence"}. It is not ${T} cells: the same weights Wx, Wh and b are used at every step. h is its memory, which each step reads and writes anew. “Units” are the numbers in one h; “steps” are how often it is used.`,
       },
       {
-        title: begins ? "Step 1: an input, and no memory yet" : `Step ${app.first}: an input meets the memory`,
-        t: 0,
+        title: begins && !first ? "Step 1: an input, and no memory yet" : `Step ${app.first + first}: an input meets the memory`,
+        t: first,
         dir: "forward",
         q: L.kind === "SimpleRNN" ? "a" : "n",
         text: () =>
-          `x${sub(1)} is weighted by Wx. The memory h${sub(0)} is ${app.at(0).step.h_prev.every((v) => v === 0) ? "0, so its terms are 0 this once" : begins ? "given" : `what step ${app.first - 1} left`}. Point at a term of the formula: the input or memory and the weight that it is made of light up.`,
+          `x${sub(first + 1)} is weighted by Wx. The memory h${sub(first)} is ${app.at(first).step.h_prev.every((v) => v === 0) ? "0, so its terms are 0 this once" : begins ? "given" : `what step ${app.first - 1} left`}. Point at a term of the formula: the input or memory and the weight that it is made of light up.`,
       },
       many && {
-        title: `Step ${app.first + 1}: the memory comes back in`,
-        t: middle,
+        title: `Step ${app.first + second}: the memory comes back in`,
+        t: second,
         dir: "forward",
         q: L.kind === "SimpleRNN" ? "a" : "n",
         text: () =>
-          `Now h${sub(1)}, the result of step ${app.first}, is an input too: it meets Wh. That is all that “recurrent” means. Point at a term with h${sub(1)} and see it light up one step to the left.`,
+          `Now h${sub(second)}, the result of step ${app.first + second - 1}, is an input too: it meets Wh. That is all that “recurrent” means. Point at a term with h${sub(second)} and see it light up one step to the left.`,
       },
-      ...GATES[L.kind].map((stop) => ({ t: T - 1, dir: "forward", ...stop })),
+      masked !== undefined && {
+        title: `Step ${app.first + masked} does not count`,
+        t: masked,
+        dir: "forward",
+        q: "h",
+        text: () =>
+          "A grey step is masked, padding for one: sequences of different lengths are filled up to one. The cell does not take it in. Its memory stays as it was, so what stands behind the last step is the memory of the last one that counts.",
+      },
+      ...GATES[L.kind].map((stop) => ({ t: end, dir: "forward", ...stop })),
       {
         title: "Your turn",
-        t: T - 1,
+        t: end,
         dir: "forward",
         q: "h",
         predict: true,
@@ -115,7 +133,7 @@ const Tour = (() => {
         dir: "forward",
         q: "out",
         text: () =>
-          `The layer above weighs h${last} and adds: this is the model's output.${app.run.loss === null ? "" : ` The loss compares it with the target: L = ${fmt(app.run.loss)}.`}${L.sequences ? "" : " Steps before the last one reach the output only through the memory."}`,
+          `The layer above weighs ${app.at().flat ? "all h" : `h${sub(T)}`} and adds: ${SHARES[app.at().act] || "this is the model's output."}${app.run.loss === null ? "" : ` The loss compares it with the target: L = ${fmt(app.run.loss)}.`}${L.sequences ? "" : " Steps before the last one reach the output only through the memory."}`,
       });
     }
     if (!app.model.target) {
@@ -129,34 +147,50 @@ const Tour = (() => {
       });
     } else {
       list.push(
+        app.at().out === "p" && app.at().ends && {
+          title: `p − ${goal}`,
+          t: T - 1,
+          dir: "backward",
+          q: "head",
+          text: () =>
+            `On the way back the loss speaks first. Its slope by what stands before the ${app.at().act} is p − ${goal}: exponentials and a logarithm there, a subtraction back. It is near 0 where the network is sure and right, and near 1 in size where it is sure and wrong.`,
+        },
         {
           title: "Turn round",
           t: T - 1,
           dir: "backward",
           q: "dh",
           text: () =>
-            `Backward asks of every number: if it grew a little, how would the loss change? dh${last} is that answer for h${last}. ${ends ? "After the last step nothing follows, so all of it comes from the loss at once." : "Part of it is handed back by later steps, which are not on this page."}`,
+            `Backward asks of every number: if it grew a little, how would the loss change? dh${sub(T)} is that answer for h${sub(T)}. ${ends ? "After the last step nothing follows, so all of it comes from the loss at once." : "Part of it is handed back by later steps, which are not on this page."}`,
         },
         many && {
           title: "What comes from the future",
-          t: T - 2,
+          t: end - 1,
           dir: "backward",
           q: "dh_future",
           text: () =>
-            `h${sub(T - 1)} was used by step ${app.first + T - 1} too, so the loss depends on it through that step. Step ${app.first + T - 1} hands back ${HANDED[L.kind]} In code this is called dh_next. It is the total of everything later, not just of the next step.`,
+            `h${sub(end)} was used by step ${app.first + end} too, so the loss depends on it through that step. Step ${app.first + end} hands back ${HANDED[L.kind]} In code this is called dh_next. It is the total of everything later, not just of the next step.`,
         },
         many && {
           title: "Both ways together",
-          t: T - 2,
+          t: end - 1,
           dir: "backward",
           q: "dh",
           text: () =>
             "dh = from the loss + from the future. Where only the last step has an output, the first part is 0 here; where every step has one, both count. A backward pass that leaves out either is wrong.",
         },
-        { title: "Through the activation", t: Math.max(0, T - 2), dir: "backward", q: da, text: () => SLOPES(app) },
+        masked !== undefined && {
+          title: "Back through a step that does not count",
+          t: masked,
+          dir: "backward",
+          q: "dh",
+          text: () =>
+            "What reaches the memory behind a masked step goes on to the step before as it is: no activation, no Wh stands between. The step adds nothing to dW, and the gradient of its input is 0.",
+        },
+        { title: "Through the activation", t: counted.at(many ? -2 : -1), dir: "backward", q: da, text: () => SLOPES(app) },
         many && {
-          title: `Predict what step ${app.first + Math.max(0, T - 3)} receives`,
-          t: Math.max(0, T - 3),
+          title: `Predict what step ${app.first + Math.max(0, end - 2)} receives`,
+          t: Math.max(0, end - 2),
           dir: "backward",
           q: "dh_future",
           predict: true,
@@ -169,7 +203,7 @@ const Tour = (() => {
           q: "dh",
           bar: [(app.L.Wh && "Wh") || "Wx", 0, 0],
           text: () =>
-            `The same weight was used ${steps} time${many ? "s" : ""}, so it earned ${steps} share${many ? "s" : ""} of the blame: what came in at a step times the da of that step. Their sum is the gradient. Walk with ← and →: a bar is as long as the steps that have added to it, its outline is the total.`,
+            `The same weight was used ${used} time${many ? "s" : ""}, so it earned ${used} share${many ? "s" : ""} of the blame: what came in at a step times the da of that step. Their sum is the gradient. Walk with ← and →: a bar is as long as the steps that have added to it, its outline is the total.`,
         },
         {
           title: "Is it right?",

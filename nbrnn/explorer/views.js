@@ -1,9 +1,8 @@
 "use strict";
-// The overview, the cell and the formula. Each draws one section from the page's state.
+// The cell, the formula and the result. Each draws one section from the page's state.
 const Views = (() => {
   const { byId, el, fmt, inner, sub, nth, tint, redraw } = Dom;
   const SOURCES = 16; // so many numbers of the next step are shown beside the cell
-  const NUMBERS = 4; // a strip's box shows as many units as numbers; more are tiles of colour
 
   const ROWS = {
     SimpleRNN: { forward: ["x", "h_prev", "a", "h"], backward: ["dh_loss", "dh_future", "dh", "da", "dh_prev"] },
@@ -16,6 +15,16 @@ const Views = (() => {
       backward: ["dh_loss", "dh_future", "dh", "da_z", "da_n", "da_r", "dh_prev"],
     },
   };
+
+  const HELD = {
+    forward: ["x", "h_prev", "c_prev", "c", "h"],
+    backward: ["dh_loss", "dh_future", "dh", "dc_future", "dh_prev"],
+  };
+  /** The rows of a step; a masked one has its states alone. */
+  function rowsOf(at, dir) {
+    const own = (q) => q[0] !== "c" && q !== "dc_future";
+    return at.step.masked ? HELD[dir].filter((q) => at.L.kind === "LSTM" || own(q)) : ROWS[at.L.kind][dir];
+  }
 
   // What a row says in words and as an equation, t counted from 1 as people read
   function words(at, q) {
@@ -81,17 +90,24 @@ const Views = (() => {
     };
     for (const gate of at.gates)
       texts[`da_${gate}`] = [`${gates[gate]}, before its activation`, `da ${gate}${now} = d${gate} · slope`];
-    return texts[q];
+    const held = {
+      x: ["masked: this input is not taken in", `x${now}`],
+      c: ["masked: the cell state stays", `c${now} = c${before}`],
+      h: ["masked: the memory stays", `h${now} = h${before}`],
+    };
+    return (at.step.masked && held[q]) || texts[q];
   }
+
+  const ABOVE = { out: Head.out, head: Head.slope }; // rows of what stands above the cell
 
   function chip(app, at, q, j) {
     const [name, c] = q.startsWith("da_") ? ["da", at.gates.indexOf(q.slice(3)) * at.H + j] : [q, j];
-    const { v, ref, name: label } = q === "out" ? outputOf(at, j) : at.value(name, c);
-    const formula = q === "out" || q in (app.dir === "forward" ? Formulas.FORWARD : Backward.ROWS)[at.L.kind];
+    const { v, ref, name: label } = q in ABOVE ? ABOVE[q](at, j) : at.value(name, c);
+    const formula = q in ABOVE || q in (app.dir === "forward" ? Formulas.forwardOf(at) : Backward.rowsOf(at));
     const hidden = app.hides(q, j),
       text = hidden ? "?" : fmt(v);
     const own = {
-      class: "chip",
+      class: q in ABOVE && at.counts ? "chip counts" : "chip",
       "data-q": q,
       "data-unit": j,
       "data-key": `${q}:${j}`,
@@ -106,42 +122,61 @@ const Views = (() => {
     return el("button", { ...own, type: "button", "aria-pressed": String(chosen) }, text);
   }
 
-  function outputOf(at, k) {
-    const layer = at.run.layers[at.model.shown + 1];
-    return { v: layer.steps[at.seenAt()].y[k], ref: `y@${at.t}:${k}`, name: `${at.out}${sub(at.t + 1)}[${k + 1}]` };
+  const plainChip = ({ v, ref, name }, scale, counts = false) =>
+    el("span", { class: counts ? "chip counts" : "chip", "data-ref": ref, style: tint(v, scale), title: `${name} = ${v}` }, fmt(v));
+
+  /** The rows of the layer above: the output, or the gradient that it begins with on the way back. */
+  function above(app, at, add) {
+    const back = app.dir === "backward";
+    if (!at.head || !(back ? at.ends && at.seenAt() !== null : at.shows)) return;
+    const places = Head.outputs(at).map((_, k) => k),
+      softmax = at.act === "softmax",
+      act = Formulas.activation(at.act),
+      chips = (q) => places.map((k) => chip(app, at, q, k));
+    const many = places.length,
+      name = at.head.name,
+      now = at.flat ? "" : sub(at.t + 1);
+    if (back) {
+      const through = at.act === "linear" ? "" : `, back through ${at.act}`;
+      add(`da of ${at.out}${now}`, `what the loss hands to ${name}${through}`, chips("head"), many);
+      return;
+    }
+    const sum = softmax ? "a" : "h W + b";
+    if (softmax && !app.hides("out", 0)) {
+      const largest = Math.max(...Head.logits(at).map(Math.abs)),
+        shown = places.map((k) => plainChip(Head.logit(at, k), largest, at.counts));
+      add("a = h W + b", `${name}: how much speaks for each`, shown, many);
+    }
+    const made = act ? `${act}(${sum})` : sum;
+    add(`${at.out}${now} = ${made}`, `the output, by ${(at.top || at.head).name}`, chips("out"), many);
   }
 
   /** The cell at one step: a row a quantity, a chip a unit. */
   function cell(app) {
     const at = app.at(),
       rows = [];
-    const add = (eq, note, chips) =>
+    const add = (eq, note, chips, columns = app.units().length) =>
       rows.push(
         el(
           "div",
           { class: "row" },
           el("div", { class: "row-head" }, el("span", { class: "eq" }, eq), el("span", { class: "note" }, note)),
-          el("div", { class: "chips", style: `--columns:${Math.min(4, chips.length, app.units().length)}` }, chips),
+          el("div", { class: "chips", style: `--columns:${Math.min(4, chips.length, columns)}` }, chips),
         ),
       );
-    if (app.dir === "backward" && at.t + 1 < at.T && at.gates.length * app.units().length <= SOURCES) {
+    const follows = app.dir === "backward" && at.t + 1 < at.T && !app.at(at.t + 1).step.masked;
+    if (follows && at.gates.length * app.units().length <= SOURCES) {
       const next = app.at(at.t + 1),
         name = at.L.kind === "GRU" && at.L.after ? "dq" : "da";
       const columns = at.gates.flatMap((_, g) => app.units().map((j) => g * at.H + j));
       add(
         `${name}${sub(at.t + 2)}`,
         `what step ${nth(at.t + 1)} found at its own ${at.gates.length > 1 ? `sums, for ${at.gates.join(", ")}` : "sum"}`,
-        columns.map((c) => {
-          const { v, ref, name: label } = next.value(name, c);
-          return el(
-            "span",
-            { class: "chip", "data-ref": ref, style: tint(v, app.scale(name)), title: `${label} = ${v}` },
-            fmt(v),
-          );
-        }),
+        columns.map((c) => plainChip(next.value(name, c), app.scale(name))),
       );
     }
-    for (const q of ROWS[at.L.kind][app.dir]) {
+    if (app.dir === "backward") above(app, at, add);
+    for (const q of rowsOf(at, app.dir)) {
       const [note, eq] = words(at, q);
       add(
         eq,
@@ -149,16 +184,10 @@ const Views = (() => {
         (q === "x" ? at.step.x.map((_, d) => d) : app.units()).map((j) => chip(app, at, q, j)),
       );
     }
-    if (app.dir === "forward" && at.head && at.seenAt() !== null) {
-      const count = at.run.layers[app.model.shown + 1].steps[0].y.length;
-      add(
-        `${at.out}${sub(at.t + 1)} = h${sub(at.t + 1)} W + b`,
-        `the output, by ${at.head.name}`,
-        [...new Array(count).keys()].map((k) => chip(app, at, "out", k)),
-      );
-    }
+    if (app.dir === "forward") above(app, at, add);
     byId("cell-title").textContent =
-      `Inside the cell at step ${nth(at.t)}${app.dir === "backward" ? ", backward" : ""}`;
+      `Inside the cell at step ${nth(at.t)}${app.dir === "backward" ? ", backward" : ""}${at.step.masked ? ", masked" : ""}`;
+    byId("cell").classList.toggle("masked", Boolean(at.step.masked));
     redraw(byId("cell"), rows);
   }
 
@@ -222,125 +251,6 @@ const Views = (() => {
     redraw(byId("formula"), nodes);
   }
 
-  // ---------------------------------------------------------------- the strip
-
-  function tiles(name, t, values, units, scale) {
-    const many = units.length > NUMBERS;
-    return el(
-      "span",
-      { class: many ? "tiles" : "numbers" },
-      units.map((j) =>
-        el(
-          "span",
-          {
-            class: "tile",
-            "data-ref": Formulas.ref(name, t, j),
-            "data-strip": name,
-            "data-unit": j,
-            style: tint(values[j], scale),
-            title: `${Formulas.label(name, t, j)} = ${values[j]}`,
-          },
-          many ? "" : fmt(values[j]),
-        ),
-      ),
-    );
-  }
-
-  /** The unrolled strip: built anew when numbers change; a step that is taken only changes classes. */
-  function strip(app) {
-    const units = app.units(),
-      layer = app.run.layers[app.model.shown],
-      columns = [];
-    const upper = app.run.layers[app.model.shown + 1];
-    for (let t = 0; t < app.T; t++) {
-      const at = app.at(t),
-        seen = at.head && at.seenAt() !== null ? at.seenAt() : null,
-        s = layer.steps[t];
-      const rank = (label, cls, body) =>
-        el("span", { class: `rank ${cls}` }, el("span", { class: "rank-name" }, label), body);
-      const outs =
-        seen === null
-          ? []
-          : upper.steps[seen].y.slice(0, NUMBERS).map((v, k) =>
-              el(
-                "span",
-                {
-                  class: "tile",
-                  "data-ref": `y@${t}:${k}`,
-                  style: tint(v, app.scale("out")),
-                  title: `${at.out} = ${v}`,
-                },
-                fmt(v),
-              ),
-            );
-      columns.push(
-        el(
-          "button",
-          {
-            type: "button",
-            class: "step",
-            tabindex: "-1",
-            "data-step": t,
-            "data-ref": `step@${t}`,
-            "aria-label": `step ${nth(t)}`,
-          },
-          el("span", { class: "step-name" }, `t = ${app.first + t}`),
-          app.run.outputs
-            ? rank(seen === null ? "" : `${at.out}${sub(t + 1)}`, "fwd out", el("span", { class: "numbers" }, outs))
-            : null,
-          rank(`h${sub(t + 1)}`, "fwd state", tiles("h", t, s.h, units, app.scale("h"))),
-          rank(
-            `x${sub(t + 1)}`,
-            "input",
-            el(
-              "span",
-              { class: s.x.length > NUMBERS ? "tiles" : "numbers" },
-              s.x
-                .slice(0, 8)
-                .map((v, d) =>
-                  el(
-                    "span",
-                    { class: "tile", "data-ref": `x@${t}:${d}`, style: tint(v, app.scale("x")), title: `x = ${v}` },
-                    s.x.length > NUMBERS ? "" : fmt(v),
-                  ),
-                ),
-            ),
-          ),
-          layer.backward
-            ? rank(`dh${sub(t + 1)}`, "bwd", tiles("dh", t, layer.backward[t].dh, units, app.scale("dh")))
-            : null,
-        ),
-      );
-      if (t + 1 < app.T) columns.push(el("span", { class: "arrow", "aria-hidden": "true" }));
-    }
-    byId("strip").replaceChildren(...columns);
-    byId("units-box").hidden = app.H <= app.PAGE;
-  }
-
-  /** What has been computed so far stays on the strip; what has not is blank. */
-  function walk(app) {
-    const backward = app.dir === "backward";
-    for (const node of byId("strip").querySelectorAll(".step")) {
-      const t = Number(node.dataset.step);
-      node.classList.toggle("now", t === app.t);
-      node.classList.toggle("ahead", !backward && t > app.t);
-      node.classList.toggle("unreached", !backward || t < app.t);
-      if (t === app.t) node.setAttribute("aria-current", "step");
-      else node.removeAttribute("aria-current");
-      node.classList.toggle("guess", app.predict !== null && !app.predict.solved && t === app.predict.t);
-    }
-    byId("strip").dataset.dir = app.dir;
-    const now = byId("strip").querySelector(".now"),
-      box = byId("strip-box");
-    box.scrollLeft = now.offsetLeft - (box.clientWidth - now.offsetWidth) / 2;
-    const slider = byId("slider");
-    slider.value = app.t + 1;
-    slider.style.setProperty("--at", `${(100 * app.t) / Math.max(1, app.T - 1)}%`);
-    slider.setAttribute("aria-valuetext", `step ${app.first + app.t} of ${app.last}, ${app.dir}`);
-    byId("where").textContent = `step ${app.first + app.t} of ${app.last}, ${app.dir}`;
-    for (const dir of ["forward", "backward"]) byId(dir).setAttribute("aria-pressed", String(app.dir === dir));
-  }
-
   function result(app) {
     const { run, model } = app,
       parts = [];
@@ -355,17 +265,15 @@ const Views = (() => {
       if (model.value.loss !== null) parts.push(`loss L = ${fmt(model.value.loss)}`);
     } else {
       parts.push(`output ${app.at().out} = ${asked ? "?" : first(flatOut)}`);
-      if (model.target) parts.push(`target ${first(Engine.flat(model.target))}`);
+      const what = model.target && Losses.isLabel(model.loss) ? "class, from 0:" : "target";
+      if (model.target) parts.push(`${what} ${first(Engine.flat(model.target))}`);
       if (run.loss !== null) {
-        const e =
-          flatOut.length === 1 && model.loss.name === "mse"
-            ? `(${fmt(flatOut[0])} − ${inner(model.target[0][0])})² = `
-            : "";
+        const e = Head.lossInNumbers(model, run.output);
         parts.push(asked ? "L = ?" : `${model.loss.name}: L = ${e}${fmt(run.loss)}`);
       }
     }
     byId("result").replaceChildren(...parts.map((text) => el("span", {}, text)));
   }
 
-  return { strip, walk, cell, formula, result, ROWS };
+  return { cell, formula, result, rowsOf };
 })();

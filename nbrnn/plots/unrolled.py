@@ -339,9 +339,10 @@ def _arrow(axes: Axes, start: Point, end: Point, back: bool = False) -> None:
 
 
 def _caption(tables: _Tables) -> str:
+    arrows = "Solid arrows, forward" if tables.back else "Arrows"
     text = (
-        "a column is one time step; all of them use the same weights. Solid arrows, forward: x and the state before "
-        "make h. "
+        "a column is one time step; all of them use the same weights. In a box a numbered row is a unit. "
+        f"{arrows}: x and the state before make h. "
     )
     if tables.back:
         slope = "what its gates make of it (a column a gate)" if tables.layer.gates else "dh times the slope at h"

@@ -179,6 +179,10 @@ class Executor:
             if name == "order":
                 self._tabulate("order")
 
+    def set_numbers(self, numbers: list[float]) -> None:
+        """Set the first of the optimizer's numbers."""
+        self.arrays["hyper"][: len(numbers)] = numbers
+
     def _room(self, batches: int) -> None:
         """Make room for the log of so many batches."""
         if len(self.log) < batches:

@@ -195,7 +195,7 @@ def _shown(value: Any) -> str:
 
 def _listed(array: Any) -> str:
     """Return a number, or a short row of numbers as a tuple."""
-    return str(tuple(array.tolist())) if array.ndim else _number(array[()])
+    return f"({', '.join(map(_number, array))})" if array.ndim else _number(array[()])
 
 
 def _short(value: Any) -> str:

@@ -11,7 +11,7 @@ import ast
 import itertools
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 TAGS = ("exercise", "solution", "check")
@@ -64,6 +64,17 @@ class Lesson:
     def tagged(self, tag: str) -> list[Cell]:
         """Return the cells with a tag."""
         return [cell for cell in self.cells if cell.tag == tag]
+
+    def to_run(self, solutions: bool) -> list[Cell]:
+        """Return the cells of a run, with solutions and checks or without them; texts are cut at their headings."""
+        taken = []
+        for cell in self.cells:
+            if cell.kind == "markdown":
+                parts = re.split(r"^(?=## )", cell.source, flags=re.M)
+                taken += [replace(cell, source=part.rstrip()) for part in parts if part.strip()]
+            elif solutions or cell.tag not in ("solution", "check"):
+                taken.append(cell)
+        return taken
 
     def exercises(self) -> list[Cell]:
         """Return the exercises.

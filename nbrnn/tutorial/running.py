@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
+import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +25,7 @@ def run_lesson(
     quick: bool = False,
     solutions: bool = False,
     go_on: Callable[[int, int], bool] = lambda done, of: True,
+    first: int = 1,
 ) -> bool:
     """Run a lesson's cells in order; text, code and output are said, pictures written.
 
@@ -38,25 +42,30 @@ def run_lesson(
         Whether solutions and checks run too; otherwise exercises are shown and left open.
     go_on : callable
         Called after each cell with how many are done, and of how many; False ends the run.
+    first : int
+        The cell, counted from 1, from which on cells are said. Those before it run, without a word.
 
     Returns
     -------
     bool
         Whether the run came to the end of the lesson.
     """
-    cells = [cell for cell in lesson.cells if solutions or cell.tag not in ("solution", "check")]
+    cells = lesson.to_run(solutions)
     namespace: dict[str, Any] = {"__name__": "lesson"}
-    with open_session(Session(say, folder)):
+    with open_session(Session(say, folder)) as session:
         for k, cell in enumerate(cells, start=1):
+            quiet = k < first
+            session.say = _nothing if quiet else say
             if cell.kind == "markdown":
-                say(render(cell.source))
+                session.say(render(cell.source))
             else:
-                say("\n".join(f"  | {line}".rstrip() for line in cell.source.splitlines()))
-                _execute(cell.text, lesson.path, namespace)
-                if cell is lesson.setup:
-                    namespace["QUICK"] = quick
-            say("")
-            if k < len(cells) and not go_on(k, len(cells)):
+                # The lesson says False; a quick run shows what it runs with.
+                text = re.sub(r"^QUICK = \w+", f"QUICK = {quick}", cell.text, flags=re.M)
+                session.say("\n".join(f"  | {line}".rstrip() for line in text.lstrip("\n").splitlines()))
+                with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
+                    _execute(text, lesson.path, namespace)
+            session.say("")
+            if not quiet and k < len(cells) and not go_on(k, len(cells)):
                 return False
     return True
 
@@ -100,7 +109,7 @@ def check_answers(lesson: Lesson, path: Path, say: Say = print) -> bool:
         except (Exception, SystemExit) as error:
             lines = text.splitlines()
             number = _line(error, path)
-            left = _dots(text, number) if not isinstance(error, SyntaxError) else None
+            left = _dots(text, number, "llipsis" in str(error)) if not isinstance(error, SyntaxError) else None
             if left is not None:
                 say(f"WRONG  three dots are still left in {path}, line {left}: {lines[left - 1].strip()}")
             say(_explained(error, number, path, lines, lesson))
@@ -126,6 +135,10 @@ def read_answers(path: Path) -> str:
         raise ValueError(f"{path} is no text file in UTF-8; give the Python file with your answers.") from None
 
 
+def _nothing(text: str) -> None:
+    pass
+
+
 def _execute(text: str, path: Path, namespace: dict[str, Any]) -> None:
     exec(compile(text, str(path), "exec", dont_inherit=True), namespace)
 
@@ -139,16 +152,16 @@ def _line(error: BaseException, path: Path) -> int | None:
     return number
 
 
-def _dots(text: str, number: int | None) -> int | None:
+def _dots(text: str, number: int | None, anywhere: bool) -> int | None:
     """Return the line of three dots that stand for an answer: in the statement or function of a line if there are any.
 
-    Dots in an index, as in `X[..., 0]`, stand for themselves.
+    Else those anywhere, if the error speaks of them. Dots in an index, as in `X[..., 0]`, stand for themselves.
     """
     found = []
     for statement in ast.parse(text).body:
         indices = {id(n) for s in ast.walk(statement) if isinstance(s, ast.Subscript) for n in ast.walk(s.slice)}
         here = number is not None and statement.lineno <= number <= (statement.end_lineno or statement.lineno)
-        for node in ast.walk(statement):
+        for node in ast.walk(statement) if here or anywhere else ():
             if isinstance(node, ast.Constant) and node.value is ... and id(node) not in indices:
                 found.append((not here, node.lineno))
     return min(found)[1] if found else None

@@ -1,59 +1,52 @@
 """Runs a program on a CUDA GPU, or in Numba's simulator of one: the same table, where a call is a launch or more.
 
-The runner is the CPU target's, as plain Python. Blocks stand on the device; what is the caller's goes there before a
-run and comes back after it.
+Everything stays on the device: data, order, work and a model's weights. A run is a launch of the batch's graph for each
+batch (graphs.py), and at its end one copy of the log, for which the host waits.
 """
 
+import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numba import cuda, njit
 
 from ...kernels import KERNELS, abi, random
-from ...kernels.abi import carve
+from ...kernels.abi import STATUS
+from ...memory import require_card
 from ...plan import Plan
-from ...program import BLOCKS, FOREIGN, PRIVATE, SHARED, Buffer, Program
-from .. import cpu
-from .device import require_device
+from ...program import BLOCKS, FOREIGN, Buffer, Call, Program, dtype_of
+from .. import compiling
+from ..runner import AGAIN
+from . import graphs
+from . import persistent as _persistent  # noqa: F401  (it registers its design)
+from .designs import DESIGNS, Site, choose
+from .device import chip, memory_left, require_device, simulating
+from .exchange import DeviceArray, pointer_of
 from .forms import FORMS
-from .launching import rebound
+from .launching import launch
+from .precision import using
+from .residence import OWN, Residence, zeros
 
-
-class Mirror:
-    """A host's array and its copy on the device, as of the last transfer."""
-
-    def __init__(self, host: np.ndarray) -> None:
-        self.host, self.device = host, cuda.to_device(host)
-
-    def send(self) -> None:
-        """Copy the host's numbers to the device."""
-        self.device.copy_to_device(self.host)
-
-    def fetch(self) -> None:
-        """Copy the device's numbers to the host."""
-        self.device.copy_to_host(self.host)
-
-
-def _permute(order: Mirror, seed: int, epoch: int) -> None:
-    """Shuffle the samples on the host, where the CPU target does it."""
-    _compiled_permute()(order.host, seed, epoch)
-    order.send()
+WAYS = ("forward", "backward")
+DESIGN = "NBRNN_CUDA_DESIGN"  # steps, persistent or groups: the one to take wherever it fits
+ENDS = ("output", "final")  # what a whole pass leaves for the caller
+RECURRENT = [f"{cell}_{way}" for cell in ("simple_rnn", "lstm", "gru_after", "gru_before") for way in WAYS]
+STEP, PREPARE = 0, -1  # programs of a plan beside those of so many samples
 
 
 @cache
-def _compiled_permute() -> Callable[..., None]:
+def _permute() -> Callable[..., None]:
     """Return the shuffle as Python can call it: kernels' helpers have no wrapper for that."""
     return njit(**abi.OPTIONS)(getattr(random.permute, "py_func", random.permute))
 
 
-def _call(forms: list[Callable[..., None]], k: int, blocks: None, s: int, arguments: list[list[Any]]) -> None:
-    """Run call k for shard s; the arguments hold their blocks already."""
-    forms[k](*arguments[k][s])
-
-
-_run = rebound(cpu.run, call=_call, permute=_permute)
+@cache
+def _tell() -> None:
+    """Announce, the first time, that something is compiled: every process compiles its kernels for the GPU."""
+    if compiling.announce is not None and not simulating():
+        compiling.announce("compiling kernels for the GPU; this takes a while, once a process ...")
 
 
 class Executor:
@@ -62,90 +55,277 @@ class Executor:
     Parameters
     ----------
     plan : Plan
-        What to run.
+        What to run: made with Options(device="cuda"), so that a batch is one shard.
     arrays : dict of str to numpy.ndarray
-        The shared and foreign blocks by name, each as the flat array that holds all of its elements. A run reads the
-        shared ones and the order anew, and what the program writes stands in them when it returns.
+        The shared and foreign blocks by name, each as the flat array that holds all of its elements. Foreign ones may
+        stand on the device already.
+    residence : Residence, optional
+        Where the model's own arrays live; where it is not given, a run reads them anew, and what it writes stands in
+        them when it returns.
+    design : str, optional
+        The design of recurrent kernels to take wherever it fits; NBRNN_CUDA_DESIGN, or the best, if it is not given.
 
     Raises
     ------
     ValueError
-        If there is no device, a kernel has no CUDA form, or the dtype is neither float32 nor float64.
+        If there is no device, a kernel has no CUDA form, the dtype is neither float32 nor float64, or a batch has
+        several shards.
+    NotEnoughMemoryError
+        If the device's memory is too small for it.
     """
 
-    def __init__(self, plan: Plan, arrays: dict[str, np.ndarray]) -> None:
+    worth_threads = False
+    fresh = False  # its memory is taken already
+
+    def __init__(
+        self,
+        plan: Plan,
+        arrays: dict[str, Any],
+        residence: Residence | None = None,
+        design: str = "",
+    ) -> None:
         require_device()
-        self.plan, self.arrays = plan, arrays
-        others = {0: plan.update, plan.shard + 1: plan.prepare}
+        others = {STEP: plan.update, PREPARE: plan.prepare}
         programs = plan.programs | {key: p for key, p in others.items() if p is not None}
         first = next(iter(programs.values()))
         if first.dtype.kind != "f":
             raise ValueError(f"the CUDA target runs models in float32 and float64, not {first.dtype}.")
+        if plan.shards != 1:
+            raise ValueError(
+                f"on the GPU a batch is one shard, but this plan has {plan.shards}: make it with "
+                'Options(device="cuda").'
+            )
         for program in programs.values():
             _require_forms(program)
-        self.private = {name: size for name, size in plan.sizes.items() if BLOCKS[name][1] == PRIVATE}
-        kinds = {name: cpu.dtype_of(name, first.dtype) for name in self.private}
-        self.control, self.stats = (np.zeros((plan.shards, self.private[b]), kinds[b]) for b in ("control", "stats"))
-        self.mirrors = {name: Mirror(array) for name, array in arrays.items()}
-        control, stats = Mirror(self.control.reshape(-1)), Mirror(self.stats.reshape(-1))
-        self.blocks = {name: mirror.device for name, mirror in self.mirrors.items()}
-        self.blocks |= {"control": control.device, "stats": stats.device}
-        if plan.prepare is not None:
-            self.blocks["packed"] = cuda.to_device(np.zeros(plan.sizes["packed"], first.dtype))
-        for name in self.private.keys() - self.blocks.keys():
-            self.blocks[name] = cuda.to_device(np.zeros(plan.shards * self.private[name], kinds[name]))
+        self.plan, self.arrays = plan, dict(arrays)
+        self.residence = Residence(lasting=False) if residence is None else residence
+        self.design = design or os.environ.get(DESIGN, "").strip()
         self.figures = first["stats"].size
-        self.written = {b.block for p in programs.values() for c in p.calls for b in c.buffers(True)}
-        self.forms: list[Callable[..., None]] = []
-        self.arguments: list[list[Any]] = []
-        self.spans = np.zeros((plan.shard + 2, 2), np.int64)
-        for samples, program in programs.items():
-            tables = [[self._flat(b, s) for b in BLOCKS] for s in range(plan.shards if samples else 1)]
-            rows = [
-                (FORMS[c.kernel], [carve(t, c.row(), KERNELS[c.kernel].spec) for t in tables]) for c in program.calls
-            ]
-            nothing: list[Any] = [()] * len(tables)
-            rows = [(control.send, nothing), *rows, (control.fetch, nothing), (stats.fetch, nothing)]
-            self.spans[samples] = len(self.forms), len(self.forms) + len(rows)
-            self.forms += [launches for launches, _ in rows]
-            self.arguments += [arguments for _, arguments in rows]
+        resident = [name for name in OWN if self.residence.host.get(name) is arrays.get(name, self)]
+        require_card(plan, memory_left(), resident)
+        self.blocks: dict[str, Any] = self.residence.bind(self.arrays)
+        for name, size in plan.sizes.items():
+            if name not in arrays:
+                self.blocks[name] = zeros(size, dtype_of(name, first.dtype))
+        self.own: dict[str, Any] = {}  # the device's memory for what the caller gives
+        self.fixed = False  # whether arrays that are fed again hold what they held
+        self.stale_order = True
+        for name in arrays:
+            if name not in OWN:
+                self._feed(name, self.arrays[name])
+        self.job = cuda.to_device(graphs.make_job(batch_size=1))
+        self.log = zeros(graphs.HEAD + graphs.ROWS * self.figures, np.float64)
+        self.kept_hyper = zeros(self.blocks["hyper"].size if plan.update else 1, np.float64)
+        self.kept_states = zeros(self.blocks["carried"].size, first.dtype) if "carried" in self.blocks else None
+        self.status = 0
+        self.calls: dict[int, list[Callable[[], None]]] = {}
+        self.batches: dict[int, graphs.Replayed] = {}
+
+    # ------------------------------------------------------------------ memory
 
     @property
     def order(self) -> np.ndarray:
-        """The order of the samples, which a run reads anew."""
-        return self.arrays["order"]
+        """The order of the samples, which may be changed between two runs."""
+        self.stale_order = True
+        return np.asarray(self.arrays["order"])
 
-    def _flat(self, block: str, shard: int) -> Any:
-        """Return a shard's block on the device, from its first element to the end of the block's memory."""
-        device: Any = self.blocks.get(block)
-        return device[shard * self.private[block] :] if block in self.private else device
+    @property
+    def control(self) -> np.ndarray:
+        """The control words, as the last run has left them."""
+        words = self.blocks["control"].copy_to_host().reshape(1, -1)
+        words[0, STATUS] = self.status
+        return words
+
+    def set_numbers(self, numbers: list[float]) -> None:
+        """Set the first of the optimizer's numbers."""
+        self.residence.set_numbers(numbers)
 
     def view(self, buffer: Buffer, shard: int = 0) -> np.ndarray:
-        """Return a buffer of a shard as an array of the host: what the last run left there."""
-        part = self._flat(buffer.block, shard)[buffer.offset : buffer.offset + buffer.size]
-        return part.copy_to_host().reshape(buffer.shape)
+        """Return a buffer as an array of the host: what the last run left there."""
+        return np.asarray(self._part(buffer).copy_to_host())
 
-    def feed(self, **arrays: np.ndarray) -> None:
-        """Copy other arrays of the same shapes and strides into foreign blocks."""
+    def feed(self, **arrays: Any) -> None:
+        """Hand over other arrays for foreign blocks, of the same shapes and strides, or the same with other numbers."""
         for name, array in arrays.items():
             assert BLOCKS[name][1] == FOREIGN
-            self.arrays[name] = self.mirrors[name].host = array
-            self.mirrors[name].send()
+            same = self.fixed and not isinstance(array, DeviceArray) and _address(array) == _address(self.arrays[name])
+            self.arrays[name] = array
+            if not same:
+                self._feed(name, array)
+
+    def _feed(self, name: str, array: Any) -> None:
+        """Bring an array to the device, or take it where it stands."""
+        before = self.blocks.get(name)
+        if isinstance(array, DeviceArray):
+            self.blocks[name] = array.block()
+        else:
+            if name not in self.own:
+                self.own[name] = zeros(array.size, array.dtype)
+            self.blocks[name] = self.own[name]
+            if name.partition(":")[0] not in ENDS:
+                self.own[name].copy_to_device(array)
+        if before is not None and pointer_of(before) != pointer_of(self.blocks[name]):
+            for batch in self.batches.values():
+                batch.drop()
+            self.calls, self.batches = {}, {}
+
+    # ------------------------------------------------------------------ running
 
     def run(self, first: int, stop: int, *, shuffle: int, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
-        """Run batches first to stop, and return where it stopped and the log: a row of statistics a batch."""
-        for name, mirror in self.mirrors.items():
-            if BLOCKS[name][1] == SHARED or name == "order":
-                mirror.send()
-        log, job = (
-            np.zeros((stop - first, self.figures)),
-            cpu.make_job(self.plan, first, stop, shuffle, seed, epoch, step),
-        )
-        order = self.mirrors["order"]
-        done = int(_run(self.forms, self.arguments, self.spans, None, self.control, order, self.stats, log, job))
-        for name in self.written & self.mirrors.keys():
-            self.mirrors[name].fetch()
-        return done, log[: done - first + (done < stop)]
+        """Run batches first to stop, and return where it stopped and the log: a row of statistics a batch.
+
+        Where an epoch has begun and `order` is not its own, `shuffle` is AGAIN.
+        """
+        _tell()
+        with using(self.residence.precision):
+            return self._run(first, stop, shuffle, seed, epoch, step)
+
+    def _run(self, first: int, stop: int, shuffle: int, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
+        trains = self.plan.update is not None
+        self.residence.send()
+        if "carried" in self.blocks:
+            self.blocks["carried"].copy_to_device(self.arrays["carried"])
+        if not trains and self.plan.prepare is not None:
+            for launches in self._launches(PREPARE):
+                launches()
+        logs, done, part, self.status = [], first, first, 0
+        try:
+            while done == part < stop:  # else a batch has failed
+                part = min(stop, done + graphs.ROWS)
+                words = {"at": done, "samples": self.plan.samples, "batch_size": self.plan.batch, "trains": int(trains)}
+                job = graphs.make_job(**words, epoch_0=epoch, step_0=step, job_seed=seed)
+                done, log = self._slice(job, done, part, shuffle)
+                logs.append(log)
+                shuffle = min(shuffle, 1)
+        finally:
+            self.residence.ran(trains)
+        if "carried" in self.blocks:
+            self.blocks["carried"].copy_to_host(self.arrays["carried"])
+        if not trains and done % -(-self.plan.samples // self.plan.batch) == 0:
+            for name, array in self.arrays.items():
+                if name.partition(":")[0] in ENDS and isinstance(array, np.ndarray):
+                    self.blocks[name].copy_to_host(array)
+        return done, np.concatenate(logs)
+
+    def _slice(self, job: np.ndarray, first: int, stop: int, shuffle: int) -> tuple[int, np.ndarray]:
+        """Run as many batches as a log has room for, wait for them, and look whether one has failed."""
+        samples, batch = self.plan.samples, self.plan.batch
+        batches = -(-samples // batch)
+        self.job.copy_to_device(job)
+        for n in range(first, stop):
+            place = n % batches
+            if shuffle and (place == 0 or (n == first and shuffle == AGAIN)):
+                self._shuffle(job, n)
+            self._send_order()
+            self._batch(min(batch, samples - place * batch))()
+        log = self.log[: graphs.HEAD + (stop - first) * self.figures].copy_to_host()
+        failed, at = int(log[0]), int(log[1])
+        rows = log[graphs.HEAD :].reshape(stop - first, self.figures)
+        if not failed:
+            return stop, rows
+        if shuffle:
+            self._shuffle(job, at)
+        self._fail(job, failed, at)
+        return at, rows[: at - first + 1]
+
+    def _shuffle(self, job: np.ndarray, n: int) -> None:
+        """Make the order of the epoch of batch n, on the host, where the CPU target makes it."""
+        epoch = int(job[graphs.EPOCH_0]) + n // -(-self.plan.samples // self.plan.batch)
+        _permute()(self.arrays["order"], int(job[graphs.JOB_SEED]), epoch)
+        self.stale_order = True
+
+    def _send_order(self) -> None:
+        if self.stale_order:
+            self.blocks["order"].copy_to_device(self.arrays["order"])
+            self.stale_order = False
+
+    def _fail(self, job: np.ndarray, failed: int, at: int) -> None:
+        """Leave the buffers as the batch that failed has left them: it is run again, without the optimizer's step."""
+        self._send_order()
+        batches = -(-self.plan.samples // self.plan.batch)
+        job[graphs.AT], job[graphs.FAILED] = at, failed
+        self.job.copy_to_device(job)
+        size = min(self.plan.batch, self.plan.samples - at % batches * self.plan.batch)
+        for launches in [*self._begin(), *self._launches(PREPARE), *self._launches(size)]:
+            launches()
+        self.status = 0 if failed == graphs.LOSS_NOT_FINITE else failed
+
+    def _batch(self, size: int) -> graphs.Replayed:
+        """Return what runs a batch of so many samples."""
+        if size not in self.batches:
+            blocks, trains = self.blocks, self.plan.update is not None
+            control, logged = blocks["control"], (blocks["stats"], self.figures, blocks["control"], self.log)
+            launches = self._begin()
+            launches += self._launches(PREPARE) if trains else []
+            launches += [*self._launches(size), partial(launch, graphs.log_batch, self.job, *logged, grid=(1, 1))]
+            launches += self._launches(STEP)
+            launches.append(partial(launch, graphs.end_batch, self.job, control, self.log, grid=(1, 1)))
+            self.batches[size] = graphs.Replayed(launches)
+        return self.batches[size]
+
+    def _begin(self) -> list[Callable[[], None]]:
+        """Return the launches before a batch."""
+        hyper = self.blocks["hyper"] if self.plan.update is not None else self.kept_hyper
+        kept = self.kept_hyper if self.plan.update is not None else self.kept_hyper[:0]
+        words = (self.job, hyper, kept, self.blocks["control"])
+        begin: list[Callable[[], None]] = [partial(launch, graphs.begin_batch, *words, grid=(1, 1))]
+        if self.kept_states is not None and self.plan.update is not None:
+            begin.append(partial(launch, graphs.keep_states, self.job, self.blocks["carried"], self.kept_states))
+        return begin
+
+    def _launches(self, key: int) -> list[Callable[[], None]]:
+        """Return the launches of a program: of so many samples, of the optimizer's step, or of what is prepared."""
+        others = {STEP: self.plan.update, PREPARE: self.plan.prepare}
+        program = others[key] if key in others else self.plan.programs[key]
+        if program is None:
+            return []
+        if key not in self.calls:
+            self.calls[key] = [self._launch(program, call) for call in program.calls]
+        return self.calls[key]
+
+    def _launch(self, program: Program, call: Call) -> Callable[[], None]:
+        """Return what launches a call; an array that is absent has no elements, but its own dtype."""
+        real, arguments = program.dtype.type, []
+        nothing = {"model": self.blocks["params"], "f8": self.log, "i8": self.job}
+        for argument in KERNELS[call.kernel].arguments:
+            value = call.arguments.get(argument.name)
+            if isinstance(value, Buffer):
+                arguments.append(self._part(value))
+            elif argument.dims is not None:
+                arguments.append(nothing[argument.kind][:0].reshape((0,) * len(argument.dims)))
+            else:
+                arguments.append(real(value) if argument.kind == "float" else int(value))  # type: ignore[arg-type]
+        return partial(form_of(program, call, self.residence.precision, self.design), *arguments)
+
+    def _part(self, buffer: Buffer) -> Any:
+        """Return a buffer as a device array."""
+        return self.blocks[buffer.block][buffer.offset : buffer.offset + buffer.size].reshape(buffer.shape)
+
+
+def site_of(program: Program, call: Call, precision: str) -> Site:
+    """Return a call of a recurrent kernel as the choice of its design sees it."""
+    kernel = KERNELS[call.kernel]
+    there = frozenset(a.name for a in kernel.arguments if a.optional and call.arguments.get(a.name) is not None)
+    return Site(call.kernel, call.dims, there, precision if program.dtype == np.float32 else "float64", chip())
+
+
+def form_of(program: Program, call: Call, precision: str, design: str = "") -> Callable[..., None]:
+    """Return what launches a call, by its design where its kernel has several."""
+    if call.kernel not in DESIGNS:
+        return FORMS[call.kernel]
+    site = site_of(program, call, precision)
+    return choose(site, design).form(site)
+
+
+def design_of(program: Program, precision: str, call: Call) -> str:
+    """Return the name of the design of a recurrent kernel; nothing for the others."""
+    wanted = os.environ.get(DESIGN, "").strip()
+    return choose(site_of(program, call, precision), wanted).name if call.kernel in RECURRENT else ""
+
+
+def _address(array: Any) -> tuple[int, int]:
+    """Return where a foreign array stands, on whichever side, and its size."""
+    return (array.pointer if isinstance(array, DeviceArray) else array.ctypes.data), array.size
 
 
 def _require_forms(program: Program) -> None:

@@ -19,7 +19,7 @@ from .designs import DESIGNS, Design, Site
 from .launching import launch
 from .persistent_blocks import add_block, add_pairs, block, get_block, get_pairs, pairs, put_block, put_pairs
 from .persistent_cells import CELLS
-from .persistent_layout import DROPPED, Layout, fitting
+from .persistent_layout import DROPPED, THREADS, Layout, fitting
 from .persistent_layout import KERNELS as SHAPES
 from .persistent_memory import STATIC, allow_shared, peek, peek4, poke, poke4
 from .persistent_text import text_of
@@ -27,6 +27,7 @@ from .precision import rounded, using
 from .products import nothing, product, room
 
 ROOM = 32 * 2**20  # bytes of x Wx + b at once where no buffer of the program may hold all steps
+CHOICE = (4, 8, 16) if config.ENABLE_CUDASIM else THREADS  # threads of a block; the simulator starts them in Python
 
 
 @cache
@@ -132,7 +133,7 @@ def steps_at_once(steps: int, samples: int, columns: int, size: int) -> int:
 
 def layout_of(site: Site) -> Layout | None:
     """Return how a site lies on its chip, if it fits."""
-    return fitting(site.kernel, site.sizes["H"], site.sizes["B"], site.precision, site.chip)
+    return fitting(site.kernel, site.sizes["H"], site.sizes["B"], site.precision, site.chip, CHOICE)
 
 
 def refuses(site: Site) -> str:

@@ -209,11 +209,13 @@ def lay(
 
 
 @cache
-def fitting(kernel: str, units: int, samples: int, precision: str, chip: Chip) -> Layout | None:
+def fitting(
+    kernel: str, units: int, samples: int, precision: str, chip: Chip, choice: tuple[int, ...] = THREADS
+) -> Layout | None:
     """Return the layout of the fewest clock cycles among those that fit a chip, or None where none fits.
 
     The rows of a block follow from the batch and the number of processors; the slices of the inputs, on which bits
-    depend, do not.
+    depend, do not. `choice` says how many threads a block may have.
     """
 
     def best(rows: int, threads: tuple[int, ...], kinds: tuple[bool, ...]) -> Layout | None:
@@ -227,7 +229,7 @@ def fitting(kernel: str, units: int, samples: int, precision: str, chip: Chip) -
         fits = [one for one in laid if one is not None and one.shared <= chip.shared]
         return min(fits, key=lambda one: (one.clocks, -one.abreast), default=None)
 
-    found = best(1, THREADS, (False, True) if precision == "bfloat16" else (False,))
+    found = best(1, choice, (False, True) if precision == "bfloat16" else (False,))
     for rows in ROWS[1:]:
         if found is None or found.rows * chip.processors >= samples:
             break

@@ -8,6 +8,7 @@ Rounding is to the nearest, and to even where two are as near; by integer arithm
 and every GPU give the same numbers.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -52,14 +53,21 @@ def using(precision: str) -> Iterator[None]:
         Precision.now = before
 
 
+def precision_of(dtype: Any) -> str:
+    """Return the precision of products of numbers of a dtype: what was asked for, or float64."""
+    if np.dtype(dtype) == np.float64:
+        return "float64"
+    return Precision.now if Precision.now in DROPPED else "float32"
+
+
 def dropped_bits(dtype: Any) -> int:
     """Return how many bits of its fraction a factor of this dtype loses now."""
-    return DROPPED.get(Precision.now, 0) if np.dtype(dtype) == np.float32 else 0
+    return DROPPED.get(precision_of(dtype), 0)
 
 
 def rounded(x, dropped):  # type: ignore[no-untyped-def]
     """Return a float32 without its last `dropped` bits, to nearest even (plain Python; the native twin is below)."""
-    if dropped == 0 or x != x:
+    if dropped == 0 or math.isnan(x):
         return x
     bits = int(np.float32(x).view(np.uint32))
     bits += (1 << (dropped - 1)) - 1 + ((bits >> dropped) & 1)
@@ -67,25 +75,37 @@ def rounded(x, dropped):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _rounded(typingctx, x, dropped):  # type: ignore[no-untyped-def]
-    """Round by the bits, or not at all where none is dropped."""
+def _bits(typingctx, x):  # type: ignore[no-untyped-def]
+    """Return the bits of a float32."""
+    return types.uint32(types.float32), lambda context, builder, sig, args: builder.bitcast(args[0], ir.IntType(32))
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        word = ir.IntType(32)
-        number, drop = args[0], builder.trunc(args[1], word)
-        bits = builder.bitcast(number, word)
-        odd = builder.and_(builder.lshr(bits, drop), word(1))
-        almost_half = builder.sub(builder.lshr(builder.shl(word(1), drop), word(1)), word(1))
-        sum_ = builder.add(builder.add(bits, almost_half), odd)
-        cut = builder.shl(builder.lshr(sum_, drop), drop)
-        kept = builder.or_(builder.icmp_signed("==", drop, word(0)), builder.fcmp_unordered("uno", number, number))
-        return builder.select(kept, number, builder.bitcast(cut, ir.FloatType()))
 
-    return types.float32(types.float32, types.int64), codegen
+@intrinsic
+def _number(typingctx, bits):  # type: ignore[no-untyped-def]
+    """Return the float32 of some bits."""
+    return types.float32(types.uint32), lambda context, builder, sig, args: builder.bitcast(args[0], ir.FloatType())
 
 
 @overloaded(rounded)
 def _native_rounded(x, dropped):  # type: ignore[no-untyped-def]
-    if x == types.float32:
-        return lambda x, dropped: _rounded(x, dropped)
-    return lambda x, dropped: x
+    if x != types.float32:
+        return lambda x, dropped: x
+
+    def native(x, dropped):  # type: ignore[no-untyped-def]
+        if dropped == 0 or math.isnan(x):
+            return x
+        drop, one = np.uint32(dropped), np.uint32(1)
+        bits = _bits(x)
+        return _number((bits + ((one << (drop - one)) - one) + ((bits >> drop) & one)) >> drop << drop)
+
+    return native
+
+
+def upper_half(x):  # type: ignore[no-untyped-def]
+    """Return the upper half of a float32's bits: of one that is a bfloat16, that (the native twin is below)."""
+    return np.uint16(np.float32(x).view(np.uint32) >> np.uint32(16))
+
+
+@overloaded(upper_half)
+def _native_upper_half(x):  # type: ignore[no-untyped-def]
+    return lambda x: np.uint16(_bits(x) >> np.uint32(16))

@@ -4,11 +4,15 @@ A block makes `rows` x `columns` numbers of the result. It walks along the depth
 `depth` columns of one factor and rows of the other into shared memory, then each adds their products to its own `down`
 x `across` sums. `slices` groups of threads may each take a part of every tile's depth; their sums are added in order.
 
-Of the default tile, 128 x 128 x 8 with 8 x 8 sums a thread: a number that is read from memory is used 128 times, which
-makes 2 * 128 * 128 / (4 * (128 + 128)) = 32 FLOPs a byte of float32, where an H200 (67 TFLOP/s of float32, 4.8 TB/s by
-its data sheet) needs 14 to be limited by arithmetic. In shared memory, a step of the depth is 16 reads and 64
-multiply-adds a thread; a processor does a warp's read in the time of four warps' multiply-adds, so that these reads take
-as long as the arithmetic: the expected limit is near the peak, and what of it is reached has not been measured.
+What a tile of 128 x 128 x 8 with 8 x 8 sums a thread can reach, as arithmetic, not as a measurement:
+
+- A number that is read from memory is used 128 times: 2 * 128 * 128 FLOPs for 4 * (128 + 128) bytes of float32, 32 a
+  byte. An H200 (67 TFLOP/s of float32 without tensor cores, 4.8 TB/s, by its data sheet) needs 14.
+- A step of the depth is 16 reads of shared memory and 64 multiply-adds a thread. A processor reads for one warp in the
+  time in which it does four warps' multiply-adds, so that both take as long; with 4 x 4 sums (8 reads, 16
+  multiply-adds) reading takes twice as long as the arithmetic.
+- Nothing is read ahead: while a block waits for memory, the other blocks of its processor work (two of 128 registers a
+  thread, one of 160).
 """
 
 from dataclasses import dataclass
@@ -75,7 +79,7 @@ def tiled(form: str, tile: Tile, dtype: Any, joint: bool, acting: bool, rounding
     Returns
     -------
     CUDA kernel
-        Of C, kept, A, B, A2, B2, b, alive, at, depths, add, code, dropped; see products.py. Its grid has two
+        Of C, kept, A, B, A2, B2, b, alive, at, depths, features, add, code, dropped; see products.py. Its grid has two
         dimensions: the tiles of C, and the parts of the depth, each of which has M rows of C for itself.
     """
     turned, columns_first = form == TURNED, form == COLUMNS
@@ -83,26 +87,9 @@ def tiled(form: str, tile: Tile, dtype: Any, joint: bool, acting: bool, rounding
     BM, BN, BK, DOWN, ACROSS, SLICES = tile.rows, tile.columns, tile.depth, tile.down, tile.across, tile.slices
     LINES, LANES = BM // DOWN, BN // ACROSS  # threads down and across
     THREADS, SHARE = tile.threads, BK // SLICES
-    direct = SLICES == 1 and not acting
     A_WIDE, B_WIDE = BM + tile.pad, BN + tile.pad
 
-    @cuda.jit(device=True)
-    def finish(C, kept, b, m, n, start, features, add, code, total):  # type: ignore[no-untyped-def]
-        if columns_first and start == 0 and m == features and cuda.gridDim.y == 1:
-            b[n] = b[n] + total if add else total
-        else:
-            row = start + m
-            if not columns_first and b.size > 0:
-                total += b[n]
-            if add:
-                total += C[row, n]
-            if acting:
-                if kept.size > 0:
-                    kept[row, n] = total
-                total = act(total, code)
-            C[row, n] = total
-
-    def product(C, kept, A, B, A2, B2, b, alive, at, depths, add, code, dropped):  # type: ignore[no-untyped-def]
+    def product(C, kept, A, B, A2, B2, b, alive, at, depths, features, add, code, dropped):  # type: ignore[no-untyped-def]
         tile_A = cuda.shared.array((BK, A_WIDE), number)
         tile_B = cuda.shared.array((BK, B_WIDE), number)
         parts = cuda.shared.array((SLICES, LINES, B_WIDE), number)
@@ -116,12 +103,11 @@ def tiled(form: str, tile: Tile, dtype: Any, joint: bool, acting: bool, rounding
         share = thread // (LANES * LINES) * SHARE
         N = C.shape[1]
         if columns_first:  # what X^T has one row more than, of ones, makes the sum of Y's columns
-            features = A.shape[1]
             M = features + (1 if b.size > 0 else 0)
             K1 = A.shape[0]
             K2 = A2.shape[0] if joint else 0
         else:
-            features = M = C.shape[0] // cuda.gridDim.y
+            M = C.shape[0] // cuda.gridDim.y
             K1 = B.shape[1] if turned else B.shape[0]
             K2 = B2.shape[0] if joint else 0
         if depths.size > 0:
@@ -193,26 +179,33 @@ def tiled(form: str, tile: Tile, dtype: Any, joint: bool, acting: bool, rounding
                     for i in range(DOWN):
                         sums[i, j] += left[i] * right
             cuda.syncthreads()
-        if direct:
-            for i in range(DOWN):
+        for i in range(DOWN):  # by way of shared memory, where slices are added and neighbours write neighbours
+            for j in range(ACROSS):
+                parts[thread // (LANES * LINES), line, lane + j * LANES] = sums[0, j]
+            for later in range(1, DOWN):  # the next row moves up: a register has no index that is found at run time
                 for j in range(ACROSS):
-                    m = m0 + line + i * LINES
-                    n = n0 + lane + j * LANES
-                    if m < bound and n < N:
-                        finish(C, kept, b, m, n, cuda.blockIdx.y * M, features, add, code, sums[i, j])
-        else:  # by way of shared memory, where the slices' sums are added and neighbours write neighbours
-            for i in range(DOWN):
-                for j in range(ACROSS):
-                    parts[thread // (LANES * LINES), line, lane + j * LANES] = sums[i, j]
-                cuda.syncthreads()
-                for e in range(thread, LINES * BN, THREADS):
-                    m = m0 + i * LINES + e // BN
-                    n = n0 + e % BN
-                    if m < bound and n < N:
-                        total = parts[0, e // BN, e % BN]
-                        for s in range(1, SLICES):
-                            total += parts[s, e // BN, e % BN]
-                        finish(C, kept, b, m, n, cuda.blockIdx.y * M, features, add, code, total)
-                cuda.syncthreads()
+                    sums[later - 1, j] = sums[later, j]
+            cuda.syncthreads()
+            for e in range(thread, LINES * BN, THREADS):
+                m = m0 + i * LINES + e // BN
+                n = n0 + e % BN
+                if m < bound and n < N:
+                    total = parts[0, e // BN, e % BN]
+                    for s in range(1, SLICES):
+                        total += parts[s, e // BN, e % BN]
+                    if columns_first and cuda.gridDim.y == 1 and m == features:
+                        b[n] = b[n] + total if add else total
+                    else:
+                        row = cuda.blockIdx.y * M + m
+                        if not columns_first and b.size > 0:
+                            total += b[n]
+                        if add:
+                            total += C[row, n]
+                        if acting:
+                            if kept.size > 0:
+                                kept[row, n] = total
+                            total = act(total, code)
+                        C[row, n] = total
+            cuda.syncthreads()
 
     return cuda.jit(product)

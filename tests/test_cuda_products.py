@@ -1,0 +1,157 @@
+"""The CUDA target's products: in the simulator, by a stand-in for cuBLAS, and compiled for GPUs that are not there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from column_major import ColumnMajor
+from cuda_compiling import ARCHITECTURES, array, compiled, needs_compiler
+from numba import njit, types
+from test_cuda_simulator import SIMULATOR
+
+from nbrnn.kernels.abi import OPTIONS
+from nbrnn.targets import cpu
+from nbrnn.targets.cuda import cublas, products
+from nbrnn.targets.cuda.precision import Precision, dropped_bits, precision_of, rounded, upper_half, using
+from nbrnn.targets.cuda.tiles import COLUMNS, PLAIN, TURNED, tiled
+
+KERNELS = [  # form, tile, dtype, joint, acting, rounding
+    (PLAIN, "wide", "float32", False, False, False),
+    (TURNED, "wide", "float32", False, False, True),
+    (COLUMNS, "wide", "float32", True, False, False),
+    (PLAIN, "middle", "float32", True, True, False),
+    (COLUMNS, "middle", "float64", True, False, False),
+    (PLAIN, "low", "float32", True, True, True),
+    (TURNED, "low", "float32", False, False, False),
+    (PLAIN, "low, float64", "float64", True, True, False),
+]
+SITES = [(k, a) for k in KERNELS for a in ARCHITECTURES if a == (9, 0) or k in (KERNELS[2], KERNELS[5])]
+
+
+@pytest.mark.cudasim
+def test_products_in_the_simulator(environment):
+    script = Path(__file__).parent / "cuda_products.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", script],
+        env=environment(**SIMULATOR),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+
+
+class TestCompiled:
+    pytestmark = needs_compiler
+
+    @pytest.mark.parametrize(("kernel", "architecture"), SITES, ids=str)
+    def test_sums_stay_in_registers(self, kernel, architecture, tmp_path):
+        form, size, dtype, *options = kernel
+        tile, whole = products.TILES[size], types.int64
+        M, V, I = array(dtype, 2), array(dtype, 1), array("int64", 1)
+        signature = (M, M, M, M, M, M, V, I, whole, I, whole, whole, whole, whole)
+        found = compiled(tiled(form, tile, np.dtype(dtype), *options), signature, architecture, tmp_path)
+        assert found.stack == found.spills == 0 and ".local" not in found.ptx
+        assert found.registers * tile.threads <= 65536
+        assert found.shared == tile.shared(np.dtype(dtype).itemsize) <= 48 * 1024
+        assert found.ptx.count("fma.rn.f") >= tile.down * tile.across
+        assert dtype == "float64" or ".f64" not in found.ptx
+
+    def test_what_is_launched_beside_tiles_compiles(self, tmp_path):
+        M, V, I, whole = array("float32", 2), array("float32", 1), array("int64", 1), types.int64
+        for kernel, signature in {
+            products.add_parts: (V, whole, whole, whole, M, V),
+            products.begin_rows: (V, whole, M),
+            products.to_bfloat16: (array("float32", 2, "A"), array("uint16", 2)),
+            products.activate: (M, M, whole),
+            products.count_rows: (I, whole, whole, I),
+        }.items():
+            found = compiled(kernel, signature, (9, 0), tmp_path)
+            assert found.stack == found.spills == 0 and ".f64" not in found.ptx
+
+
+def test_what_is_rounded_and_when():
+    assert [dropped_bits(dtype) for dtype in ("float32", "float64")] == [0, 0]
+    with using("bfloat16"):
+        assert [dropped_bits(dtype) for dtype in ("float32", "float64")] == [16, 0]
+        assert precision_of(np.float64) == "float64"
+    with using("float64"):
+        assert precision_of(np.float32) == "float32"
+    assert Precision.now == "float32"
+    with pytest.raises(ValueError, match="precision must be one of float64, float32, tf32, bfloat16, not 'half'"):
+        using("half").__enter__()
+
+
+@pytest.mark.parametrize("dropped", [13, 16])
+def test_numbers_are_rounded_to_the_nearest_and_then_to_even(dropped):
+    step = 2.0 ** (dropped - 23)  # between neighbours from 1 to 2
+    for x, expected in (
+        (1 + step / 2, 1.0), (1 + 1.5 * step, 1 + 2 * step), (-1 - 0.51 * step, -1 - step), (2 - step / 4, 2.0),
+        (0.0, 0.0), (-0.0, -0.0), (np.inf, np.inf), (np.finfo("f4").max, np.inf), (np.nan, np.nan),
+    ):  # fmt: skip
+        assert np.float32(rounded(np.float32(x), dropped)).tobytes() == np.float32(expected).tobytes()
+
+
+@pytest.mark.skipif(not cpu.JIT, reason="compares compiled code with Python's")
+def test_compiled_code_rounds_as_python_does():
+    native = njit(**OPTIONS)(lambda x, dropped: rounded(x, dropped))
+    upper = njit(**OPTIONS)(lambda x: upper_half(x))
+    bits = np.random.default_rng(4).integers(0, 2**32, 3000, np.uint32)
+    bits[:4] = 0x7F800000, 0x7FFFFFFF, 0x7F7FFFFF, 0x80000000  # infinity, a NaN, the largest number, -0
+    for x in bits.view(np.float32):
+        assert upper(x) == upper_half(x) or np.isnan(x)
+        for dropped in (0, 13, 16):
+            found, expected = np.float32(native(x, dropped)), np.float32(rounded(x, dropped))
+            assert found.tobytes() == expected.tobytes() or (np.isnan(found) and np.isnan(expected))
+
+
+# ---------------------------------------------------------------- cuBLAS
+
+
+def host(array_):
+    return array_.ctypes.data
+
+
+def test_a_product_gives_the_stream_and_then_the_workspace(monkeypatch):
+    class Builder:
+        def __cuda_stream__(self):
+            return 0, 99
+
+    functions = ColumnMajor()
+    library = cublas.Library(functions, np.zeros(8, np.uint8), host)
+    Y, X, W = np.zeros((2, 3)), np.ones((2, 4)), np.ones((4, 3))
+    for queue, stream in ((0, None), (Builder(), 99)):
+        monkeypatch.setattr(cublas.Queue, "now", queue)
+        library.gemm(cublas.gemm_of(PLAIN, Y, X, W, True), "float64")
+        assert functions.stream == stream
+    assert library.version == "12.9.1" and (Y == 8).all()
+
+
+def test_a_failure_of_the_library_is_one_sentence():
+    functions = ColumnMajor()
+    functions.cublasSetWorkspace_v2 = lambda *arguments: 7
+    library = cublas.Library(functions, np.zeros(8, np.uint8), host)
+    Y = np.zeros((2, 2))
+    with pytest.raises(ValueError, match=r"cublasSetWorkspace_v2 returned 7; set NBRNN_CUBLAS=0 to do without it"):
+        library.gemm(cublas.gemm_of(PLAIN, Y, Y, Y, False), "float64")
+
+
+def test_what_the_library_cannot_read_goes_to_tiles():
+    V = np.zeros((4, 6))
+    assert cublas.fits(V, V[:, :2], V[::2], V[:1]) and not cublas.fits(V[:, ::2]) and not cublas.fits(V.T)
+
+
+def test_the_choice_by_size_is_said(monkeypatch):
+    monkeypatch.setenv(cublas.OFF, "0")
+    assert products.describe() == "own tiles; NBRNN_CUBLAS=0 is set"
+    assert not products.by_library(1000, 1000, 1000, "float32")
+    fake = cublas.Library(ColumnMajor(), np.zeros(8, np.uint8), host)
+    monkeypatch.setattr(products, "library", lambda: (fake, ""))
+    assert products.describe().startswith("cuBLAS 12.9.1 from so many multiply-adds on: float64 4,194,304, float32")
+    choose = products.by_library
+    assert choose(64, 256, 1024, "float32") and not choose(64, 256, 255, "float32")
+    assert not choose(64, 256, 1024, "bfloat16") and not choose(64, 256, 1024, "float32", bounded=True)
+    assert not choose(products.LOW_ROWS, 4096, 4096, "float32")
