@@ -19,7 +19,9 @@ from ...plan import Plan
 from ...program import BLOCKS, FOREIGN, Buffer, Call, Program, dtype_of
 from .. import compiling
 from ..runner import AGAIN
-from . import graphs, groups
+from . import graphs
+from . import groups as _groups  # noqa: F401  (it registers its design)
+from . import persistent as _persistent  # noqa: F401  (it registers its design)
 from .barrier import require_met
 from .designs import DESIGNS, Site, choose
 from .device import chip, memory_left, require_device, simulating
@@ -28,8 +30,6 @@ from .forms import FORMS
 from .launching import launch
 from .precision import using
 from .residence import OWN, Residence, zeros
-
-__all__ = ["Executor", "groups"]  # which registers its design
 
 WAYS = ("forward", "backward")
 DESIGN = "NBRNN_CUDA_DESIGN"  # steps, persistent or groups: the one to take wherever it fits

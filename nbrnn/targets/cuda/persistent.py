@@ -12,37 +12,22 @@ import numpy as np
 from numba import config, cuda, from_dtype
 
 from ...kernels import KERNELS
-from ...kernels.abi import inlined
 from ...kernels.activations import squash, steepness
 from ...kernels.gru import blend, step_after, step_reset_back, step_unmix
 from ...kernels.lstm import step, step_back
 from .designs import DESIGNS, Design, Site
 from .launching import launch
+from .persistent_blocks import add_block, add_pairs, block, get_block, get_pairs, pairs, put_block, put_pairs
 from .persistent_cells import CELLS
-from .persistent_layout import DROPPED, Layout, fitting
+from .persistent_layout import DROPPED, THREADS, Layout, fitting
 from .persistent_layout import KERNELS as SHAPES
-from .persistent_memory import STATIC, allow_shared, high_half, low_half, pair, peek, peek4, poke, poke4
+from .persistent_memory import STATIC, allow_shared, peek, peek4, poke, poke4
 from .persistent_text import text_of
 from .precision import rounded, using
 from .products import nothing, product, room
 
 ROOM = 32 * 2**20  # bytes of x Wx + b at once where no buffer of the program may hold all steps
-
-
-@inlined
-def weight(W, i, o, inputs, outputs, dropped):  # type: ignore[no-untyped-def]
-    """Return the weight from an input to an output, zero beyond the last of either."""
-    if i < inputs and o < outputs:
-        return rounded(peek(W, i * outputs + o), dropped)
-    return W.dtype.type(0)
-
-
-@inlined
-def turned_weight(W, i, o, inputs, outputs, dropped):  # type: ignore[no-untyped-def]
-    """Return a weight of the transpose."""
-    if i < inputs and o < outputs:
-        return rounded(peek(W, o * inputs + i), dropped)
-    return W.dtype.type(0)
+CHOICE = (4, 8, 16) if config.ENABLE_CUDASIM else THREADS  # threads of a block; the simulator starts them in Python
 
 
 @cache
@@ -59,16 +44,14 @@ def compiled(layout: Layout, words: frozenset[str], activation: int, gate: int) 
     """
     real = np.float64 if layout.precision == "float64" else np.float32
     scope = {
-        "cuda": cuda, "REAL": real, "KIND": from_dtype(np.dtype(real)),
-        "DROPPED": DROPPED[layout.precision], "ACT": activation, "GATE": gate, "rounded": rounded,
-        "weight": weight, "turned_weight": turned_weight, "pair": pair, "low_half": low_half, "high_half": high_half,
-        "peek": peek, "poke": poke, "peek4": peek4, "poke4": poke4, "squash": squash, "steepness": steepness,
-        "step": step, "step_back": step_back, "blend": blend, "step_after": step_after, "step_unmix": step_unmix,
-        "step_reset_back": step_reset_back, "min": min,
+        "cuda": cuda, "REAL": real, "KIND": from_dtype(np.dtype(real)), "DROPPED": DROPPED[layout.precision],
+        "ACT": activation, "GATE": gate, "rounded": rounded, "peek": peek, "poke": poke, "peek4": peek4,
+        "poke4": poke4, "squash": squash, "steepness": steepness, "step": step, "step_back": step_back,
+        "blend": blend, "step_after": step_after, "step_unmix": step_unmix, "step_reset_back": step_reset_back,
+        **{f.__name__: f for f in (block, pairs, put_block, put_pairs, get_block, get_pairs, add_block, add_pairs)},
     }  # fmt: skip
     exec(text_of(CELLS[layout.kernel], layout, words), scope)
     return cuda.jit(**({} if config.ENABLE_CUDASIM else {"launch_bounds": layout.threads}))(scope["persistent"])
-
 
 
 _opened: dict[Any, Any] = {}  # kernels that may have more shared memory than a block has without asking
@@ -97,17 +80,16 @@ def run(layout: Layout, values: dict[str, Any], t0: int, t1: int, base: int = 0)
     base : int, default 0
     """
     cell, given = CELLS[layout.kernel], values.get
-    size = lambda name: getattr(given(name), "size", 0)
+    there = {name for name, value in values.items() if getattr(value, "size", 0)}
     long = values["dh"] if cell.backward else values["h"]
     steps, samples = values["steps"], long.shape[1]
-    words = {"masked": size("mask"), "limited": size("alive"), "taped": size("a"), "biased": size("bias")}
-    words |= {"ends": size("dh0"), "every": cell.backward and long.shape[0] == steps}
+    words = {"masked": "mask" in there, "limited": "alive" in there, "taped": "a" in there, "biased": "bias" in there}
+    words |= {"ends": "dh0" in there, "every": cell.backward and long.shape[0] == steps}
     words |= {"tape": "g" in values and values["g"].shape[0] == steps}
     words |= {f"whole_{name}": name in values and values[name].shape[0] > 2 for name in ("h", "c")}
     scalars = {"base": base, "begun": int(bool(given("final")) or t1 < steps), "batch": samples, "t0": t0, "t1": t1}
-    rows = {"G": "g", "A": "a", "E": "da"}
-    scalars |= {row: values[name].shape[2] for row, name in rows.items() if size(name)}
-    scalars |= {"G": values["pre"].shape[2]} if "pre" in values else {}
+    lengths = {"A": "a", "E": "da", "G": "pre" if "pre" in values else "g"}
+    scalars |= {letter: values[name].shape[2] for letter, name in lengths.items() if name in there}
 
     def argument(name: str) -> Any:
         value = scalars.get(name, given(name, 0))
@@ -115,7 +97,8 @@ def run(layout: Layout, values: dict[str, Any], t0: int, t1: int, base: int = 0)
             return value
         return value.reshape((value.size,)) if value.size else nothing(str(value.dtype), 1)
 
-    kernel = compiled(layout, frozenset(w for w, holds in words.items() if holds), values["activation"], given("gate", 0))
+    holding = frozenset(word for word, holds in words.items() if holds)
+    kernel = compiled(layout, holding, values["activation"], given("gate", 0))
     _launched(layout, kernel, samples, tuple(argument(n) for n in [*cell.arguments.split(", "), "batch", "t0", "t1"]))
 
 
@@ -130,19 +113,17 @@ def forward(layout: Layout, values: dict[str, Any]) -> None:
     """
     x, h, Wx = values["x"], values["h"], values["Wx"]
     (T, B, D), columns = x.shape, Wx.shape[1]
-    values = values | {"steps": T, "bias": values.get("c") if layout.kernel == "gru_after_forward" else None}
-    own, first = values.get("g", h), 0 if "g" in values else -1
-    some = T
-    if values["alive"].size or own.shape[0] + first < T:  # rows without a step are left alone
-        some = steps_at_once(T, B, own.shape[2], layout.size)
-        own, first = room("pre", some * B * own.shape[2], str(x.dtype)).reshape((some, B, own.shape[2])), None
+    values = values | {"steps": T, "bias": values["c"] if layout.kernel == "gru_after_forward" else None}
+    own = values["g"] if "g" in values else h[1:]
+    whole, each = own.shape[0] == T and not values["alive"].size, own.shape[2]  # else rows without a step would change
+    some = T if whole else steps_at_once(T, B, each, layout.size)
+    pre = own if whole else room("x Wx", some * B * each, str(x.dtype)).reshape((some, B, each))
     for t in range(0, T, some):
         stop = min(t + some, T)
-        pre = own[1 : T + 1] if first == -1 else own[: stop - t]
-        rows = (stop - t) * B
+        rows, now = (stop - t) * B, pre[: stop - t]
         with using(layout.precision):
-            product(pre.reshape((rows, own.shape[2]))[:, :columns], x[t:stop].reshape((rows, D)), Wx, values["b"])
-        run(layout, values | {"pre": pre}, t, stop, t)
+            product(now.reshape((rows, each))[:, :columns], x[t:stop].reshape((rows, D)), Wx, values["b"])
+        run(layout, values | {"pre": now}, t, stop, t)
 
 
 def steps_at_once(steps: int, samples: int, columns: int, size: int) -> int:
@@ -152,7 +133,7 @@ def steps_at_once(steps: int, samples: int, columns: int, size: int) -> int:
 
 def layout_of(site: Site) -> Layout | None:
     """Return how a site lies on its chip, if it fits."""
-    return fitting(site.kernel, site.sizes["H"], site.sizes["B"], site.precision, site.chip)
+    return fitting(site.kernel, site.sizes["H"], site.sizes["B"], site.precision, site.chip, CHOICE)
 
 
 def refuses(site: Site) -> str:
@@ -162,9 +143,9 @@ def refuses(site: Site) -> str:
     weights = sum(a * b for a, b in SHAPES[site.kernel][0]) * site.sizes["H"] ** 2
     size = {"float64": 8, "bfloat16": 2}.get(site.precision, 4)
     return (
-        f"its {site.sizes['H']} units have {weights * size // 1024} KB of recurrent weights in {site.precision}, and a "
-        f"processor of {site.chip.name} has {site.chip.registers // 256} KB of registers and {site.chip.shared // 1024} "
-        "KB of shared memory for these and for all else"
+        f"its {site.sizes['H']} units have {weights * size // 1024} KB of recurrent weights in {site.precision}, "
+        f"and a processor of {site.chip.name} has {site.chip.registers // 256} KB of registers and "
+        f"{site.chip.shared // 1024} KB of shared memory for these and for all else"
     )
 
 

@@ -93,9 +93,7 @@ CELLS = {
         ("Wh",),
         OPEN + "if there@ and (t0 > 0 or initial):\n" + STATE + OPERAND,
         PRE + reads("pre", "0"),
-        (
-            WORKS + "    y = p0_@\n    ADD 0 y\n" + pre_activations("y") + "    y = squash(y, ACT, True)\n" + STORE,
-        ),
+        (WORKS + "    y = p0_@\n    ADD 0 y\n" + pre_activations("y") + "    y = squash(y, ACT, True)\n" + STORE,),
     ),
     "lstm_forward": Cell(
         "Wh, mask, alive, h, kept, c, g, s, a, pre, G, A, base, initial",

@@ -114,6 +114,11 @@ class Layout:
             places.append(places[-1] + m.words(m.each - m.held) * self.threads)
         return places
 
+    def place(self, number: int, i: int) -> int:
+        """Return where the weights from input i on stand that a matrix' registers do not hold."""
+        m = self.matrices[number]
+        return self.weights[number] + m.words(i - m.held) * self.threads
+
     @property
     def shared(self) -> int:
         """Bytes of shared memory of a block."""
@@ -126,17 +131,24 @@ class Layout:
 
     @property
     def clocks(self) -> float:
-        """Clock cycles of a step by the operations alone: no latency but that of the barriers is in it."""
+        """Clock cycles of a step by its operations, to choose by: of latencies only that of the barriers is in it.
+
+        A processor issues 128 float32 operations a cycle and 64 of integers, where it has two warps for each of its
+        four schedulers, and shared memory gives 128 bytes. Of arithmetic and shared memory the lesser is taken to hide
+        half behind the greater.
+        """
         warps, loads = self.threads / WARP, -(-self.rows // self.abreast)
         products = sum(m.slices * m.each * m.groups * FOUR for m in self.matrices)
-        issued = self.rows * products * self.size / 4 / 128
+        issued = self.rows * products * self.size / 4
         if self.matrices[0].packed:
-            issued += loads * products / 128
+            issued += 2 * loads * products
+        issued /= min(128, 16 * warps)
         kept = (self.weights[-1] - self.weights[0]) * self.size / 128 * loads
         read = sum(warps * m.each * self.rows for m in self.matrices) * self.size / 4
         parts = 2 * sum(m.slices * m.wide for m in self.matrices) * self.rows * self.size / 128
         pointwise = up(self.rows * self.units, WARP) / WARP / 4 * KERNELS[self.kernel][2]
-        return max(issued, kept + read + parts) + pointwise + 60 * len(self.matrices)
+        both = issued, kept + read + parts
+        return max(both) + min(both) / 2 + pointwise + 60 * len(self.matrices)
 
     def __str__(self) -> str:
         held, rest = self.registers * 4 * self.threads, self.shared - self.weights[0] * self.size
@@ -148,11 +160,18 @@ class Layout:
 def spare(kernel: str, abreast: int, items: int, size: int) -> int:
     """Return how many registers of a thread are needed for other things than weights."""
     ahead = KERNELS[kernel][1]
-    return 40 + (2 * FOUR * abreast + (2 * ahead + 3) * items) * size // 4
+    return 40 + (2 * FOUR * abreast + (2 * ahead + 5) * items) * size // 4
 
 
 def lay(
-    kernel: str, units: int, precision: str, rows: int, abreast: int, threads: int, registers: int = MOST_REGISTERS
+    kernel: str,
+    units: int,
+    precision: str,
+    rows: int,
+    abreast: int,
+    threads: int,
+    registers: int = MOST_REGISTERS,
+    packed: bool = False,
 ) -> Layout | None:
     """Lay a kernel out on so many threads, or return None where there are more groups of outputs than threads.
 
@@ -168,8 +187,10 @@ def lay(
         Of a block.
     registers : int, default 255
         32-bit registers that a thread may have.
+    packed : bool, default False
+        Whether two weights of bfloat16 share a register; they have to be unpacked at every step.
     """
-    size, packed = (8 if precision == "float64" else 4), precision == "bfloat16"
+    size = 8 if precision == "float64" else 4
     items = -(-rows * units // threads)
     free = max(0, registers - spare(kernel, abreast, items, size)) * 4 // size
     matrices: list[Matrix] = []
@@ -188,28 +209,29 @@ def lay(
 
 
 @cache
-def fitting(kernel: str, units: int, samples: int, precision: str, chip: Chip) -> Layout | None:
+def fitting(
+    kernel: str, units: int, samples: int, precision: str, chip: Chip, choice: tuple[int, ...] = THREADS
+) -> Layout | None:
     """Return the layout of the fewest clock cycles among those that fit a chip, or None where none fits.
 
     The rows of a block follow from the batch and the number of processors; the slices of the inputs, on which bits
-    depend, do not.
+    depend, do not. `choice` says how many threads a block may have.
     """
-    best = None
-    for threads in THREADS:
-        limit = min(MOST_REGISTERS, chip.registers // threads // 8 * 8)
-        one = lay(kernel, units, precision, 1, 1, threads, limit)
-        if one is not None and one.shared <= chip.shared and (best is None or one.clocks < best.clocks):
-            best = one
-    if best is None:
-        return None
-    limit = min(MOST_REGISTERS, chip.registers // best.threads // 8 * 8)
-    wanted, found = -(-samples // chip.processors), best
+
+    def best(rows: int, threads: tuple[int, ...], kinds: tuple[bool, ...]) -> Layout | None:
+        laid = [
+            lay(kernel, units, precision, rows, abreast, n, min(MOST_REGISTERS, chip.registers // n // 8 * 8), packed)
+            for n in threads
+            for packed in kinds
+            for abreast in ROWS[:3]
+            if abreast <= rows
+        ]
+        fits = [one for one in laid if one is not None and one.shared <= chip.shared]
+        return min(fits, key=lambda one: (one.clocks, -one.abreast), default=None)
+
+    found = best(1, choice, (False, True) if precision == "bfloat16" else (False,))
     for rows in ROWS[1:]:
-        if found.rows >= wanted:
+        if found is None or found.rows * chip.processors >= samples:
             break
-        for abreast in (4, 2, 1):
-            more = lay(kernel, units, precision, rows, min(rows, abreast), best.threads, limit)
-            if more is not None and more.shared <= chip.shared and more.registers >= best.registers // 2:
-                if found.rows < rows or more.clocks < found.clocks:
-                    found = more
+        found = best(rows, (found.threads,), (found.matrices[0].packed,)) or found
     return found

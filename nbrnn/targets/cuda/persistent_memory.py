@@ -35,10 +35,10 @@ def peek4(V: Any, at: int) -> Any:
     return V[at], V[at + 1], V[at + 2], V[at + 3]
 
 
-def poke4(V: Any, at: int, a: Any, b: Any, c: Any, d: Any) -> None:
+def poke4(V: Any, at: int, four: Any) -> None:
     """Write four neighbours."""
     _inside(V, at, 4)
-    V[at], V[at + 1], V[at + 2], V[at + 3] = a, b, c, d
+    V[at : at + 4] = four
 
 
 def _inside(V: Any, at: int, count: int) -> None:
@@ -80,7 +80,7 @@ def _place(context: Any, builder: Any, array: Any, value: Any, at: Any, count: i
 @intrinsic
 def _peek(typingctx, V, at):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place, align = _place(context, builder, signature.args[0], *args, 1)
+        place, align = _place(context, builder, signature.args[0], args[0], args[1], 1)
         return builder.load(place, align=align)
 
     return V.dtype(V, types.intp), codegen
@@ -99,7 +99,7 @@ def _poke(typingctx, V, at, value):  # type: ignore[no-untyped-def]
 @intrinsic
 def _peek4(typingctx, V, at):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place, align = _place(context, builder, signature.args[0], *args, 4)
+        place, align = _place(context, builder, signature.args[0], args[0], args[1], 4)
         four = builder.load(place, align=align)
         numbers = [builder.extract_element(four, WORD(k)) for k in range(4)]
         return context.make_tuple(builder, signature.return_type, numbers)
@@ -108,36 +108,45 @@ def _peek4(typingctx, V, at):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _poke4(typingctx, V, at, a, b, c, d):  # type: ignore[no-untyped-def]
+def _poke4(typingctx, V, at, four):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         place, align = _place(context, builder, signature.args[0], args[0], args[1], 4)
-        four = ir.Constant(place.type.pointee, ir.Undefined)
+        vector = ir.Constant(place.type.pointee, ir.Undefined)
         for k in range(4):
-            four = builder.insert_element(four, args[2 + k], WORD(k))
-        builder.store(four, place, align=align)
+            vector = builder.insert_element(vector, builder.extract_value(args[2], k), WORD(k))
+        builder.store(vector, place, align=align)
         return context.get_dummy_value()
 
-    return types.void(V, types.intp, *[V.dtype] * 4), codegen
+    return types.void(V, types.intp, types.UniTuple(V.dtype, 4)), codegen
 
 
-def _of_bits(emit: Any, count: int) -> Any:
-    """Make an intrinsic that makes a float32 of the bits of some others."""
-
+@intrinsic
+def _pair(typingctx, low, high):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        return builder.bitcast(emit(builder, *(builder.bitcast(a, WORD) for a in args)), FLOAT)
+        one, two = (builder.bitcast(a, WORD) for a in args)
+        return builder.bitcast(builder.or_(builder.lshr(one, WORD(16)), two), FLOAT)
 
-    def one(typingctx, a):  # type: ignore[no-untyped-def]
+    return types.float32(types.float32, types.float32), codegen
+
+
+def _half(instruction: str) -> Any:
+    """Make an intrinsic that unpacks by an instruction which stays where it is.
+
+    As plain arithmetic on what does not change it would go before the loop, with a register for each half.
+    """
+
+    @intrinsic
+    def half(typingctx, both):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            asm = ir.InlineAsm(ir.FunctionType(WORD, [WORD]), instruction, "=r,r", side_effect=True)
+            return builder.bitcast(builder.call(asm, [builder.bitcast(args[0], WORD)]), FLOAT)
+
         return types.float32(types.float32), codegen
 
-    def two(typingctx, a, b):  # type: ignore[no-untyped-def]
-        return types.float32(types.float32, types.float32), codegen
-
-    return intrinsic(one if count == 1 else two)
+    return half
 
 
-_pair = _of_bits(lambda builder, low, high: builder.or_(builder.lshr(low, WORD(16)), high), 2)
-_low_half = _of_bits(lambda builder, both: builder.shl(both, WORD(16)), 1)
-_high_half = _of_bits(lambda builder, both: builder.and_(both, WORD(HIGH)), 1)
+_low_half, _high_half = _half("shl.b32 $0, $1, 16;"), _half(f"and.b32 $0, $1, {HIGH:#x};")
 
 
 @overloaded(peek)
@@ -156,8 +165,8 @@ def _native_peek4(V, at):  # type: ignore[no-untyped-def]
 
 
 @overloaded(poke4)
-def _native_poke4(V, at, a, b, c, d):  # type: ignore[no-untyped-def]
-    return lambda V, at, a, b, c, d: _poke4(V, at, a, b, c, d)
+def _native_poke4(V, at, four):  # type: ignore[no-untyped-def]
+    return lambda V, at, four: _poke4(V, at, four)
 
 
 @overloaded(pair)

@@ -1,7 +1,7 @@
 """The text of the persistent kernels: what all cells share. persistent_cells.py has what is a cell's own.
 
-A kernel is written out for its sizes: a thread's weights and sums are variables with names, w0_1_2 and a0_3, which the
-compiler keeps in registers; an array would have to stand in local memory wherever an index is not a constant.
+A kernel is written out for its sizes: a thread's weights are variables, a tuple for each block of four inputs and four
+outputs, which the compiler keeps in registers; an array would stand in local memory where an index is not a constant.
 
 A cell's lines stand there once for each of a thread's items, whose number takes the place of @. "given: line" stands
 there only if the word `given` holds, "!given: line" only if it does not; "ADD 0 a b" adds to the variables a and b what
@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from textwrap import indent
 
-from .persistent_layout import DROPPED, FOUR, Layout, Matrix
+from .persistent_layout import FOUR, Layout, Matrix
 
 # What happens between two barriers, and to which shared array; PRODUCT stands for each of a step's products in turn:
 #     before the loop   X is set to zero; barrier; a thread writes X at its items (forward: the first states)
@@ -109,47 +109,32 @@ def named(text: str, words: frozenset[str]) -> str:
 
 
 def loading(m: Matrix, number: int, name: str, layout: Layout) -> str:
-    """Return the lines that bring a thread its part of a matrix."""
+    """Return the lines that bring a thread its part of a matrix, in blocks of four inputs and four outputs."""
     name, _, turned = name.partition(" ")
+    block = "pairs" if m.packed else "block"
     lines = [f"begin{number}, group{number} = tid // {m.groups} * {m.each}, tid % {m.groups} * {FOUR}"]
-    which, sizes = "turned_weight" if turned else "weight", f"{m.inputs}, {m.outputs}, {DROPPED[layout.precision]}"
-
-    def word(i: int, o: int) -> str:
-        one, two = (f"{which}({name}, begin{number} + {k}, group{number} + {o}, {sizes})" for k in (i, i + 1))
-        return f"pair({one}, {two})" if m.packed else one
-
-    place = layout.weights[number]
-    for i in range(0, m.each, 2 if m.packed else 1):
-        words = [word(i, o) for o in range(FOUR)]
+    for i in range(0, m.each, FOUR):
+        place = f"begin{number} + {i}, group{number}, {m.inputs}, {m.outputs}, {bool(turned)}, DROPPED"
         if i < m.held:
-            lines += [f"w{number}_{i}_{o} = {w}" for o, w in enumerate(words)]
+            lines.append(f"w{number}_{i} = {block}({name}, {place})")
         else:
-            lines.append(f"poke4(M, {place} + tid * {FOUR}, {', '.join(words)})")
-            place += layout.threads * FOUR
+            lines.append(f"put_{block}(M, {layout.place(number, i)} + tid * {FOUR}, {layout.threads * FOUR}, ")
+            lines[-1] += f"{block}({name}, {place}))"
     return "\n".join(lines)
 
 
 def product(m: Matrix, number: int, layout: Layout) -> str:
     """Return the lines that leave the parts of a product in shared memory."""
-    abreast, place = range(layout.abreast), layout.weights[number]
-    lines = [f"a{r}_{o} = zero" for r in abreast for o in range(FOUR)]
-    for i in range(m.each):
-        if i % FOUR == 0:
-            for r in abreast:
-                lines.append(f"{', '.join(f'x{r}_{k}' for k in range(FOUR))} = peek4(M, at + {r * m.row + i})")
-        w = [f"w{number}_{i // 2 * 2 if m.packed else i}_{o}" for o in range(FOUR)]
+    abreast, block = range(layout.abreast), "pairs" if m.packed else "block"
+    lines = [f"a{r}_sum = zero, zero, zero, zero" for r in abreast]
+    for i in range(0, m.each, FOUR):
+        w = f"w{number}_{i}"
         if i >= m.held:
-            w = [f"v_{o}" for o in range(FOUR)]
-            if not (m.packed and i % 2):
-                lines.append(f"{', '.join(w)} = peek4(M, {place} + tid * {FOUR})")
-                place += layout.threads * FOUR
-        if m.packed:
-            half = "high_half" if i % 2 else "low_half"
-            lines += [f"u_{o} = {half}({w[o]})" for o in range(FOUR)]
-            w = [f"u_{o}" for o in range(FOUR)]
-        lines += [f"a{r}_{o} = a{r}_{o} + x{r}_{i % FOUR} * {w[o]}" for r in abreast for o in range(FOUR)]
-    for r in abreast:
-        lines.append(f"poke4(M, to + {r * m.wide}, {', '.join(f'a{r}_{o}' for o in range(FOUR))})")
+            w = "w"
+            lines.append(f"w = get_{block}(M, {layout.place(number, i)} + tid * {FOUR}, {layout.threads * FOUR})")
+        for r in abreast:
+            lines.append(f"a{r}_sum = add_{block}(a{r}_sum, peek4(M, at + {r * m.row + i}), {w})")
+    lines += [f"poke4(M, to + {r * m.wide}, a{r}_sum)" for r in abreast]
     return PRODUCT.format(
         busy=m.slices * m.groups,
         rows=layout.rows,
@@ -219,7 +204,9 @@ def text_of(cell: Cell, layout: Layout, words: frozenset[str]) -> str:
     )
     places = {"H": layout.units} | {f"X{k}": place for k, place in enumerate(layout.operands[:-1])}
     places |= {f"ROW{k}": m.row for k, m in enumerate(layout.matrices)}
-    weights = [loading(m, k, name, layout) for k, (m, name) in enumerate(zip(layout.matrices, cell.matrices, strict=True))]
+    weights = [
+        loading(m, k, name, layout) for k, (m, name) in enumerate(zip(layout.matrices, cell.matrices, strict=True))
+    ]
     return FRAME.format(
         arguments=cell.arguments,
         rows=layout.rows,
