@@ -87,10 +87,10 @@ def two_inputs():
 
 
 DTYPE = ["float64"]  # of the models that are no lists of layers
-ADAM = lambda: nbrnn.Adam(0.01, amsgrad=True, clipnorm=1.0)  # noqa: E731
-RMSPROP = lambda: nbrnn.RMSprop(0.01, momentum=0.5, centered=True, global_clipnorm=0.5)  # noqa: E731
-ADAMW = lambda: nbrnn.AdamW(nbrnn.schedules.CosineDecay(0.1, 9), weight_decay=0.01, clipvalue=0.05)  # noqa: E731
-DECAY = lambda: nbrnn.SGD(nbrnn.schedules.ExponentialDecay(0.1, 3, 0.5), 0.9, nesterov=True)  # noqa: E731
+ADAM = lambda: nbrnn.Adam(0.01, amsgrad=True, clipnorm=1.0)
+RMSPROP = lambda: nbrnn.RMSprop(0.01, momentum=0.5, centered=True, global_clipnorm=0.5)
+ADAMW = lambda: nbrnn.AdamW(nbrnn.schedules.CosineDecay(0.1, 9), weight_decay=0.01, clipvalue=0.05)
+DECAY = lambda: nbrnn.SGD(nbrnn.schedules.ExponentialDecay(0.1, 3, 0.5), 0.9, nesterov=True)
 CASES = {
     "lstm": Case(
         lambda: [LSTM(3, return_sequences=True), LSTM(2, "relu", "hard_sigmoid", go_backwards=True), Dense(1)],

@@ -68,6 +68,7 @@ def card(monkeypatch):
     monkeypatch.setattr(devices._runtime, "ensure_context", contextlib.nullcontext)
     monkeypatch.setattr(driver, "host_to_device", move)
     monkeypatch.setattr(driver, "device_to_host", move)
+    monkeypatch.setattr(driver, "device_to_device", move)
     monkeypatch.setattr(driver, "device_memset", lambda a, v, n, stream=0: ctypes.memset(address(a), v, n))
     monkeypatch.setattr(devicearray._driver, "is_device_memory", lambda a: not isinstance(a, np.ndarray))
 
@@ -133,8 +134,9 @@ def test_predictions_of_other_arrays_replay_the_same_graph(card):
     assert len(card.graphs) == 1 and card.replays == 7
     outside = SimpleNamespace(__cuda_array_interface__=cuda.to_device(X).__cuda_array_interface__, keep=X)
     card.graphs.clear()
-    found = model.predict(outside, batch_size=11)
-    assert found.__cuda_array_interface__["shape"] == (22, 2) and len(card.graphs) == 1
+    for _ in range(3):  # the inputs stand where they stood, the results in places of their own
+        found = model.predict(outside, batch_size=11)
+        assert found.__cuda_array_interface__["shape"] == (22, 2) and len(card.graphs) == 1
 
 
 def test_what_does_not_fit_is_refused_before_it_is_taken(card):

@@ -162,8 +162,9 @@ def _missing_here() -> str:
     return missing(look())
 
 
+@cache
 def chip() -> Chip:
-    """Return the GPU that numba.cuda uses now, or the simulator's stand-in for one."""
+    """Return the GPU that numba.cuda uses, or the simulator's stand-in for one."""
     if simulating():
         return SIMULATED
     from numba import cuda
@@ -184,7 +185,7 @@ def memory_left() -> int | None:
     from numba import cuda
 
     context: Any = cuda.current_context()
-    context.deallocations.clear()  # what is freed, but not given back yet
+    getattr(context.memory_manager, "deallocations", context.deallocations).clear()  # freed, but not given back yet
     return int(context.get_memory_info()[0])
 
 
