@@ -171,4 +171,4 @@ def form(site: Site) -> Callable[..., None]:
 
 
 for _name in CELLS:
-    DESIGNS.setdefault(_name, []).insert(0, Design("persistent", refuses, form))
+    DESIGNS.setdefault(_name, []).insert(0, Design("persistent", refuses, form, describe))
