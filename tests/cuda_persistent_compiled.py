@@ -15,7 +15,7 @@ from nbrnn.targets.cuda.device import CHIPS
 from nbrnn.targets.cuda.persistent_cells import CELLS
 from nbrnn.targets.cuda.persistent_layout import fitting
 
-SCALARS = {"G", "A", "E", "base", "initial", "add", "begun", "batch", "t0", "t1"}
+SCALARS = {"G", "A", "E", "base", "add", "batch", "t0", "t1"}
 TRAINING = frozenset({"tape", "whole_h", "whole_c", "every", "biased"})
 EVERYTHING = TRAINING | {"masked", "limited", "taped", "ends"}
 CAPABILITIES = {"sm_80": "A100", "sm_90": "H200", "sm_100": "B200"}
@@ -52,11 +52,15 @@ def assembled(layout, words, architecture):
     dispatcher.get_current_device = lambda: type("Device", (), {"compute_capability": capability})
     number, cell = types.float64 if layout.precision == "float64" else types.float32, CELLS[layout.kernel]
     kinds = [
-        types.int64 if name in SCALARS else types.Array(types.int64 if name == "alive" else number, 1, "C")
+        types.boolean
+        if name == "begun"
+        else types.int64
+        if name in SCALARS
+        else types.Array(types.int64 if name == "alive" else number, 1, "C")
         for name in [*cell.arguments.split(", "), "batch", "t0", "t1"]
     ]
     kernel = persistent.compiled(layout, words, 1, 2)
-    ptx, _ = cuda.compile_ptx(kernel.py_func, tuple(kinds), cc=capability, launch_bounds=layout.threads)
+    ptx, _ = cuda.compile_ptx(kernel.py_func, tuple(kinds), cc=capability, launch_bounds=(layout.threads, 1))
     with TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.ptx"
         file.write_text(ptx)
