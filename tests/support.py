@@ -1,6 +1,7 @@
 """What several test files share: Hypothesis strategies, random models, and a way to call one kernel."""
 
 import ctypes
+import sys
 
 import numba
 import numpy as np
@@ -13,6 +14,9 @@ from nbrnn.kernels.activations import ACTIVATIONS
 from nbrnn.kernels.tile import VECTOR_BYTES
 from nbrnn.program import aligned
 from nbrnn.targets import cpu
+
+if numba.config.ENABLE_CUDASIM:  # the simulator's barriers are polled for: a thread that polls must let others on
+    sys.setswitchinterval(5e-4)
 
 PARTLY = {"scatter", "store_state"}  # kernels that write some of an array
 GUARD = 32  # elements before and after an array that no kernel may touch

@@ -46,11 +46,16 @@ _outermost = njit(**INLINED | {"pipeline_class": Outermost})
 inlined = njit(**INLINED)  # for what is called in an inner loop: a call with arrays costs 30 ns
 
 
-def overloaded(function: Callable[..., Any], strict: bool = True) -> Callable[[Callable[..., Any]], Any]:
-    """Give a function its native twin: a helper for kernels on the CPU, an ordinary function for other targets."""
+def overloaded(
+    function: Callable[..., Any], strict: bool = True, elsewhere: Callable[..., Any] | None = None
+) -> Callable[[Callable[..., Any]], Any]:
+    """Give a function its native twin: a helper for kernels on the CPU, an ordinary function for other targets.
+
+    `elsewhere` gives the twin for other targets, where that is another one.
+    """
 
     def register(typing: Callable[..., Any]) -> None:
-        overload(function, jit_options=OPTIONS, strict=strict)(typing)
+        overload(function, jit_options=OPTIONS, strict=strict)(elsewhere or typing)
         overload(function, jit_options=INLINED, strict=strict, target="cpu")(typing)
 
     return register

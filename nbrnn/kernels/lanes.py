@@ -5,7 +5,7 @@
 A cell writes its arithmetic once. In float32 `load` reads as many neighbours as a register holds, and `+ - * /`,
 `muladd`, comparisons and `pick` work on all of them; in float64, in complex128 and in plain Python it reads one number.
 Nothing depends on what LLVM's vectoriser makes of a loop. A row's rest, n < width, is read and written under a mask,
-and its other lanes hold zeros.
+and its other lanes hold zeros. On other targets than the CPU it is one number always: a thread has no lanes.
 """
 
 import operator
@@ -273,7 +273,7 @@ def width(V: Any) -> int:
     return 1
 
 
-@overloaded(width)
+@overloaded(width, elsewhere=lambda V: lambda V: 1)
 def _width(V):  # type: ignore[no-untyped-def]
     count = WIDTH if V.dtype == types.float32 else 1
     return lambda V: count
@@ -311,7 +311,7 @@ def _load(typingctx, V, j, n):  # type: ignore[no-untyped-def]
     return numbers(V, types.intp, types.intp), codegen
 
 
-@overloaded(load)
+@overloaded(load, elsewhere=lambda V, j, n: lambda V, j, n: V[j])
 def _native_load(V, j, n):  # type: ignore[no-untyped-def]
     if V.dtype == types.float32:
         return lambda V, j, n: _load(V, j, n)
@@ -337,12 +337,12 @@ def _store(typingctx, V, j, n, value):  # type: ignore[no-untyped-def]
     return types.void(V, types.intp, types.intp, value), codegen
 
 
-@overloaded(store)
+def _store_one(V, j, n, value):  # type: ignore[no-untyped-def]
+    V[j] = value
+
+
+@overloaded(store, elsewhere=lambda V, j, n, value: _store_one)
 def _native_store(V, j, n, value):  # type: ignore[no-untyped-def]
     if V.dtype == types.float32:
         return lambda V, j, n, value: _store(V, j, n, value)
-
-    def one(V, j, n, value):  # type: ignore[no-untyped-def]
-        V[j] = value
-
-    return one
+    return _store_one

@@ -81,7 +81,7 @@ def clip_value(limit, grads):
     """Bring every gradient to between -limit and limit; an infinite one stays, so that the step refuses it."""
     for i in range(grads.size):
         g = grads[i]
-        if np.isfinite(g):
+        if g - g == grads.dtype.type(0):
             grads[i] = limit if g > limit else (-limit if g < -limit else g)
 
 
@@ -100,13 +100,15 @@ def take_over(control, grads, params):
         commit(control, grads, params)
 
 
-@kernel("hyper[Y]:f8 nesterov:int later:int -> !control[C]:i8 !grads[P] !params[P] !v[P]?", flops=lambda d: 4 * d["P"])
-def sgd(hyper, nesterov, later, control, grads, params, v):
-    """Stochastic gradient descent; hyper = (learning rate, momentum). `v` is absent without momentum."""
-    if not finite(grads):
-        control[STATUS] = GRADIENT_NOT_FINITE
-        return
-    rate, momentum = params.dtype.type(hyper[0]), params.dtype.type(hyper[1])
+@inlined
+def sgd_rates(hyper, params):
+    """Return sgd's numbers in the dtype of the parameters."""
+    return params.dtype.type(hyper[0]), params.dtype.type(hyper[1])
+
+
+@inlined
+def sgd_next(rate, momentum, nesterov, grads, params, v):
+    """Put sgd's next parameters in the gradients' place."""
     if v.size:
         for i in range(v.size):
             v[i] = momentum * v[i] - rate * grads[i]
@@ -119,24 +121,30 @@ def sgd(hyper, nesterov, later, control, grads, params, v):
     else:
         for i in range(params.size):
             grads[i] = params[i] - rate * grads[i]
+
+
+@kernel("hyper[Y]:f8 nesterov:int later:int -> !control[C]:i8 !grads[P] !params[P] !v[P]?", flops=lambda d: 4 * d["P"])
+def sgd(hyper, nesterov, later, control, grads, params, v):
+    """Stochastic gradient descent; hyper = (learning rate, momentum). `v` is absent without momentum."""
+    if not finite(grads):
+        control[STATUS] = GRADIENT_NOT_FINITE
+        return
+    rate, momentum = sgd_rates(hyper, params)
+    sgd_next(rate, momentum, nesterov, grads, params, v)
     if not later:
         commit(control, grads, params)
 
 
-@kernel(
-    "hyper[Y]:f8 later:int -> !control[C]:i8 !grads[P] !params[P] !v[P] !mean[P]? !momentum[P]?",
-    flops=lambda d: 7 * d["P"],
-)
-def rmsprop(hyper, later, control, grads, params, v, mean, momentum):
-    """RMSprop (Hinton, lecture 6e, 2012); hyper = (learning rate, rho, epsilon, momentum).
+@inlined
+def rmsprop_rates(hyper, params):
+    """Return rmsprop's numbers in the dtype of the parameters."""
+    kind = params.dtype.type
+    return kind(hyper[0]), kind(hyper[1]), kind(1.0 - hyper[1]), kind(hyper[2]), kind(hyper[3])
 
-    `mean` is there where it is centred (Graves, arXiv:1308.0850, eq. 40), `momentum` where there is momentum.
-    """
-    if not finite(grads):
-        control[STATUS] = GRADIENT_NOT_FINITE
-        return
-    rate, rho, epsilon = params.dtype.type(hyper[0]), params.dtype.type(hyper[1]), params.dtype.type(hyper[2])
-    rest = params.dtype.type(1.0 - hyper[1])
+
+@inlined
+def rmsprop_next(rate, rho, rest, epsilon, share, grads, params, v, mean, momentum):
+    """Put rmsprop's next parameters in the gradients' place."""
     for i in range(v.size):
         v[i] = rho * v[i] + rest * (grads[i] * grads[i])
     if not mean.size and not momentum.size:
@@ -152,15 +160,62 @@ def rmsprop(hyper, later, control, grads, params, v, mean, momentum):
             for i in range(v.size):
                 grads[i] = rate * grads[i] / np.sqrt(v[i] + epsilon)
         if momentum.size:
-            share = params.dtype.type(hyper[3])
             for i in range(v.size):
                 momentum[i] = share * momentum[i] + grads[i]
             for i in range(v.size):
                 grads[i] = momentum[i]
         for i in range(v.size):
             grads[i] = params[i] - grads[i]
+
+
+@kernel(
+    "hyper[Y]:f8 later:int -> !control[C]:i8 !grads[P] !params[P] !v[P] !mean[P]? !momentum[P]?",
+    flops=lambda d: 7 * d["P"],
+)
+def rmsprop(hyper, later, control, grads, params, v, mean, momentum):
+    """RMSprop (Hinton, lecture 6e, 2012); hyper = (learning rate, rho, epsilon, momentum).
+
+    `mean` is there where it is centred (Graves, arXiv:1308.0850, eq. 40), `momentum` where there is momentum.
+    """
+    if not finite(grads):
+        control[STATUS] = GRADIENT_NOT_FINITE
+        return
+    rate, rho, rest, epsilon, share = rmsprop_rates(hyper, params)
+    rmsprop_next(rate, rho, rest, epsilon, share, grads, params, v, mean, momentum)
     if not later:
         commit(control, grads, params)
+
+
+@inlined
+def adam_powers(hyper):
+    """Take the powers of the betas one step on."""
+    hyper[4] *= hyper[1]
+    hyper[5] *= hyper[2]
+
+
+@inlined
+def adam_rates(hyper, params):
+    """Return adam's numbers in the dtype of the parameters."""
+    kind = params.dtype.type
+    rate = kind(hyper[0] * np.sqrt(1.0 - hyper[5]) / (1.0 - hyper[4]))
+    return rate, kind(hyper[3]), kind(hyper[1]), kind(1.0 - hyper[1]), kind(hyper[2]), kind(1.0 - hyper[2])
+
+
+@inlined
+def adam_next(rate, epsilon, b1, r1, b2, r2, grads, params, m, v, largest):
+    """Put adam's next parameters in the gradients' place."""
+    for i in range(m.size):
+        m[i] = b1 * m[i] + r1 * grads[i]
+    for i in range(m.size):
+        v[i] = b2 * v[i] + r2 * (grads[i] * grads[i])
+    if largest.size:
+        for i in range(m.size):
+            largest[i] = max(largest[i], v[i])
+        for i in range(m.size):
+            grads[i] = params[i] - rate * m[i] / (np.sqrt(largest[i]) + epsilon)
+    else:
+        for i in range(m.size):
+            grads[i] = params[i] - rate * m[i] / (np.sqrt(v[i]) + epsilon)
 
 
 @kernel(
@@ -175,22 +230,8 @@ def adam(later, hyper, control, grads, params, m, v, largest):
     if not finite(grads):
         control[STATUS] = GRADIENT_NOT_FINITE
         return
-    hyper[4] *= hyper[1]
-    hyper[5] *= hyper[2]
-    kind = params.dtype.type
-    rate, epsilon = kind(hyper[0] * np.sqrt(1.0 - hyper[5]) / (1.0 - hyper[4])), kind(hyper[3])
-    b1, r1, b2, r2 = kind(hyper[1]), kind(1.0 - hyper[1]), kind(hyper[2]), kind(1.0 - hyper[2])
-    for i in range(m.size):
-        m[i] = b1 * m[i] + r1 * grads[i]
-    for i in range(m.size):
-        v[i] = b2 * v[i] + r2 * (grads[i] * grads[i])
-    if largest.size:
-        for i in range(m.size):
-            largest[i] = max(largest[i], v[i])
-        for i in range(m.size):
-            grads[i] = params[i] - rate * m[i] / (np.sqrt(largest[i]) + epsilon)
-    else:
-        for i in range(m.size):
-            grads[i] = params[i] - rate * m[i] / (np.sqrt(v[i]) + epsilon)
+    adam_powers(hyper)
+    rate, epsilon, b1, r1, b2, r2 = adam_rates(hyper, params)
+    adam_next(rate, epsilon, b1, r1, b2, r2, grads, params, m, v, largest)
     if not later:
         commit(control, grads, params)

@@ -1,121 +1,116 @@
-"""What launches each kernel on a CUDA device, by the kernel's name.
+"""What launches each kernel on a CUDA device, by the kernel's name: what treats every element alike, and moves numbers.
 
-What treats every element alike is the CPU's own kernel, which each thread calls on views one element long. A kernel
-that is made of products and activations of whole matrices, a step of time after the other, is the CPU's own too, as
-plain Python in which each product and each activation is a launch (products.py).
+A thread calls the CPU's own kernel on views one element long; where an element's place decides what is done with it,
+the kernel is written for threads. Sums stand in forms_sums.py, optimizers in forms_steps.py, masks in forms_masks.py,
+recurrent layers and products in forms_cells.py.
 """
-
-from functools import cache, partial
-from typing import Any
 
 import numpy as np
 from numba import cuda
 
-from ...kernels import KERNELS
-from ...kernels.abi import STATUS
-from ...kernels.optimizers import GRADIENT_NOT_FINITE, UPDATE_NOT_FINITE, finite
-from .launching import ALIKE, FORMS, STEPPED, SUMMED, launch, rebound, shared_out
-from .products import back_product, descend, neurons, pack, pack_transposed, products_of_columns
+from ...kernels.abi import BATCH, POSITION, SEED, STEP
+from ...kernels.embedding import row_of
+from ...kernels.feedback import target_share
+from ...kernels.random import philox
+from . import forms_cells, forms_gru, forms_masks, forms_steps, forms_sums
+from .launching import FORMS, alike, alone, own
 
-LANES = 64  # parts of a sum over all outputs
+__all__ = ["FORMS", "forms_cells", "forms_gru", "forms_masks", "forms_steps", "forms_sums"]
 
+# ---------------------------------------------------------------- moves
 
-def _alike(name: str, letters: str, **views: str) -> None:
-    """Register a kernel that treats every element alike."""
-    FORMS[name] = partial(launch, shared_out(ALIKE, name, letters, **views))
-
-
-_alike("sum_shards", "P")
-_alike("clip_value", "P")
-_alike("decay_weights", "P")
-_alike("flatten", "BTD", y="y[iB : iB + 1, iT * nD + iD :]")
-_alike("flatten_backward", "BTD", dy="dy[iB : iB + 1, iT * nD + iD :]")
-_alike("gather", "TBD", source="source[iT * per_step + iD * per_feature :]", order="order[iB:]")
-_alike("scatter", "TBD", order="order[iB:]")
-
-
-# ---------------------------------------------------------------- losses and optimizers
-
-
-@cache
-def _parts() -> Any:
-    """Return the device's room for the parts of a sum."""
-    return cuda.device_array(LANES, np.float64)
+alike("gather", "TBD", source="source[iT * per_step + iD * per_feature :]", order="order[iB:]")
+alike("scatter", "TBD", order="order[iB:]")
+alike("flatten", "BTD", y="y[iB : iB + 1, iT * nD + iD :]")
+alike("flatten_backward", "BTD", dy="dy[iB : iB + 1, iT * nD + iD :]")
+alike("repeat_steps", "TBD")
+alike("sum_steps", "BD")
+alike("swap_axes", "TBD")
+alike("reverse", "TBD", x="x[nT - 1 - iT : nT - iT, iB : iB + 1, iD : iD + 1]")
+alike("turn_matrix", "FO")
+alike("accumulate", "BH")
+alike("begin", "BH")
+alike("take_columns", "HP", W="W[iH : iH + 1, iP:]")
+alike("put_columns", "HP", W="W[iH : iH + 1, iP:]")
+_step = "max(0, iT + dy.shape[0] - nT)"  # none, where no gradient comes
+alike("spread", "TBH", dy=f"dy[{_step} : max(0, iT + dy.shape[0] - nT + 1), iB : iB + 1, iH : iH + 1]")
 
 
-@cuda.jit
-def add_parts(parts, slot, stats):  # type: ignore[no-untyped-def]
-    """Set a statistic to the sum of its parts."""
-    if cuda.grid(1) == 0:
-        total = 0.0
-        for lane in range(parts.size):
-            total += parts[lane]
-        stats[slot] = total
+@cuda.jit(device=True)
+def row_at(i, order, control, carried):  # type: ignore[no-untyped-def]
+    """Return the row of the i-th sample of a shard, see load_state in kernels/moves.py."""
+    at = control[POSITION] + i
+    return at % control[BATCH] if carried else order[at]
 
 
-def _summed(name: str) -> None:
-    """Register a loss: sums of every LANES-th output, which one thread adds."""
-    row = "weight[iN // each : iN // each + 1]"  # of the output; nothing where there are no weights
-    kernel = shared_out(SUMMED, name, "N", slot="0", stats="one", weight=row)
-    names = [a.name for a in KERNELS[name].arguments]
-
-    def launches(*arguments: Any) -> None:
-        launch(kernel, *arguments, _parts())
-        launch(add_parts, _parts(), arguments[names.index("slot")], arguments[names.index("stats")])
-
-    FORMS[name] = launches
+@own("state")
+def load_state(source, order, control, carried, state):  # type: ignore[no-untyped-def]
+    """Fetch the samples' rows."""
+    units = state.shape[1]
+    for k in range(cuda.grid(1), state.size, cuda.gridsize(1)):
+        i, j = k // units, k % units
+        state[i, j] = source[row_at(i, order, control, carried), j]
 
 
-@cuda.jit
-def check(control, grads, failure):  # type: ignore[no-untyped-def]
-    """Set the status word to `failure` if a number is not finite, unless a gradient was not."""
-    for i in range(cuda.grid(1), grads.size, cuda.gridsize(1)):
-        if control[STATUS] != GRADIENT_NOT_FINITE and not finite(grads[i : i + 1]):
-            control[STATUS] = failure
+@own("state")
+def store_state(state, order, control, carried, target):  # type: ignore[no-untyped-def]
+    """Store what `load_state` fetches."""
+    units = state.shape[1]
+    for k in range(cuda.grid(1), state.size, cuda.gridsize(1)):
+        i, j = k // units, k % units
+        target[row_at(i, order, control, carried), j] = state[i, j]
 
 
-@cuda.jit
-def copy_next(control, grads, params):  # type: ignore[no-untyped-def]
-    """Copy the next parameters, which stand in `grads`, unless the step has failed."""
-    if control[STATUS] == 0:
-        for i in range(cuda.grid(1), params.size, cuda.gridsize(1)):
-            params[i] = grads[i]
+# ---------------------------------------------------------------- where values meet
+
+alike("blend", "ND")
+alike("multiply", "ND")
+alike("scaled", "ND")
+alike("activation_forward", "NO")
+alike("softmax", "N")
+alike("softmax_backward", "N")
+alike("look_up", "TBE", x="x[iT * per_step + iB * per_sample :]", W="W[:, iE : iE + 1]")
+alike("mask_zeros", "TB", x="x[iT * per_step + iB * per_sample :]")
+alike("lag", "TB", fed="fed[iT : iT + fed.shape[0] - nT + 1, iB : iB + 1]")
+alike("choose", "BO")
+alike("choose_back", "BO")
+alone("weigh")
 
 
-def take_over(control: Any, grads: Any, params: Any) -> None:
-    """Launch what commits next parameters that a step has left in `grads`."""
-    launch(check, control, grads, UPDATE_NOT_FINITE)
-    launch(copy_next, control, grads, params)
+@own("dW")
+def look_up_backward(x, dy, per_step, per_sample, add, dW):  # type: ignore[no-untyped-def]
+    """A thread adds up one number of the table, over all steps at which its row was read, in order."""
+    (T, B, E), V = dy.shape, dW.shape[0]
+    for q in range(cuda.grid(1), dW.size, cuda.gridsize(1)):
+        k, e = q // E, q % E
+        s = dW[k, e] if add else dW.dtype.type(0)
+        for t in range(T):
+            for i in range(B):
+                if row_of(x[t * per_step + i * per_sample], V) == k:
+                    s += dy[t, i, e]
+        dW[k, e] = s
 
 
-def _stepped(name: str) -> None:
-    """Register an optimizer: nothing moves before all gradients, nor all next parameters, are known to be finite."""
-    kernel = shared_out(STEPPED, name, "P", params="moved")
-    names = [a.name for a in KERNELS[name].arguments]
-
-    def launches(*arguments: Any) -> None:
-        control, grads, params, later = (arguments[names.index(n)] for n in ("control", "grads", "params", "later"))
-        launch(check, control, grads, GRADIENT_NOT_FINITE)
-        launch(kernel, *arguments)
-        if not later:
-            launch(copy_next, control, grads, params)
-
-    FORMS[name] = launches
-
-
-for _name in ("mse", "mae", "huber", "projection"):
-    _summed(_name)
-_stepped("sgd")
-FORMS["take_over"] = take_over
+@own("dfed")
+def lag_back(dW, first, skip, dfed):  # type: ignore[no-untyped-def]
+    """A thread adds up the gradient of one number that was fed back, over the steps whose columns show it."""
+    (U, B, O), T = dfed.shape, dW.shape[0]
+    k = U - T + 1
+    for q in range(cuda.grid(1), dfed.size, cuda.gridsize(1)):
+        u, i, o = q // (B * O), q // O % B, q % O
+        if u >= skip:
+            s = dfed[u, i, o]
+            for t in range(max(0, u - k + 1), min(T, u + 1)):
+                s += dW[t, i, first + (t + k - 1 - u) * O + o]
+            dfed[u, i, o] = s
 
 
-# ---------------------------------------------------------------- kernels that are made of products
-
-_launched = {k.__name__: partial(launch, k) for k in (neurons, descend, back_product)}
-_made_of_them = ("simple_rnn_forward", "simple_rnn_backward", "dense_forward", "activation_backward", "input_gradient")
-for _name in _made_of_them:
-    FORMS[_name] = rebound(KERNELS[_name].function, **_launched)
-FORMS["weight_gradient"] = lambda x, packed, da, alive, add, dW, db, tall, room: launch(
-    products_of_columns, x, da, add, dW, db
-)
-FORMS["pack"], FORMS["pack_transposed"] = partial(launch, pack), partial(launch, pack_transposed)
+@own("coins")
+def draw_coins(control, seed, purpose, kind, rate, start, stop, coins):  # type: ignore[no-untyped-def]
+    """A thread draws the coin of one step and sample."""
+    (T, B), key = coins.shape, control[SEED] if seed < 0 else seed
+    share = target_share(control[STEP], kind, rate, start, stop)
+    for q in range(cuda.grid(1), coins.size, cuda.gridsize(1)):
+        t, i = q // B, q % B
+        bits = philox(key, purpose, control[STEP], (control[POSITION] + i) * T + t)[0]
+        coins[t, i] = coins.dtype.type(1 if np.float64(bits) < share else 0)

@@ -4,17 +4,22 @@ A launch shares elements out to all threads of the grid, and is over before the 
 barriers. Every sum is made in an order that does not depend on the grid, so that its bits repeat.
 """
 
+import inspect
+import math
 from collections.abc import Callable
+from functools import partial
+from textwrap import indent
 from types import FunctionType
 from typing import Any
 
 from numba import config, cuda
 
 from ...kernels import KERNELS
-from ...kernels.abi import STATUS
-from ...kernels.optimizers import GRADIENT_NOT_FINITE
 
-GRID = (3, 4) if config.ENABLE_CUDASIM else (128, 128)  # blocks, and threads of each; a thread strides over the grid
+SIMULATED = bool(config.ENABLE_CUDASIM)
+GRID = (3, 4)  # the simulator's: blocks, and threads of each, which stride over the elements
+THREADS, MOST_BLOCKS = 128, 4096  # a GPU's: threads of a block, and blocks of which each thread takes several elements
+LANES, TEAM = (8, 4) if SIMULATED else (256, 256)  # parts of a sum, and the threads of the one block that makes it
 FORMS: dict[str, Callable[..., None]] = {}  # by a kernel's name: what launches it, given the kernel's arguments
 
 
@@ -24,9 +29,14 @@ class Queue:
     now: Any = 0  # the default stream
 
 
-def launch(kernel: Any, *arguments: Any, grid: tuple[int, int] | None = None, shared: int = 0) -> None:
-    """Run a CUDA kernel on the whole grid, or on another one of (blocks, threads), with some bytes of shared memory."""
-    blocks, threads = grid or GRID
+def grid_for(count: int) -> tuple[int, int]:
+    """Return blocks and threads for so many elements; a thread strides over the grid."""
+    return GRID if SIMULATED else (max(1, min(MOST_BLOCKS, -(-count // THREADS))), THREADS)
+
+
+def launch(kernel: Any, *arguments: Any, count: int = MOST_BLOCKS * THREADS, grid: Any = None, shared: int = 0) -> None:
+    """Run a CUDA kernel on a grid for `count` elements, or on (blocks, threads), with some bytes of shared memory."""
+    blocks, threads = grid or grid_for(count)
     kernel[blocks, threads, Queue.now, shared](*arguments)
 
 
@@ -36,6 +46,11 @@ def rebound(function: Any, **instead: Any) -> Callable[..., Any]:
     return FunctionType(plain.__code__, plain.__globals__ | instead, plain.__name__)
 
 
+ALONE = """
+def shared_out({names}):
+    if cuda.grid(1) == 0:
+        KERNEL({views})
+"""
 ALIKE = """
 def shared_out({names}):
     {counts}
@@ -43,59 +58,77 @@ def shared_out({names}):
         {places}
         KERNEL({views})
 """
-SUMMED = """
-def shared_out({names}, parts):
-    {counts}
-    one = cuda.local.array(1, stats.dtype)
-    for lane in range(cuda.grid(1), parts.size, cuda.gridsize(1)):
-        part = 0.0
-        for i in range(lane, {total}, parts.size):
-            {places}
-            KERNEL({views})
-            part += one[0]
-        parts[lane] = part
-"""
-STEPPED = """
-def shared_out({names}):
-    {counts}
-    moved = cuda.local.array(1, params.dtype)
-    if control[STATUS] != GRADIENT_NOT_FINITE:
-        for i in range(cuda.grid(1), {total}, cuda.gridsize(1)):
-            {places}
-            moved[0] = params[i]
-            KERNEL({views})
-"""
 
 
-def shared_out(text: str, name: str, letters: str, **views: str) -> Any:
-    """Make a CUDA kernel of one of the texts above: its threads call the CPU's kernel on one element after the other.
+def shared_out(
+    text: str, name: str, letters: str, views: dict[str, str], across: str = "", scope: Any = None, **more: Any
+) -> Any:
+    """Make a CUDA kernel of a text as above: its threads call the CPU's kernel on one element after the other.
 
     The elements are those of the specification's `letters`: where an axis has one of them as its length, the CPU's
     kernel gets a view one long (and an absent array stays empty). "flatten_backward" and "BTD" give
     KERNEL(dy[iB:iB + 1, :], dx[iT:iT + 1, iB:iB + 1, iD:iD + 1]). `views` says what it gets for an argument
-    instead.
+    instead, `more` what else the text leaves open; a block has one place among those of the letter `across`. `scope`
+    holds the other names of the text; `cuda` must stand there, for the simulator exchanges it.
     """
-    entry = KERNELS[name]
-    lengths: dict[str, str] = {}
+    entry, views, lengths = KERNELS[name], dict(views), lengths_of(name)
     for argument in entry.arguments:
-        dims = argument.dims or ()
-        cut = ", ".join(f"i{d}:i{d} + 1" if d in letters else ":" for d in dims)
-        alone = any(d in letters for d in dims)
-        views.setdefault(argument.name, f"{argument.name}[{cut}]" if alone else argument.name)
-        for k, d in enumerate(dims):
-            if d in letters and not argument.optional:
-                lengths.setdefault(d, f"n{d} = {argument.name}.shape[{k}]")
+        cut = [f"i{d}:i{d} + 1" if d in letters + across else ":" for d in argument.dims or ()]
+        view = f"{argument.name}[{', '.join(cut)}]"
+        views.setdefault(argument.name, argument.name if set(cut) <= {":"} else view)
     places = []
     for k, d in enumerate(letters):
         later = " * ".join(f"n{e}" for e in letters[k + 1 :])
         places.append(f"i{d} = i" + (f" // ({later})" if later else "") + (f" % n{d}" if k else ""))
     source = text.format(
         names=", ".join(a.name for a in entry.arguments),
-        counts="; ".join(lengths[d] for d in letters),
+        counts="; ".join(f"n{d} = {lengths[d][0]}.shape[{lengths[d][1]}]" for d in letters),
         total=" * ".join(f"n{d}" for d in letters),
         places="; ".join(places),
         views=", ".join(views[a.name] for a in entry.arguments),
+        **more,
     )
-    scope = {"cuda": cuda, "KERNEL": entry.function, "STATUS": STATUS, "GRADIENT_NOT_FINITE": GRADIENT_NOT_FINITE}
-    exec(source, scope)
-    return cuda.jit(scope["shared_out"])
+    made: dict[str, Any] = {}
+    exec(f"def make(KERNEL):{indent(source, '    ')}    return shared_out", scope or globals(), made)
+    return cuda.jit(made["make"](entry.function))
+
+
+def lengths_of(name: str) -> dict[str, tuple[str, int]]:
+    """Return where each letter of a kernel's specification is read: the first array that is always there, its axis."""
+    found: dict[str, tuple[str, int]] = {}
+    for argument in KERNELS[name].arguments:
+        for axis, d in enumerate(argument.dims or ()):
+            if not argument.optional:
+                found.setdefault(d, (argument.name, axis))
+    return found
+
+
+def alike(name: str, letters: str, **views: str) -> None:
+    """Register the form of a kernel that treats all elements alike."""
+    kernel, places = shared_out(ALIKE, name, letters, views), lengths_of(name)
+    position = {argument.name: k for k, argument in enumerate(KERNELS[name].arguments)}
+
+    def launches(*arguments: Any) -> None:
+        count = math.prod(arguments[position[a]].shape[axis] for a, axis in map(places.__getitem__, letters))
+        launch(kernel, *arguments, count=count)
+
+    FORMS[name] = launches
+
+
+def alone(name: str) -> None:
+    """Register the form of a kernel that sets a few numbers: one thread runs it."""
+    FORMS[name] = partial(launch, shared_out(ALONE, name, "", {}), grid=(1, 1))
+
+
+def own(counted: str) -> Callable[[Callable[..., None]], Any]:
+    """Register a function as a CUDA kernel that takes a kernel's arguments, a thread an element of one of them."""
+
+    def register(function: Callable[..., None]) -> Any:
+        kernel, names = cuda.jit(function), [argument.name for argument in KERNELS[function.__name__].arguments]
+        assert names == list(inspect.signature(function).parameters)
+        FORMS[function.__name__] = lambda *arguments: launch(
+            kernel, *arguments, count=arguments[names.index(counted)].size
+        )
+        return kernel
+
+    return register
