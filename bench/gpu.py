@@ -32,7 +32,7 @@ from nbrnn.targets.cuda.residence import Residence
 
 FORMAT = 1
 LAYERS: dict[str, Any] = {"lstm": nbrnn.LSTM, "gru": nbrnn.GRU, "simple_rnn": nbrnn.SimpleRNN}
-LEAST = 15  # rounds
+LEAST = 2 if simulating() else 15  # rounds; what the simulator takes says nothing
 ROUND = 0.01  # seconds that a round lasts at least, on the device
 
 
@@ -40,7 +40,7 @@ ROUND = 0.01  # seconds that a round lasts at least, on the device
 class Settings:
     """How the cases are measured."""
 
-    against: bool  # beside PyTorch's
+    peer: Any = None  # the module gpu_torch, where PyTorch takes part
     rounds: int = LEAST
     seconds: float = ROUND
     design: str = ""  # of the recurrent kernels, where not the one that is chosen by size
@@ -136,10 +136,8 @@ def measured(case: Case, settings: Settings) -> dict[str, Any]:
     ours.warm()
     result: dict[str, Any] = asdict(case) | {"goal": case.goal, "designs": ours.names()}
     players: dict[str, Any] = {"nbrnn": ours}
-    if settings.against:
-        import gpu_torch
-
-        players["cudnn"] = peer = gpu_torch.Layer(case, arrays)
+    if settings.peer is not None:
+        players["cudnn"] = peer = settings.peer.Layer(case, arrays)
         result["difference"] = float(abs(ours.outputs(arrays) - peer.outputs()).max())
     clock = time.perf_counter
     calls = {n: max(1, min(1000, round(settings.seconds / max(p.timed(1, clock), 1e-7)))) for n, p in players.items()}
@@ -175,10 +173,8 @@ def begin(settings: Settings) -> dict[str, Any]:
     """Return a report without results."""
     taken = datetime.now(UTC).isoformat(timespec="seconds")
     own = {"format": FORMAT, "taken": taken, "rounds": settings.rounds, "machine": machine()}
-    if settings.against:
-        import gpu_torch
-
-        own["machine"]["versions"] |= gpu_torch.versions()
+    if settings.peer is not None:
+        own["machine"]["versions"] |= settings.peer.versions()
     return own | {"results": [], "failures": []}
 
 

@@ -38,7 +38,8 @@ def hold_on_gpu(ctx: click.Context, given: dict[str, Any], rounds: int | None, q
         if against:
             missing = [] if _has("torch") else ["torch"]
             installed("this Python", missing, ("cudnn",))
-        settings = engine.Settings(against, rounds or engine.LEAST, engine.ROUND, given["design"])
+        peer = part("gpu_torch") if against else None
+        settings = engine.Settings(peer, rounds or engine.LEAST, engine.ROUND, given["design"])
         known = (*engine.designs(), "")
         if given["design"] not in known:
             raise UserError(f"--design takes {', '.join(n for n in known if n)}; not {given['design']!r}.")
