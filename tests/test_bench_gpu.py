@@ -56,7 +56,13 @@ def run_command(environment, tmp_path):
     def run(*arguments, **variables):
         command = [sys.executable, "-m", "nbrnn.cli", *map(str, arguments)]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment(**variables), capture_output=True, text=True, check=False, timeout=300
+            command,
+            cwd=tmp_path,
+            env=environment(**variables),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
 
     return run
