@@ -10,6 +10,7 @@ from support import assert_close, random_weights
 
 import nbrnn
 from nbrnn.memory import NotEnoughMemoryError
+from nbrnn.slots import optimizer_arrays
 from nbrnn.targets.cuda import exchange, executor, residence
 
 TOLERANCE = 1e-11  # of the largest number, in float64: sums over a batch go in another order than the CPU's shards
@@ -132,6 +133,11 @@ def test_weights_are_right_wherever_they_are_looked_at_and_changed(tmp_path):
     for model in (cpu, gpu):
         model.set_weights([w * 0.5 for w in model.get_weights()])
     assert_close(gpu.predict(X), cpu.predict(X), TOLERANCE)
+    for model in (gpu, cpu):  # no change of another model's weights in between
+        for array in optimizer_arrays(model).values():  # looked at, and changed where it stands
+            array *= 0.5
+        model.train_on_batch(X, Y)
+    same(gpu, cpu)
     for model in (cpu, gpu):
         model.compile("sgd", "mse")
         model.train_on_batch(X, Y)
