@@ -114,7 +114,7 @@ class Layer:
     def timed(self, calls: int, seconds: Callable[[], float]) -> float:
         """Return the seconds of a batch, by the device's events; in the simulator by the clock."""
         self._one(self.executor)  # sets the job's words anew
-        batch = self.executor._batch(self.case.B)
+        batch = self.executor.replay(self.case.B)
         if simulating():
             start = seconds()
             for _ in range(calls):

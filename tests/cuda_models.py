@@ -110,7 +110,8 @@ CASES = {
     ),
     "masked steps": Case(
         lambda: [nbrnn.Masking(), SimpleRNN(3, return_sequences=True), EachStep(Dense(2, "sigmoid"))],
-        DECAY, "binary_crossentropy", x=holes, y=lambda rng: rng.integers(0, 2, (N, T, 2)), metrics=("binary_accuracy",),
+        DECAY, "binary_crossentropy", x=holes, metrics=("binary_accuracy",),
+        y=lambda rng: rng.integers(0, 2, (N, T, 2)),
     ),
     "dropout": Case(
         lambda: [
@@ -122,7 +123,10 @@ CASES = {
         loss="huber",
     ),
     "penalties": Case(
-        lambda: [SimpleRNN(3, kernel_regularizer="l2", recurrent_regularizer="l1"), Dense(2, kernel_regularizer="l1_l2")],
+        lambda: [
+            SimpleRNN(3, kernel_regularizer="l2", recurrent_regularizer="l1"),
+            Dense(2, kernel_regularizer="l1_l2"),
+        ],
         DECAY, nbrnn.losses.Quantile([0.2, 0.8]), y=lambda rng: rng.normal(size=(N, 1)),
     ),
     "tokens": Case(

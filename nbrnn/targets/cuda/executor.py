@@ -229,7 +229,7 @@ class Executor:
             if shuffle and (place == 0 or (n == first and shuffle == AGAIN)):
                 self._shuffle(job, n)
             self._send_order()
-            self._batch(min(batch, samples - place * batch))()
+            self.replay(min(batch, samples - place * batch))()
         log = self.log[: graphs.HEAD + (stop - first) * self.figures].copy_to_host()
         require_met()
         failed, at = int(log[0]), int(log[1])
@@ -263,7 +263,7 @@ class Executor:
             launches()
         self.status = 0 if failed == graphs.LOSS_NOT_FINITE else failed
 
-    def _batch(self, size: int) -> graphs.Replayed:
+    def replay(self, size: int) -> graphs.Replayed:
         """Return what runs a batch of so many samples."""
         if size not in self.batches:
             blocks, trains = self.blocks, self.plan.update is not None
