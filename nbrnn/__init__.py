@@ -345,7 +345,8 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
     if name not in _HOME:
-        raise AttributeError(f"module 'nbrnn' has no attribute {name!r}")
+        hint = '; a model is moved to a GPU by model.to("cuda")' if name in ("set_device", "device", "cuda") else ""
+        raise AttributeError(f"module 'nbrnn' has no attribute {name!r}{hint}")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     globals()[name] = value
     return value

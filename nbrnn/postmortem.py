@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 GATES = {"lstm": ("i", "f", "n", "o"), "gru": ("z", "r", "n")}  # by the first word of a kernel's name
 COMPUTED = ("a", "gates", "hWn", "rh", "c", "act_c", "h")  # a step's forward pass, in its order
 ROWS, BAR = 20, 44  # of a chart: the steps shown, and the longest bar
+IN_WORDS = {
+    "stats": "the loss itself (what the network put out is finite, but it or the targets are so large that the loss "
+    "is not)"
+}
 ADVICE = "The last finite weights are kept; try a smaller learning_rate, clipping or scaled data."
 
 
@@ -42,7 +46,7 @@ class Place:
 
     def __str__(self) -> str:
         parts = [f"step {self.step}"] * (self.step is not None) + [f"gate {self.gate}"] * (self.gate is not None)
-        return f"{self.buffer} ({', '.join(parts)})" if parts else self.buffer
+        return f"{self.buffer} ({', '.join(parts)})" if parts else IN_WORDS.get(self.buffer, self.buffer)
 
 
 class DivergedError(ValueError):
@@ -163,7 +167,7 @@ def diverged(
         found = first_not_finite(executor, program, s)
         if found is not None:
             return DivergedError(what, *place, found, replay)
-    return DivergedError(what, *place, Place("the sum over the shards"), replay)
+    return DivergedError(what, *place, Place("the sum over the parts of the batch"), replay)
 
 
 def _restore_states(model: Model, executor: cpu.Executor, batch: int) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import one_of
+from .checks import one_of, whole_number
 from .forecasting import Forecaster
 from .joins import Flatten
 from .layers import Dense
@@ -24,50 +25,76 @@ from .sequential import Sequential
 
 NETWORK, PERCEPTRON = "network", "Flatten -> Dense"
 SAME = 0.01  # percent: rounding
+DRAWS = 5
 ROUGHLY = 1.0  # percent; less is the chance of a training
 NETWORKS = (PERCEPTRON, NETWORK)  # the quick one first
 
 
 @dataclass(frozen=True)
 class Scrambled:
-    """The RMSE of one network on the rows that are judged, raw, all steps ahead and targets' errors in one.
+    """The RMSEs of one network on the rows that are judged, raw, all steps ahead and targets' errors in one.
 
-    Attributes
+    `ordered`, `tested` and `trained` are the medians of the draws.
+
+    Parameters
     ----------
     name : str
         "network" or "Flatten -> Dense".
-    ordered : float
-        The steps in their order.
-    tested : float
-        The same network, given windows whose steps are permuted.
-    trained : float
-        Trained anew on permuted windows, and given such.
+    draws : tuple of tuple of float
+        A row a draw, that is other first weights and another permutation: the steps in their order; the same network,
+        given windows whose steps are permuted; trained anew on permuted windows, and given such.
     """
 
     name: str
-    ordered: float
-    tested: float
-    trained: float
+    draws: tuple[tuple[float, float, float], ...]
+
+    @property
+    def ordered(self) -> float:
+        """The steps in their order."""
+        return median(draw[0] for draw in self.draws)
+
+    @property
+    def tested(self) -> float:
+        """The same network, given windows whose steps are permuted."""
+        return median(draw[1] for draw in self.draws)
+
+    @property
+    def trained(self) -> float:
+        """Trained anew on permuted windows, and given such."""
+        return median(draw[2] for draw in self.draws)
 
     def verdict(self) -> str:
-        """Return in words what the order of the steps is worth to the network."""
-        worse = 100 * (self.trained / self.ordered - 1) if self.ordered else 0.0
+        """Return in words what the order of the steps is worth to the network, in all draws."""
+        worse = [100 * (trained / ordered - 1) if ordered else 0.0 for ordered, _, trained in self.draws]
+        count, low, high = len(worse), min(worse), max(worse)
         if self.name == PERCEPTRON:
-            told = "is what it was" if abs(worse) < SAME else f"differs by {abs(worse):.2g} %, by rounding"
+            most = max(-low, high)
+            told = "is what it was" if most < SAME else f"differs by {most:.2g} %, by rounding"
             return f"{self.name}, trained anew on permuted steps, {told}: to a perceptron their order is nothing."
         told = f"The {self.name}, trained anew on permuted steps,"
-        if abs(worse) < ROUGHLY:
+        if max(-low, high) < ROUGHLY:
             return f"{told} is as good: it makes no use of their order here."
-        if worse < 0:
-            return f"{told} errs {_percent(-worse)} less: their order is of no use to it here."
-        return f"{told} errs {_percent(worse)} more: so much is their order worth to it here."
+        each = "in one draw" if count == 1 else f"in each of {count} draws (median {_percent(abs(median(worse)))})"
+        if low > 0:
+            return f"{told} errs {_range(low, high)} more {each}: so much is their order worth to it here."
+        if high < 0:
+            return f"{told} errs {_range(-high, -low)} less {each}: their order is of no use to it here."
+        more = sum(one > 0 for one in worse)
+        between = f"from {_percent(-low)} less to {_percent(high)} more"
+        return f"{told} errs more in {more} of {count} draws, {between}: no use of their order can be seen here."
+
+
+def _range(low: float, high: float) -> str:
+    return _percent(low) if _percent(low) == _percent(high) else f"{_percent(low)} to {_percent(high)}"
 
 
 def _percent(value: float) -> str:
     return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"
 
 
-def scramble_time(problem: Problem, recipe: Recipe, seed: int = 0, **options: Any) -> Iterator[Scrambled]:
+def scramble_time(
+    problem: Problem, recipe: Recipe, seed: int = 0, draws: int = DRAWS, **options: Any
+) -> Iterator[Scrambled]:
     """Train a recipe, and a perceptron of the same windows, in order and on permuted steps; yield the RMSEs of each.
 
     Parameters
@@ -75,26 +102,34 @@ def scramble_time(problem: Problem, recipe: Recipe, seed: int = 0, **options: An
     problem : Problem
         Scored is its validation part, or the test part where there is no validation.
     recipe : Recipe
+        The first draw's networks are its own, those of the others have the seeds after them.
     seed : int, default 0
-        Of the permutation, the same one for all windows.
+        Of the first draw's permutation, the same one for all windows; the other draws take the seeds after it.
+    draws : int, default 5
+        How often all is done; one permutation may happen to help.
     **options
         As for `Sequential.fit`, beside what the recipe decides.
 
     Raises
     ------
     ValueError
-        If rows are missing, the window holds a single row, the training part is empty, or as `Problem.check`.
+        If rows are missing, the window holds a single row, the training part is empty, `draws` is no whole number of
+        at least 1, or as `Problem.check`.
     """
-    order = permutation(recipe.window, seed)
+    orders = [permutation(recipe.window, seed + k) for k in range(whole_number("draws", draws, 1))]
     if problem.masked:
         raise ValueError("scrambled windows need every value, but some are missing; fill them first.")
     plain = np.arange(recipe.window)
     for name in NETWORKS:
-        ordered = _trained(name, problem, recipe, plain, **options)
-        anew = _trained(name, problem, recipe, order, **options)
-        yield Scrambled(
-            name, _rmse(ordered, problem, plain), _rmse(ordered, problem, order), _rmse(anew, problem, order)
-        )
+        found = []
+        for k, order in enumerate(orders):
+            drawn = replace(recipe, seed=recipe.seed + k * recipe.seeds)
+            ordered = _trained(name, problem, drawn, plain, **options)
+            anew = _trained(name, problem, drawn, order, **options)
+            judged = (ordered, plain), (ordered, order), (anew, order)
+            first, second, third = (_rmse(forecaster, problem, steps) for forecaster, steps in judged)
+            found.append((first, second, third))
+        yield Scrambled(name, tuple(found))
 
 
 def permutation(window: int, seed: int = 0) -> NDArray[np.int64]:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from column_major import ColumnMajor
-from cuda_compiling import ARCHITECTURES, array, compiled, needs_compiler
-from numba import njit, types
+from column_major import ColumnMajor, near_tf32
+from cuda_compiling import ARCHITECTURES, array, compiled, missing, needs_compiler
+from numba import cuda, njit, types
+from support import assert_close
+from test_cuda_host import card  # noqa: F401
 from test_cuda_simulator import SIMULATOR
 
 from nbrnn.kernels.abi import OPTIONS
@@ -25,6 +27,7 @@ KERNELS = [  # form, tile, dtype, joint, acting, rounding
     (COLUMNS, "middle", "float64", True, False, False),
     (PLAIN, "low", "float32", True, True, True),
     (TURNED, "low", "float32", False, False, False),
+    (COLUMNS, "low", "float32", False, False, True),
     (PLAIN, "low, float64", "float64", True, True, False),
 ]
 SITES = [(k, a) for k in KERNELS for a in ARCHITECTURES if a == (9, 0) or k in (KERNELS[2], KERNELS[5])]
@@ -128,6 +131,35 @@ def test_a_product_gives_the_stream_and_then_the_workspace(monkeypatch):
         library.gemm(cublas.gemm_of(PLAIN, Y, X, W, True), "float64")
         assert functions.stream == stream
     assert library.version == "12.9.1" and (Y == 8).all()
+
+
+@pytest.mark.cuda_compile
+@pytest.mark.skipif(bool(missing()), reason=missing())
+@pytest.mark.parametrize("precision", ["float64", "float32", "tf32"])
+def test_the_library_reads_the_devices_own_arrays(card, precision, monkeypatch):  # noqa: F811
+    kind = "float64" if precision == "float64" else "float32"
+    rng = np.random.default_rng(3)
+    Y, X, W = (near_tf32(rng.normal(size=shape)).astype(kind) for shape in ((20, 9), (20, 12), (8, 9)))
+    functions = ColumnMajor()
+    library = cublas.Library(functions, cuda.device_array(8, np.uint8))
+    monkeypatch.setattr(products, "library", lambda: (library, ""))
+    monkeypatch.setattr(products, "LIBRARY_FROM", dict.fromkeys(products.LIBRARY_FROM, 0))
+    monkeypatch.setattr(products, "LOW_ROWS", 0)
+    y, x, w, none = (cuda.to_device(a) for a in (Y, X, W, np.zeros(0, kind)))
+    wide, dx, dw = (cuda.to_device(a) for a in (np.ones((40, 16), kind), X.copy(), W.copy()))
+    with using(precision):
+        products.product(y, x, w)
+        products.product(wide[20:, :9], x[:20], w, None, True)
+        products.product_turned(dx[:, :8], y, w)
+        products.products_of_columns(x[:, :8], wide[20:], True, dw, none)
+    exact, tolerance = X[:, :8].astype(float) @ W, 1e-13 if precision == "float64" else 1e-6
+    expected = np.ones((40, 16))
+    expected[20:, :9] += exact
+    assert_close(wide.copy_to_host(), expected, tolerance)
+    assert_close(dw.copy_to_host(), W + X[:, :8].T.astype(float) @ expected[20:, :9], max(tolerance, 1e-3))
+    assert_close(dx.copy_to_host()[:, :8], exact @ W.T, max(tolerance, 1e-3 if precision == "tf32" else 0))
+    assert len(functions.asked) == 4 and not card.launched
+    np.testing.assert_array_equal(dx.copy_to_host()[:, 8:], X[:, 8:])
 
 
 def test_a_failure_of_the_library_is_one_sentence():

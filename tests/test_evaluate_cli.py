@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from nbrnn import scrambling
 from nbrnn.csvfile import read_csv
 from nbrnn.forecastfile import load_forecaster
 from nbrnn.reopening import reopen_problem, saved_recipe
-from nbrnn.scrambling import permutation, scramble_time
+from nbrnn.scrambling import DRAWS, Scrambled, permutation, scramble_time
 
 
 @pytest.fixture(autouse=True)
@@ -122,16 +123,21 @@ def test_a_perceptron_is_indifferent_to_permuted_steps_and_the_tables_are_those_
     model, forecaster, notes = ensemble
     printed = evaluated(model, "--shuffle-time")
     problem = reopen_problem(forecaster, notes)
-    found = {one.name: one for one in scramble_time(problem, saved_recipe(notes))}
+    recipe = saved_recipe(notes)
+    found = {one.name: one for one in scramble_time(problem, recipe)}
     perceptron, network = found["Flatten -> Dense"], found["network"]
     assert perceptron.trained == pytest.approx(perceptron.ordered, rel=1e-5)
     assert perceptron.tested != pytest.approx(perceptron.ordered, rel=1e-2)
     assert network.trained != pytest.approx(network.ordered, rel=1e-5)
-    # in order it is the network that was saved
-    assert network.ordered == pytest.approx(problem.backtest(forecaster, "validation").score("rmse"), rel=1e-5)
-    rows = {r["network"]: r for r in table_of("out/scrambled.csv")}
-    assert float(rows["network"]["permuted at test time"]) == network.tested
-    assert float(rows["Flatten -> Dense"]["trained permuted"]) == perceptron.trained
+    # in order the first draw's is the network that was saved
+    assert network.draws[0][0] == pytest.approx(problem.backtest(forecaster, "validation").score("rmse"), rel=1e-5)
+    later = replace(recipe, seed=recipe.seed + 2 * recipe.seeds)  # each draw's is another one
+    third = problem.backtest(problem.fit(later, verbose=0), "validation").score("rmse")
+    assert network.draws[2][0] == pytest.approx(third, rel=1e-5) != pytest.approx(network.draws[0][0], rel=1e-3)
+    rows = {(r["network"], int(r["draw"])): r for r in table_of("out/scrambled.csv")}
+    assert len(rows) == 2 * DRAWS
+    assert float(rows["network", 2]["permuted at test time"]) == network.draws[1][1]
+    assert float(rows["Flatten -> Dense", 5]["trained permuted"]) == perceptron.draws[4][2]
     assert "is what it was: to a perceptron their order is nothing" in " ".join(printed.split())
     assert {p.name for p in Path("out").iterdir()} == {"scrambled.csv"}
 
@@ -139,13 +145,35 @@ def test_a_perceptron_is_indifferent_to_permuted_steps_and_the_tables_are_those_
 def test_windows_are_permuted_at_test_time_as_the_permutation_says(alone):
     _, forecaster, notes = alone
     problem = reopen_problem(forecaster, notes)
-    found = {one.name: one for one in scramble_time(problem, saved_recipe(notes), seed=4)}
-    order = permutation(5, seed=4)
+    found = {one.name: one for one in scramble_time(problem, saved_recipe(notes), seed=3, draws=2)}
+    assert [len(one.draws) for one in found.values()] == [2, 2]
+    order = permutation(5, seed=3)
     start, stop = notes["parts"]["validation"]
     values, shift, scale = problem.table.column("Sales"), forecaster.scaler.shift[0], forecaster.scaler.scale[0]
     windows = np.array([values[k - 5 : k][order] for k in range(start, stop)])
     said = forecaster.model.predict(((windows - shift) / scale)[..., None])[:, 0] * scale + shift
-    assert found["network"].tested == pytest.approx(rmse(said, values[start:stop]), rel=1e-5)
+    assert found["network"].draws[0][1] == pytest.approx(rmse(said, values[start:stop]), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("worse", "words"),
+    [
+        ((1.2, 1.5, 2.0), "errs 20 % to 100 % more in each of 3 draws (median 50 %): so much is their order worth"),
+        ((0.9, 0.8), "errs 10 % to 20 % less in each of 2 draws (median 15 %): their order is of no use"),
+        ((1.2, 0.9, 1.3), "errs more in 2 of 3 draws, from 10 % less to 30 % more: no use of their order can be seen"),
+        ((1.001, 0.999), "is as good: it makes no use of their order here"),
+        ((1.5,), "errs 50 % more in one draw: so much is their order worth"),
+    ],
+)
+def test_the_verdict_rests_on_all_draws(worse, words):
+    one = Scrambled("network", tuple((4.0, 9.0, 4.0 * factor) for factor in worse))
+    assert words in one.verdict()
+
+
+def test_a_number_of_draws_that_is_none_is_refused(alone):
+    _, forecaster, notes = alone
+    with pytest.raises(ValueError, match="draws must be a whole number of at least 1, not 0"):
+        list(scramble_time(reopen_problem(forecaster, notes), saved_recipe(notes), draws=0))
 
 
 def test_the_scrambling_never_looks_at_the_test_rows(alone):
@@ -163,7 +191,7 @@ def test_ctrl_c_leaves_the_networks_that_were_scored(alone, monkeypatch):
 
     def stop(name, *rest, **options):
         asked.append(name)
-        if len(asked) > 2:
+        if len(asked) > 2 * DRAWS:
             raise KeyboardInterrupt
         return real(name, *rest, **options)
 
@@ -171,7 +199,7 @@ def test_ctrl_c_leaves_the_networks_that_were_scored(alone, monkeypatch):
     monkeypatch.setattr(scrambling, "_trained", stop)
     result = run("evaluate", alone[0], "--shuffle-time", "--out", "out")
     assert result.exit_code == 130
-    assert [r["network"] for r in table_of("out/scrambled.csv")] == ["Flatten -> Dense"]
+    assert [r["network"] for r in table_of("out/scrambled.csv")] == ["Flatten -> Dense"] * DRAWS
 
 
 def test_pictures_stand_beside_the_tables(alone):

@@ -41,7 +41,7 @@ LADDER = [
         "rehearsal",
         "usermodule",
     },
-    {"lowering", "summary", "stack", "chain", "states", "tokens", "variables", "supervision", "ragged"},
+    {"lowering", "summary", "placed", "stack", "chain", "states", "tokens", "variables", "supervision", "ragged"},
     {
         "model",
         "models",

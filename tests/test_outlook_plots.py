@@ -157,13 +157,16 @@ def test_a_baseline_that_does_not_answer_to_every_value_is_left_out():
 
 
 def test_permuted_steps_are_bars_of_both_networks():
-    rows = [Scrambled("Flatten -> Dense", 3.0, 5.0, 3.0), Scrambled("network", 2.0, 6.0, 2.5)]
+    draws = ((2.0, 9.0, 2.5), (1.0, 6.0, 2.0), (4.0, 5.0, 7.0))
+    rows = [Scrambled("Flatten -> Dense", ((3.0, 5.0, 3.0),)), Scrambled("network", draws)]
     figure = plot_scrambled(rows, "m/s")
     (axes,) = figure.axes
     names = [text.get_text() for text in axes.get_yticklabels()]
     drawn = dict(zip(names, [bar.get_width() for bar in axes.patches], strict=True))
     assert drawn["network: in order"] == 2 and drawn["network: permuted at test time"] == 6
     assert drawn["network: trained anew on permuted steps"] == 2.5 and drawn["Flatten -> Dense: in order"] == 3
+    dots = [sorted(line.get_xdata()) for line in axes.lines]
+    assert dots == [[3], [5], [3], [2, 2.5, 7], [5, 6, 9], [1, 2, 4]] and axes.get_xlim()[1] > 9
     assert list(drawn)[-1] == "network: in order" and axes.get_xlabel() == "RMSE (m/s)" and png(figure)
     with pytest.raises(ValueError, match="nothing to draw"):
         plot_scrambled([])

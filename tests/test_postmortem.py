@@ -138,6 +138,14 @@ def test_without_memory_for_the_batch_once_more_the_report_says_so(monkeypatch):
     assert error.report().endswith("The batch was not run again:\n1 GB of memory could not be had.")
 
 
+def test_a_loss_that_alone_overflows_is_told_as_the_loss():
+    targets = np.full((4, 1), 1e20, "f4")  # finite, but their squares are not
+    error = diverge(compiled([SimpleRNN(2, "tanh")]), np.ones((4, STEPS, 2)), targets)
+    assert (error.buffer, error.layer, error.step) == ("stats", "", None)
+    assert "the first such number stands in the loss itself (what the network put out is finite, but it" in str(error)
+    assert "stats" not in str(error) + error.report() and max(map(len, error.report().splitlines())) <= 80
+
+
 def test_a_model_without_recurrent_layers_has_a_short_report():
     model = nbrnn.Sequential([Dense(1)], input_shape=(2,), seed=0)
     model.compile(nbrnn.SGD(3e38), "mse")

@@ -214,7 +214,7 @@ for units in (1, 2, 3, 5):
         layers = [nbrnn.SimpleRNN(units, "linear"), nbrnn.Dense(1)]
         net = nbrnn.Sequential(layers, input_shape=(4, 1), seed=seed)
         net.compile(nbrnn.Adam(0.02), "mse")
-        epochs = 50 if QUICK else 200
+        epochs = 50 if QUICK else 200  # times through all samples
         history = net.fit(x, second, epochs=epochs, verbose=0).history
         losses.append(history["loss"][-1])
     best[units] = min(losses)

@@ -144,7 +144,8 @@ show(nbrnn.plot_products(scaled, None, [0, 6], COLUMNS), "beijing-scaled")
 # when to stop and which columns are best. The last 274 are for the end, once. Several seeds each, since one is one
 # draw. The cell is a GRU (lesson 10), and `EarlyStopping` ends a training that no longer helps on the validation days.
 # Beside it stand two forecasts without a network: the *last value*, tomorrow as today, and the *linear* one, the best
-# weighted sum of the same seven days (least squares).
+# weighted sum of the same seven days (least squares). The score is the RMSE, the root of the mean squared error, in
+# micrograms.
 
 # %%
 SETS = {"pm25 alone": [0], "and wind": [0, 4], "all five": [0, 1, 2, 3, 4]}

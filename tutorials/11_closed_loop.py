@@ -19,17 +19,17 @@
 # ## The equation
 #
 # ```text
-# one step      o_1 = f(x_(t-L+1), ..., x_(t-1), x_t)      L rows, all true
-# open loop     o_2 = f(x_(t-L+2), ..., x_t, x_(t+1))      x_(t+1) is true
-# closed loop   o_2 = f(x_(t-L+2), ..., x_t, o_1)          o_1 is no row
-# direct        (o_1, ..., o_h) = f(x_(t-L+1), ..., x_t)   h steps at once
+# one step      o_1 = F(x_(t-L+1), ..., x_(t-1), x_t)      L rows, all true
+# open loop     o_2 = F(x_(t-L+2), ..., x_t, x_(t+1))      x_(t+1) is true
+# closed loop   o_2 = F(x_(t-L+2), ..., x_t, o_1)          o_1 is no row
+# direct        (o_1, ..., o_h) = F(x_(t-L+1), ..., x_t)   h steps at once
 #
-# an error e in o_1 comes back in o_2 as  s e,   s = the slope of f there
+# an error e in o_1 comes back in o_2 as  s e,   s = the slope of F there
 # ```
 #
-# If the slopes are below 1 in size, errors die away, and with them everything else that the loop knew about its
-# beginning: it ends at a constant. If they are above 1, errors grow. A loop that goes on swinging for ever, and right,
-# stands between the two.
+# F is the whole network. If the slopes are below 1 in size, errors die away, and with them everything else that the
+# loop knew about its beginning: it ends at a constant. If they are above 1, errors grow. A loop that goes on swinging
+# for ever, and right, stands between the two.
 
 # %%
 import textwrap
@@ -90,7 +90,7 @@ assert abs(wrong - o2 - slope * e) < 1e-12
 
 # %%
 forecaster = nbrnn.Forecaster(tiny(), window=3)
-forecaster.meet([1.0, 2.0, 3.0])  # no training: these weights are given
+forecaster.meet([1.0, 2.0, 3.0])  # in place of fit(): measures scales only
 both = forecaster.forecast(2, [1.0, 2.0, 3.0])[:, 0]
 print("the engine:", both)
 assert np.allclose(both, [o1, o2], rtol=0, atol=1e-12)
@@ -128,9 +128,10 @@ assert with_past > 0.97 and with_truth < 0.9
 assert abs(loop[-1] - mean) < 0.4 and np.ptp(loop[-10:]) < 0.1
 
 # %% [markdown]
-# The forecast is the row before, a little smaller: drawn beside the truth it looks like the truth, one row late. That
-# is the *echo*. In closed loop it goes to the mean and stays there: the *constant*. Neither is a bug. The best forecast
-# of the next row keeps what is known, and what is known about a far row of this series is its mean.
+# The forecast is the row before, a little smaller (a correlation of 1 would be the same curve but for its scale): drawn
+# beside the truth it looks like the truth, one row late. That is the echo. In closed loop it goes to the mean and stays
+# there: the constant. Neither is a bug. The best forecast of the next row keeps what is known, and what is known about
+# a far row of this series is its mean.
 #
 # So a constant says that there is no more to know, or that your network has not learned it. A better baseline tells.
 #
@@ -147,7 +148,7 @@ epochs = 20 if QUICK else 60
 def sine_model(seed):
     layers = [nbrnn.GRU(10), nbrnn.Dense(1)]
     model = nbrnn.Sequential(layers, (50, 1), seed)
-    batches = epochs * -(-2451 // 16)
+    batches = epochs * -(-2451 // 16)  # until the rate has sunk to 0
     model.compile(nbrnn.Adam(nbrnn.CosineDecay(0.01, batches)), "mse")
     return model
 
@@ -174,17 +175,16 @@ assert max(spread) < 0.3 and error(taught, truth) < min(0.02, max(spread))
 
 # %% [markdown]
 # The open loop looks best, as always, for it was told the truth 500 times: that number must never stand for the closed
-# loop's. And mind the baseline. A sine is nothing but season, so "as 157 rows ago" is hard to beat here.
+# loop's. And mind the baseline, seasonal-naive: a sine is nothing but season, so "as 157 rows ago" is hard to beat.
+# Compare it with all seeds.
 #
 # ## The picture
 #
-# All three in one. The band is the *fan*: networks of other seeds learned the same rows, and their paths part. It knows
-# how much they disagree. It does not know the noise of a series, nor what all networks get wrong.
+# All three in one. The band is the *fan*: networks of other seeds learned the same rows, their paths part, and most of
+# them lie in the band. It knows how much they disagree, not the noise of a series, nor what all networks get wrong.
 
 # %%
-title = "A sine: 500 steps after the last known row"
-figure = nbrnn.plot_runs(series[-150:], truth, runs, fan, title=title)
-show(figure, "sine")
+show(nbrnn.plot_runs(series[-150:], truth, runs, fan), "sine")
 
 # %% [markdown]
 # ## Must I predict every feature?
@@ -196,7 +196,7 @@ show(figure, "sine")
 dust = nbrnn.make_problem("beijing")
 recipe = nbrnn.Recipe(14, cell="gru", units=(8,), epochs=60, patience=8)
 one = dust.fit(recipe, verbose=0)
-print(one.forecast(1, dust.table))
+print(f"one step: {one.forecast(1, dust.table)[0, 0]:.1f} ug/m3")
 try:
     one.forecast(3, dust.table)
 except ValueError as refusal:
@@ -209,11 +209,12 @@ except ValueError as refusal:
 # 2. *Direct*: the network gives seven days of pm25 at once. Nothing is fed back, so nothing else must be known.
 # 3. *Known columns*: for a calendar, a price or a plan, name the columns, `known=`, and hand their future in.
 #
-# Which is better here, the first or the second? Ask the validation rows.
+# Which is better here, the first or the second? Ask the validation rows, and the baselines of lesson 8.
 
 # %%
 every = nbrnn.make_problem("beijing", target="all")
 ways = {"all features, closed loop": (every, 1), "direct": (dust, 7)}
+print("RMSE in ug/m3 at           1, 2 and 7 days ahead")
 for name, (problem, horizon) in ways.items():
     errors = []
     for seed in range(2 if QUICK else 5):
@@ -222,8 +223,7 @@ for name, (problem, horizon) in ways.items():
         fitted = problem.fit(recipe, verbose=0)
         judged = problem.backtest(fitted, "validation", steps=7)
         errors.append([judged.score("rmse", step=s) for s in (1, 2, 7)])
-    median = np.round(np.median(errors, axis=0), 1)
-    print(f"{name:<26}", median, "median")
+    print(f"{name:<26}", np.round(np.median(errors, axis=0), 1), "median")
     if horizon == 1:
         looped = fitted
 for name in judged.known():
@@ -231,9 +231,9 @@ for name in judged.known():
     print(f"{name:<26}", np.round(baseline, 1))
 
 # %% [markdown]
-# The columns: RMSE at 1, 2 and 7 days. Beyond the first day both ways come to about what the weekday's mean scores: the
-# features say little about the day after tomorrow. `look_ahead` tells when a loop has run out. Its picture has both,
-# the echo in thin blue and the constant. (Nothing is chosen by it.)
+# Beyond the first day both ways come to about what the weekday's mean (season's mean) scores: the features say little
+# about the day after tomorrow. `look_ahead` tells when a loop has run out. Its picture has both, the echo in thin blue
+# and the constant, which is near the mean but not the mean: the loop's own resting place. (Nothing is chosen by it.)
 
 # %%
 outlook = nbrnn.look_ahead(every, looped, steps=30)
@@ -249,7 +249,8 @@ show(nbrnn.plot_forecast(outlook), "dust")
 # ## 300 steps of four series
 #
 # Three drivers, each with a period of its own, and an observable that follows them, a little noisy: 700 rows to
-# learn from, 300 to foretell, all four fed back. Once one step at a time, and once 25 steps at a time.
+# learn from, 300 to foretell, all four fed back. Once one step at a time, and once 25 steps at a time. RMSE / sd is the
+# error as a share of the truth's own spread: who always says the mean has 1.
 
 # %%
 table = nbrnn.driven_series(1000, seed=0, noise=0.02)
@@ -278,13 +279,12 @@ found["as 120 rows ago"] = np.resize(seen, 300)
 of = {name: error(run, came) / scale[3] for name, run in found.items()}
 print(f"as 120 rows ago: RMSE / sd {of['as 120 rows ago']:.3f}")
 assert of["25 at a time"] < 0.3 and of["1 at a time"] > 0.5
-title = "The observable: one step at a time loses the phase"
-show(nbrnn.plot_runs(seen, came, found, title=title), "driven")
+show(nbrnn.plot_runs(seen, came, found, title="The observable"), "driven")
 
 # %% [markdown]
-# One step at a time goes through the loop 300 times, and each turn adds its error: the swing remains, but it comes too
-# early or too late. With 25 steps at a time there are 12 turns. Who knows that all comes again after 120 rows needs no
-# network here; the network was not told.
+# One step at a time goes through the loop 300 times, and each turn adds its error: the swing remains, but too early or
+# too late. 25 at a time take 12 turns. Who knows that all comes again after 120 rows needs no network; the network was
+# not told.
 #
 # ## Exercise 1: close the loop
 #
@@ -325,9 +325,8 @@ for start in ([1.0, 2.0, 3.0], [0.3, -1.0, 2.0]):
 # ## Exercise 2: 300 steps
 #
 # - turns_1, turns_25: how often is the network asked for 300 steps, one at a time and 25 at a time?
-# - off: a forecast has the standard deviation 0.6 where the truth has 0.5. By how many percent is its amplitude off?
-# - fed_back: the network sees eight features and predicts one of them, seven days at once, and you want seven days. How
-#   many numbers are fed back?
+# - off: a forecast's standard deviation is 0.6, the truth's 0.5. By how many percent of the truth's is it off?
+# - fed_back: eight features are seen; seven days of one of them are given at once, and wanted. How many are fed back?
 
 # %% tags=["exercise"]
 turns_1 = ...
@@ -350,10 +349,10 @@ check("fed_back", fed_back, 0, "direct: all seven days come at once.")
 # %% [markdown]
 # ## Gradient check: through the feedback, and with dropout
 #
-# A network can be *trained* in closed loop too: `Feedback` (and `Jordan`, lesson 13) feed a layer's outputs back within
-# the model. Then an output acts on the loss twice: by itself, and through all that come after it. `check_gradients`
-# tries every weight, so it would notice a way that was forgotten. Teacher forcing has another gradient, for there the
-# targets are fed back, and these do not move.
+# A network can be *trained* in closed loop too: `Feedback` (and `Jordan`, lesson 13) feed a layer's last outputs (here
+# two, `lags=2`) back within the model. Then an output acts on the loss twice: by itself, and through all that come
+# after it. A way that was forgotten would fail the check. Teacher forcing has another gradient: there the targets are
+# fed back, and these do not move.
 
 # %%
 x, y = rng.normal(size=(2, 5, 2)), rng.normal(size=(2, 5, 1))

@@ -41,7 +41,7 @@ QUICK = False  # True shortens what takes long
 
 
 def gradient(layers, weights, X, y, truncate=None):
-    """Return the gradient that `fit` uses: what SGD of rate 1 takes off."""
+    """Return the gradient that `fit` uses: the step of SGD at rate 1."""
     model = nbrnn.Sequential(layers, X.shape[1:], dtype="float64")
     model.set_weights(weights)
     model.compile(nbrnn.SGD(1.0), "mse")
@@ -50,7 +50,7 @@ def gradient(layers, weights, X, y, truncate=None):
     return [a - b for a, b in zip(weights, after, strict=True)]
 
 
-def sizes(gradients):
+def in_a_row(gradients):
     """Return one long row of all numbers."""
     return np.concatenate([g.ravel() for g in gradients])
 
@@ -167,7 +167,8 @@ assert np.abs(fresh - whole[:, :20]).max() < 1e-12
 # ## Truncated, by hand
 #
 # The cell of lessons 2 and 5: two linear units, x = 1, 2, 3, target 4. Going back, dh is multiplied with Wh^T at each
-# border between steps, and the shares of dWx are x_t times dh_t. Truncation at k keeps the last k of them.
+# border between steps, and the shares of dWx are x_t times dh_t. The only loss stands at the end, so truncation at k
+# keeps the last k of them. (With a loss at every step, as for the wave, each border cuts what lies behind it.)
 
 # %%
 Wx = np.array([[0.18662322, -1.2369459]])
@@ -205,7 +206,7 @@ for truncate in (None, 60, 20):
     model = network()
     model.compile("adam", "mse")
     model.fit(x, y, epochs=30, verbose=0, truncate=truncate)
-    trained[truncate] = sizes(model.get_weights()).tobytes()
+    trained[truncate] = in_a_row(model.get_weights()).tobytes()
 print("k = 60 is full:", trained[60] == trained[None])
 print("k = 20 is full:", trained[20] == trained[None])
 assert trained[60] == trained[None] != trained[20]
@@ -224,8 +225,8 @@ for k in (0, 20, 40):
     keeps.set_weights(fixed)
     part = x[:, k : k + 20], y[:, k : k + 20]
     keeps.fit(*part, shuffle=False, verbose=0)
-    in_parts = in_parts + sizes(fixed) - sizes(keeps.get_weights())
-truncated = sizes(gradient(both(), fixed, x, y, 20))
+    in_parts = in_parts + in_a_row(fixed) - in_a_row(keeps.get_weights())
+truncated = in_a_row(gradient(both(), fixed, x, y, 20))
 apart = np.abs(in_parts / 3 - truncated).max()  # the mean of three losses
 print(f"three stateful parts and truncate=20: {apart:.0e} apart")
 assert apart < 1e-12
@@ -250,7 +251,7 @@ start = nbrnn.Sequential(small(), (20, 1), 1, "float64").get_weights()
 
 
 def slopes(rows, k):
-    return sizes(gradient(small(), start, X[rows], target[rows], k))
+    return in_a_row(gradient(small(), start, X[rows], target[rows], k))
 
 
 full = slopes(slice(None), None)
@@ -265,7 +266,8 @@ for k in (1, 2, 5, 10, 15, 20):
 assert bias[1] > 0.1 > bias[10] > 1e-4 and bias[20] < 1e-12
 
 # %% [markdown]
-# One batch is far off in any case; that is noise, with k = 20 too. The mean of all batches is right with k = 20 only.
+# One batch is far off in any case; that is noise, with k = 20 too. (It even looks a little less with a small k, since
+# what is cut off had noise of its own.) The mean of all batches is right with k = 20 only.
 
 # %%
 show(nbrnn.plot_truncation(noise, bias), "bias")
@@ -290,8 +292,8 @@ for k in (2, 5, 10):
 assert np.median(errors) < 0.1 * np.var(held[1])
 
 # %% [markdown]
-# With k = 5 the blame never reaches the first number, and the median is no better than the mean. The state *could*
-# carry it, forward nothing is cut, and a lucky seed happens to. But nobody told the network to.
+# With k = 2 or 5 the blame never reaches the first number, and the median is about as bad as the mean. The state could
+# carry it, forward nothing is cut, and by luck a seed may come a little nearer. But nobody told the network to.
 #
 # ## Exercise 1: Jordan
 #

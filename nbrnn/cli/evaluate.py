@@ -131,32 +131,34 @@ def _seeds(problem: Problem, forecaster: Any, scores: Any) -> list[list[Any]]:
 def _scramble(problem: Problem, notes: dict[str, Any], folder: Path, no_plots: bool) -> None:
     """Train on permuted windows, and print, write and draw what that does; each network as soon as it is done."""
     from ..reopening import saved_recipe
-    from ..scrambling import scramble_time
+    from ..scrambling import DRAWS, scramble_time
 
     with one_sentence():
         recipe = saved_recipe(notes)
         problem.check(recipe)
     results = Results(writable(folder), not no_plots)
     count = "a network" if recipe.seeds == 1 else f"{recipe.seeds} networks"
-    say(f"Training Flatten -> Dense, then the network, each in order and then on permuted steps; {count} each time.")
+    say(
+        f"Training Flatten -> Dense, then the network, each in order and then on permuted steps; {count} each time. "
+        f"All that {DRAWS} times, each with other first weights and another permutation."
+    )
     found, rows = [], []
     with one_sentence():
         for one in scramble_time(problem, recipe, verbose=1):
             found.append(one)
-            rows.append([one.name, one.ordered, one.tested, one.trained])
+            rows += [[one.name, k + 1, *draw] for k, draw in enumerate(one.draws)]
             with writing(folder):
-                results.table("scrambled.csv", ["network", *SCRAMBLED], rows, "RMSEs with permuted steps")
+                results.table("scrambled.csv", ["network", "draw", *SCRAMBLED], rows, "RMSEs with permuted steps")
     name = " and ".join(problem.targets)
     click.echo(f"\nRMSE of {name}, {problem.judged} rows, by the order of a window's {recipe.window} steps")
+    click.echo(f"(medians of {DRAWS} draws)")
     click.echo(f"{'':<17}" + "".join(f"{what:>{len(what) + 3}}" for what in SCRAMBLED))
-    for network, *figures in rows:
-        cells = zip(SCRAMBLED, figures, strict=True)
-        click.echo(f"{network:<17}" + "".join(f"{value:>{len(what) + 3}.4g}" for what, value in cells))
+    for one in found:
+        cells = zip(SCRAMBLED, (one.ordered, one.tested, one.trained), strict=True)
+        click.echo(f"{one.name:<17}" + "".join(f"{value:>{len(what) + 3}.4g}" for what, value in cells))
     click.echo()
     for one in found:
         say(one.verdict())
-    if recipe.seeds == 1:
-        say("One seed is one draw, and small differences are chance: train with --seeds 5 to be surer.")
     if results.plots:
         from ..plots import plot_scrambled
 

@@ -20,7 +20,7 @@ def data(name: str | None) -> None:
 
 @click.command(epilog="Example:  nbrnn info")
 def info() -> None:
-    """Show versions, threads, the JIT, the kernels' cache and the GPU."""
+    """Show versions, threads, the JIT, the cache and the GPU."""
     import platform
     from importlib.metadata import version
 

@@ -178,7 +178,7 @@ def plot_scrambled(scores: Sequence[Scrambled], unit: str = "") -> Figure:
     """
     if not scores:
         raise ValueError("scores holds no network; there is nothing to draw.")
-    labels, values, colors = [], [], []
+    labels, values, colors, draws = [], [], [], []
     for one in scores:
         kinds = (
             ("trained anew on permuted steps", one.trained, ORANGE),
@@ -188,17 +188,22 @@ def plot_scrambled(scores: Sequence[Scrambled], unit: str = "") -> Figure:
         labels += [f"{one.name}: {what}" for what, _, _ in kinds]
         values += [value for _, value, _ in kinds]
         colors += [color for _, _, color in kinds]
+        draws += list(zip(*one.draws, strict=True))[::-1]
     figure = new_figure(10, 2 + 0.4 * len(labels))
     axes = figure.subplots()
     axes.set_title("what the order of a window's steps is worth", parse_math=False)
     _bars(axes, labels, values, colors, f"RMSE ({unit})" if unit else "RMSE")
+    for k, found in enumerate(draws):
+        axes.plot(found, [k - 0.42] * len(found), "o", ms=3, color=INK, clip_on=False)
+    axes.set_xlim(0, 1.1 * max(map(max, draws)) or 1)
     tidy(axes)
     caption(
         figure,
-        "shorter bars are better. A network that is given permuted windows at test time only finds its weights at the "
+        "shorter bars are better. A bar is the median of the draws, the dots under it: other first weights and another "
+        "permutation each. A network that is given permuted windows at test time only finds its weights at the "
         "wrong steps, whatever it is. Trained anew on them, a perceptron is what it was: to it the steps are columns. "
-        "A recurrent network loses what it had from their order; if its bars hardly differ, it made no use "
-        "of the order.",
+        "To a recurrent network it is another problem; only where the dots of one bar lie beyond those of the other "
+        "has it made use of their order.",
     )
     return figure
 

@@ -174,7 +174,7 @@ def _problem(name: str, yours: Any, ours: Any, tolerance: float) -> str | None:
     place = tuple(int(k) for k in wrong[0])
     where = name + (f"[{', '.join(map(str, place))}]" if place else "")
     both = f"yours is {_number(given[place])}, ours is {_number(wanted[place])}"
-    return f"{where}: {both}, the difference is {difference[place]:.6g}."
+    return f"{where}: {both}" + ("." if wanted.dtype.kind == "b" else f", the difference is {difference[place]:.6g}.")
 
 
 def _number(value: Any) -> str:

@@ -161,7 +161,7 @@ def _loaded() -> tuple[Any, str]:
     try:
         path = pathfinder.load_nvidia_dynamic_lib("cublas").abs_path
     except RuntimeError:  # DynamicLibNotFoundError
-        return None, "cuBLAS is not installed (pip install nvidia-cublas-cu12, or nvidia-cublas for CUDA 13)"
+        return None, "cuBLAS is not installed (pip install 'nbrnn[cuda12]' or 'nbrnn[cuda13]')"
     cuda.current_context()  # a handle belongs to the context that is current
     return Library(ctypes.CDLL(path), cuda.device_array(WORKSPACE, np.uint8)), ""
 

@@ -162,8 +162,9 @@ def _missing_here() -> str:
     return missing(look())
 
 
+@cache
 def chip() -> Chip:
-    """Return the GPU that numba.cuda uses now, or the simulator's stand-in for one."""
+    """Return the GPU that numba.cuda uses, or the simulator's stand-in for one."""
     if simulating():
         return SIMULATED
     from numba import cuda
@@ -184,14 +185,13 @@ def memory_left() -> int | None:
     from numba import cuda
 
     context: Any = cuda.current_context()
-    context.deallocations.clear()  # what is freed, but not given back yet
+    getattr(context.memory_manager, "deallocations", context.deallocations).clear()  # freed, but not given back yet
     return int(context.get_memory_info()[0])
 
 
 def describe() -> dict[str, str]:
     """Return what `nbrnn info` prints about this target: the GPU, or the sentence that says what is missing."""
     from ...memory import in_words
-    from .products import describe as products
 
     if simulating():
         return {"GPU": "none; Numba's simulator stands for one (NUMBA_ENABLE_CUDASIM=1)"}
@@ -199,6 +199,8 @@ def describe() -> dict[str, str]:
     problem = missing(found)
     if problem:
         return {"GPU": f"none: {problem}"}
+    from .products import describe as products
+
     now, left = chip(), memory_left() or 0
     packages = {}
     for package in ("numba-cuda", "cuda-core", f"cupy-cuda{found.toolkit}x"):

@@ -26,7 +26,7 @@ from .exchange import DeviceArray, pointer_of
 from .forms import FORMS
 from .launching import launch
 from .precision import using
-from .residence import OWN, Residence, zeros
+from .residence import OWN, Residence, is_shortage, shortage, zeros
 
 WAYS = ("forward", "backward")
 DESIGN = "NBRNN_CUDA_DESIGN"  # steps, persistent or groups: the one to take wherever it fits
@@ -153,15 +153,18 @@ class Executor:
                 self._feed(name, array)
 
     def _feed(self, name: str, array: Any) -> None:
-        """Bring an array to the device, or take it where it stands."""
-        before = self.blocks.get(name)
-        if isinstance(array, DeviceArray):
+        """Bring an array to the device, or take it where it stands; results go from a place that stays to the caller's.
+
+        So a graph that was captured for one result serves for all.
+        """
+        before, ends = self.blocks.get(name), name.partition(":")[0] in ENDS
+        if isinstance(array, DeviceArray) and not ends:
             self.blocks[name] = array.block()
         else:
             if name not in self.own:
                 self.own[name] = zeros(array.size, array.dtype)
             self.blocks[name] = self.own[name]
-            if name.partition(":")[0] not in ENDS:
+            if not ends:
                 self.own[name].copy_to_device(array)
         if before is not None and pointer_of(before) != pointer_of(self.blocks[name]):
             for batch in self.batches.values():
@@ -176,8 +179,13 @@ class Executor:
         Where an epoch has begun and `order` is not its own, `shuffle` is AGAIN.
         """
         _tell()
-        with using(self.residence.precision):
-            return self._run(first, stop, shuffle, seed, epoch, step)
+        try:
+            with using(self.residence.precision):
+                return self._run(first, stop, shuffle, seed, epoch, step)
+        except Exception as error:
+            if is_shortage(error):  # of what kernels take beside the plan's blocks
+                raise shortage() from error
+            raise
 
     def _run(self, first: int, stop: int, shuffle: int, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
         trains = self.plan.update is not None
@@ -187,9 +195,9 @@ class Executor:
         if not trains and self.plan.prepare is not None:
             for launches in self._launches(PREPARE):
                 launches()
-        logs, done, self.status = [], first, 0
+        logs, done, part, self.status = [], first, first, 0
         try:
-            while done < stop and not self.status:
+            while done == part < stop:  # else a batch has failed
                 part = min(stop, done + graphs.ROWS)
                 words = {"at": done, "samples": self.plan.samples, "batch_size": self.plan.batch, "trains": int(trains)}
                 job = graphs.make_job(**words, epoch_0=epoch, step_0=step, job_seed=seed)
@@ -202,7 +210,9 @@ class Executor:
             self.blocks["carried"].copy_to_host(self.arrays["carried"])
         if not trains and done % -(-self.plan.samples // self.plan.batch) == 0:
             for name, array in self.arrays.items():
-                if name.partition(":")[0] in ENDS and isinstance(array, np.ndarray):
+                if name.partition(":")[0] in ENDS and isinstance(array, DeviceArray):
+                    array.block().copy_to_device(self.blocks[name])
+                elif name.partition(":")[0] in ENDS:
                     self.blocks[name].copy_to_host(array)
         return done, np.concatenate(logs)
 

@@ -9,6 +9,7 @@ of a failed gradient, with which an optimizer changes nothing; the numbers of th
 come back, as they were before that batch. The host finds it in the log at the end of the run.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -67,7 +68,7 @@ def log_batch(job, stats, figures, control, log):  # type: ignore[no-untyped-def
         for q in range(figures):
             log[row + q] = stats[q]
         job[ROW] += 1
-        if job[TRAINS] != 0 and stats[0] - stats[0] != 0.0:  # infinite or NaN
+        if job[TRAINS] != 0 and not math.isfinite(stats[0]):
             job[FAILED], job[FAILED_AT], control[STATUS] = LOSS_NOT_FINITE, job[AT], GRADIENT_NOT_FINITE
 
 

@@ -127,13 +127,23 @@ def zeros(size: int, dtype: Any) -> Any:
 
             driver.device_memset(array, 0, array.nbytes)
     except Exception as error:
-        nbytes, left = size * dtype.itemsize, memory_left()
-        if not isinstance(error, MemoryError) and "OUT_OF_MEMORY" not in str(error):
+        if not is_shortage(error):
             raise
-        raise NotEnoughMemoryError(
-            f"{in_words(nbytes)} of the GPU's memory could not be had"
-            f"{'' if left is None else f' ({in_words(left)} are free)'}: make batch_size or the layers' units smaller, "
-            f"{CPU}.",
-            nbytes,
-        ) from error
+        raise shortage(size * dtype.itemsize) from error
     return array
+
+
+def is_shortage(error: Exception) -> bool:
+    """Return whether an error says that the device has no memory left."""
+    return isinstance(error, MemoryError) or "OUT_OF_MEMORY" in str(error)
+
+
+def shortage(nbytes: int = 0) -> NotEnoughMemoryError:
+    """Return what is raised where the device does not give so many bytes, or some that nobody counted."""
+    left = memory_left()
+    return NotEnoughMemoryError(
+        f"{in_words(nbytes) if nbytes else 'more'} of the GPU's memory could not be had"
+        f"{'' if left is None else f' ({in_words(left)} are free)'}: make batch_size or the layers' units smaller, "
+        f"{CPU}.",
+        nbytes,
+    )
