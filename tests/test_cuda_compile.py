@@ -31,7 +31,7 @@ SCALARS = {  # the optimizer's numbers, which a thread reads once, shares of a c
     "look_up", "look_up_backward",
 }  # fmt: skip
 ARITHMETIC = re.compile(r"\b(add|sub|mul|fma|div|sqrt|rcp|neg|abs|max|min|setp)[.\w]*\.f64\b")
-NAMED = ("lstm", "masked")  # whose kernels are compiled for all architectures
+NAMED = ("truncated",)  # whose kernels are compiled for all architectures
 
 
 class There(np.ndarray):
