@@ -342,12 +342,10 @@ def _address(array: Any) -> tuple[int, int]:
 
 
 def _require_forms(program: Program) -> None:
-    """Raise ValueError if a kernel of the program has no CUDA form."""
+    """Raise ValueError if a kernel of the program has no CUDA form, as those of custom cells have none."""
     for call in program.calls:
         if call.kernel not in FORMS:
-            names = [b.name for written in (True, False) for b in call.buffers(written) if b.block != "slots"]
-            layers = [name.partition("/")[0] for name in names if "/" in name]
-            owner = f"layer {layers[0]}" if layers else program.title
             raise ValueError(
-                f"kernel {call.kernel} of {owner} has no CUDA form; those that have one are {', '.join(sorted(FORMS))}."
+                f"layer {call.layer} has a cell of your own, whose kernel {call.kernel} runs on the CPU only: leave "
+                'the model there, model.to("cpu").'
             )
