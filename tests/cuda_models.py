@@ -11,9 +11,7 @@ import numpy as np
 from support import random_weights
 
 import nbrnn
-from nbrnn import GRU, LSTM, Dense, Dropout, SimpleRNN
-from nbrnn.layers import Flatten
-from nbrnn.layers import TimeDistributed as EachStep
+from nbrnn import GRU, LSTM, Dense, Dropout, Flatten, SimpleRNN, TimeDistributed
 
 N, T, D, BATCH, SEED = 5, 3, 2, 3, 4  # a batch of 3 samples, and one of 2
 
@@ -30,6 +28,7 @@ class Case:
 
     def model(self, dtype):
         """Return the model, with random weights."""
+        DTYPE[0] = dtype
         made = self.layers()
         if isinstance(made, list):
             made = nbrnn.Sequential(made, input_shape=(T, D), seed=SEED, dtype=dtype)
@@ -103,14 +102,16 @@ CASES = {
     "masked": Case(
         lambda: [
             nbrnn.Masking(), LSTM(3, return_sequences=True, recurrent_dropout=0.3),
-            GRU(3, return_sequences=True, zero_output_for_mask=True), GRU(2, reset_after=False, go_backwards=True),
+            GRU(3, return_sequences=True, zero_output_for_mask=True),
+            GRU(2, reset_after=False, go_backwards=True),
             Dense(1, "tanh"),
         ],
         ADAMW, "mae", x=holes,
     ),
     "masked steps": Case(
-        lambda: [nbrnn.Masking(), SimpleRNN(3, return_sequences=True), EachStep(Dense(2, "sigmoid"))],
-        DECAY, "binary_crossentropy", x=holes, y=lambda rng: rng.integers(0, 2, (N, T, 2)), metrics=("binary_accuracy",),
+        lambda: [nbrnn.Masking(), SimpleRNN(3, return_sequences=True), TimeDistributed(Dense(2, "sigmoid"))],
+        DECAY, "binary_crossentropy", x=holes, y=lambda rng: rng.integers(0, 2, (N, T, 2)),
+        metrics=("binary_accuracy",),
     ),
     "dropout": Case(
         lambda: [
@@ -122,7 +123,9 @@ CASES = {
         loss="huber",
     ),
     "penalties": Case(
-        lambda: [SimpleRNN(3, kernel_regularizer="l2", recurrent_regularizer="l1"), Dense(2, kernel_regularizer="l1_l2")],
+        lambda: [
+            SimpleRNN(3, kernel_regularizer="l2", recurrent_regularizer="l1"), Dense(2, kernel_regularizer="l1_l2"),
+        ],
         DECAY, nbrnn.losses.Quantile([0.2, 0.8]), y=lambda rng: rng.normal(size=(N, 1)),
     ),
     "tokens": Case(

@@ -51,16 +51,12 @@ def assembled(layout, words, architecture):
     capability = CHIPS[CAPABILITIES[architecture]].capability
     dispatcher.get_current_device = lambda: type("Device", (), {"compute_capability": capability})
     number, cell = types.float64 if layout.precision == "float64" else types.float32, CELLS[layout.kernel]
-    kinds = [
-        types.boolean
-        if name == "begun"
-        else types.int64
-        if name in SCALARS
-        else types.Array(types.int64 if name == "alive" else number, 1, "C")
-        for name in [*cell.arguments.split(", "), "batch", "t0", "t1"]
-    ]
+    kinds = {name: types.Array(number, 1, "C") for name in [*cell.arguments.split(", "), "batch", "t0", "t1"]}
+    kinds |= dict.fromkeys(SCALARS & kinds.keys(), types.int64)
+    kinds |= dict.fromkeys({"begun"} & kinds.keys(), types.boolean)
+    kinds["alive"] = types.Array(types.int64, 1, "C")
     kernel = persistent.compiled(layout, words, 1, 2)
-    ptx, _ = cuda.compile_ptx(kernel.py_func, tuple(kinds), cc=capability, launch_bounds=(layout.threads, 1))
+    ptx, _ = cuda.compile_ptx(kernel.py_func, tuple(kinds.values()), cc=capability, launch_bounds=(layout.threads, 1))
     with TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.ptx"
         file.write_text(ptx)

@@ -168,19 +168,19 @@ class Watch:
     """Remembers which thread touches which shared number between two barriers."""
 
     def __init__(self):
-        self.phases, self.touched, self.races = {}, {}, set()
+        self.phases, self.touched, self.races, self.alone = {}, {}, set(), threading.Lock()
 
     def touch(self, V, at, count, writes):
         if not isinstance(V, np.ndarray):
             return  # device memory
         thread = threading.current_thread()
         block = thread.blockIdx.x
-        for place in range(at, at + count):
-            key = block, self.phases.get(thread, 0), place
-            for other, wrote in self.touched.setdefault(key, set()):
-                if other is not thread and (writes or wrote):
+        with self.alone:
+            for place in range(at, at + count):
+                before = self.touched.setdefault((block, self.phases.get(thread, 0), place), set())
+                if any(other is not thread and (writes or wrote) for other, wrote in before):
                     self.races.add(place)
-            self.touched[key].add((thread, writes))
+                before.add((thread, writes))
 
 
 @pytest.fixture

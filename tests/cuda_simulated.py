@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import support
 import test_kernels
+from cases_cells import MIN_GRU, written
 from cuda_cases import BATCH, CUDA, STACKS, numbers, outputs, ready
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,13 +14,13 @@ from numba import cuda
 from support import assert_close, panels
 
 import nbrnn
-from nbrnn import LSTM, Dense, Flatten, SimpleRNN
+from nbrnn import Dense, Flatten, SimpleRNN
 from nbrnn.kernels import KERNELS
 from nbrnn.kernels.abi import STATUS, carve
 from nbrnn.lowering import EVALUATE, TRAIN, Feed, make_plan
 from nbrnn.postmortem import DivergedError
 from nbrnn.targets import cpu
-from nbrnn.targets.cuda import Executor, launching
+from nbrnn.targets.cuda import Executor, forms_masks, launching
 from nbrnn.targets.cuda.launching import FORMS
 from nbrnn.training import Fit
 
@@ -98,6 +99,33 @@ def test_a_gradient_that_is_not_finite_leaves_everything(value, later):
     assert after["control"][STATUS] == 1
     for name in ("grads", "params", "v"):
         np.testing.assert_array_equal(after[name], arguments[name])
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_gaps_are_closed_in_place_by_blocks_of_any_size(rows, monkeypatch):
+    monkeypatch.setattr(forms_masks, "TILE", rows * forms_masks.WIDE)
+    alive = np.array([5, 5, 3, 3, 0])
+    v = np.random.default_rng(4).normal(size=(5, 5, 7))
+    expected = np.concatenate([v[t, :n] for t, n in enumerate(alive)])
+    there = cuda.to_device(v)
+    FORMS["compact"](there, cuda.to_device(alive), there)
+    np.testing.assert_array_equal(there.copy_to_host().reshape(25, 7)[: alive.sum()], expected)
+
+
+def test_a_failed_step_is_seen_by_the_steps_after_it():
+    params, grads = np.random.default_rng(1).normal(size=(2, 48))
+    for failure in (1, 2):
+        for name, own in (
+            ("sgd", {"nesterov": 0}),
+            ("adam", {"m": grads, "v": grads**2}),
+            ("rmsprop", {"v": grads**2}),
+        ):
+            control, hyper = np.zeros(8, np.int64), np.array([0.1, 0.9, 0.9, 1e-7, 0.5, 0.5])
+            control[STATUS] = failure
+            arguments = dict(control=control, grads=grads, params=params, hyper=hyper, later=0) | own
+            after = support.call_kernel(name, "float64", arguments)
+            for key in arguments.keys() & after.keys():
+                np.testing.assert_array_equal(after[key], arguments[key], f"{key} of {name}")
 
 
 # ---------------------------------------------------------------- the executor
@@ -213,33 +241,18 @@ def test_predictions_do_not_touch_the_parameters():
     assert arrays["params"].tobytes() == before
 
 
-@pytest.mark.parametrize(
-    ("layer", "settings", "words"),
-    [
-        (LSTM(3, name="memory"), {}, "kernel lstm_forward of layer memory has no CUDA form; those that have one are"),
-        (SimpleRNN(3), {"optimizer": "adam"}, "kernel adam of sequential: step of Adam has no CUDA form"),
-        (
-            SimpleRNN(3),
-            {"optimizer": nbrnn.SGD(0.1, global_clipnorm=1.0)},
-            "kernel clip_norm of sequential: step of SGD has no CUDA form",
-        ),
-        (
-            SimpleRNN(3),
-            {"optimizer": nbrnn.SGD(nbrnn.schedules.CosineDecay(0.1, 9))},
-            "kernel cosine_decay of sequential: step of SGD has no CUDA form",
-        ),
-        (SimpleRNN(3, dropout=0.5), {}, "kernel draw_mask of layer simple_rnn has no CUDA form"),
-        (SimpleRNN(3, kernel_regularizer="l2"), {}, "kernel penalty of layer simple_rnn has no CUDA form"),
-        (SimpleRNN(3), {"loss": "binary_crossentropy"}, "kernel binary_crossentropy of .* has no CUDA form"),
-        (SimpleRNN(3, go_backwards=True), {}, "kernel reverse of layer simple_rnn has no CUDA form"),
-    ],
-)
-def test_what_has_no_cuda_form_is_refused_when_the_executor_is_made(layer, settings, words):
-    model, x, y, arrays = ready([layer, Dense(1)])
-    model.compile(settings.get("optimizer", "sgd"), settings.get("loss", "mse"))
-    model._start_optimizer()
+def test_every_kernel_of_the_package_has_a_form():
+    assert set(FORMS) == {name for name, kernel in KERNELS.items() if kernel.packaged}
+
+
+def test_a_cell_of_ones_own_is_refused_by_its_layers_name(tmp_path):
+    cell = written(tmp_path, "mingru", MIN_GRU).MinGRU
+    model, x, y, arrays = ready([cell(3, name="memory"), Dense(1)])
+    words = (
+        r"layer memory has a cell of your own, .* runs on the CPU only: leave the model there, model.to\(\"cpu\"\)\.$"
+    )
     with pytest.raises(ValueError, match=words):
-        Executor(plan_of(model, x, y), arrays | model._slots)
+        Executor(plan_of(model, x, y), arrays)
 
 
 def test_a_complex_model_is_refused():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cuda_models
 import numpy as np
 import pytest
 from cuda_cases import CASES, numbers
@@ -21,31 +22,55 @@ REFUSED = "import nbrnn.targets.cuda as t\ntry:\n t.require_device()\nexcept Val
 
 @pytest.fixture(scope="module")
 def results():
-    """Keep what the simulator's one run found."""
+    """Keep what the simulator's runs found, by script."""
     return {}
 
 
 @pytest.fixture
-def simulated(results, environment, tmp_path):
-    """Return every number of every case, as the simulator found it."""
-    if not results:
-        path = tmp_path / "simulated.npz"
-        command = [sys.executable, HERE / "cuda_cases.py", path]
-        subprocess.run(command, env=environment(**SIMULATOR), check=True, timeout=300)
-        with np.load(path) as file:
-            results.update(file)
-    return results
+def found(results, environment, tmp_path):
+    """Return what gives every number of a script's run in the simulator."""
+
+    def of(script):
+        if script not in results:
+            path = tmp_path / "simulated.npz"
+            subprocess.run([sys.executable, HERE / script, path], env=environment(**SIMULATOR), check=True, timeout=400)
+            with np.load(path) as file:
+                results[script] = dict(file)
+        return results[script]
+
+    return of
 
 
-@pytest.mark.parametrize(("stack", "dtype"), CASES)
-def test_the_simulator_gives_the_cpus_numbers(simulated, stack, dtype):
-    prefix = f"{stack}|{dtype}|"
-    expected = numbers(cpu.Executor, stack, dtype)
+def compare(simulated, prefix, expected, tolerance):
+    """Compare all numbers of a case with the CPU's."""
     assert {key for key in simulated if key.startswith(prefix)} == {prefix + name for name in expected}
     for name, array in expected.items():
-        assert_close(simulated[prefix + name], array, TOLERANCES[dtype], name)
+        assert_close(simulated[prefix + name], array, tolerance, name)
 
 
+@pytest.mark.cudasim
+@pytest.mark.parametrize(("stack", "dtype"), CASES)
+def test_the_simulator_gives_the_cpus_numbers(found, stack, dtype):
+    compare(found("cuda_cases.py"), f"{stack}|{dtype}|", numbers(cpu.Executor, stack, dtype), TOLERANCES[dtype])
+
+
+@pytest.mark.cudasim
+@pytest.mark.parametrize(("case", "dtype"), cuda_models.RUNS)
+def test_models_learn_what_they_learn_on_the_cpu(found, case, dtype):
+    expected = cuda_models.CASES[case].numbers("cpu", dtype)
+    assert all(abs(array).max() > 1e-3 for name, array in expected.items() if name != "precision of the fit")
+    compare(found("cuda_models.py"), f"{case}|{dtype}|", expected, TOLERANCES[dtype])
+
+
+@pytest.mark.cudasim
+@pytest.mark.parametrize("cell", cuda_models.CELLS)
+def test_gradients_on_the_device_are_the_losses_differences(found, cell):
+    by_gradient, by_differences = found("cuda_models.py")[f"slope|{cell}"]
+    assert abs(by_differences) > 1e-2
+    assert abs(by_gradient - by_differences) < 1e-7 * abs(by_differences)
+
+
+@pytest.mark.cudasim
 def test_forms_and_executor_in_the_simulator(environment):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "cuda_simulated.py"],

@@ -229,7 +229,7 @@ class Executor:
             if shuffle and (place == 0 or (n == first and shuffle == AGAIN)):
                 self._shuffle(job, n)
             self._send_order()
-            self._batch(min(batch, samples - place * batch))()
+            self.replay(min(batch, samples - place * batch))()
         log = self.log[: graphs.HEAD + (stop - first) * self.figures].copy_to_host()
         require_met()
         failed, at = int(log[0]), int(log[1])
@@ -263,7 +263,7 @@ class Executor:
             launches()
         self.status = 0 if failed == graphs.LOSS_NOT_FINITE else failed
 
-    def _batch(self, size: int) -> graphs.Replayed:
+    def replay(self, size: int) -> graphs.Replayed:
         """Return what runs a batch of so many samples."""
         if size not in self.batches:
             blocks, trains = self.blocks, self.plan.update is not None
@@ -345,12 +345,10 @@ def _address(array: Any) -> tuple[int, int]:
 
 
 def _require_forms(program: Program) -> None:
-    """Raise ValueError if a kernel of the program has no CUDA form."""
+    """Raise ValueError if a kernel of the program has no CUDA form, as those of custom cells have none."""
     for call in program.calls:
         if call.kernel not in FORMS:
-            names = [b.name for written in (True, False) for b in call.buffers(written) if b.block != "slots"]
-            layers = [name.partition("/")[0] for name in names if "/" in name]
-            owner = f"layer {layers[0]}" if layers else program.title
             raise ValueError(
-                f"kernel {call.kernel} of {owner} has no CUDA form; those that have one are {', '.join(sorted(FORMS))}."
+                f"layer {call.layer} has a cell of your own, whose kernel {call.kernel} runs on the CPU only: leave "
+                'the model there, model.to("cpu").'
             )

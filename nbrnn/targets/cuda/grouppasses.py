@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba import cuda, float32
 
-from .barrier import SPINS, arrives_and_waits
+from .barrier import NOT_MET, SPINS, arrives_and_waits
 from .blockproducts import block_product, inlined
 from .groupcells import CELLS
 from .splits import Split
@@ -70,6 +70,8 @@ def forward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
         thread = cuda.threadIdx.x
         group = cuda.blockIdx.x // MEMBERS
         start = cuda.blockIdx.x % MEMBERS * UNITS
+        if status[0] == NOT_MET:  # of an earlier launch: its results are spoilt, and nobody waits once more
+            return
         hold(w, cuda.shared.array(0, KIND), Wh, start, thread)
         cuda.syncthreads()
         begin(shared, thread)
@@ -143,6 +145,8 @@ def backward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
         T = da.shape[0]
         B = da.shape[1]
         every = dh.shape[0] == T
+        if status[0] == NOT_MET:  # of an earlier launch: its results are spoilt, and nobody waits once more
+            return
         hold(w, cuda.shared.array(0, KIND), Wh, start, thread)
         cuda.syncthreads()
         begin(shared, thread)

@@ -160,11 +160,11 @@ class Layout:
 def spare(kernel: str, abreast: int, items: int, size: int, packed: bool) -> int:
     """Return how many registers of a thread are needed for other things than weights.
 
-    An item has what it loads ahead, now and for the next step, what it keeps, and its places. The 36 are what kernels of
-    one item have used beside that (tests/cuda_persistent_compiled.py).
+    An item has what it loads ahead, now and for the next step, what it keeps, and its places. The 36 are what kernels
+    of one item have used beside that (tests/cuda_persistent_compiled.py).
     """
     ahead, keeps = KERNELS[kernel][1:3]
-    return 36 + 8 * packed + (2 * FOUR * abreast + (2 * ahead + keeps + 7) * items) * size // 4
+    return 36 + (2 * FOUR * abreast + (2 * ahead + keeps + 7 + 8 * packed) * items) * size // 4
 
 
 def lay(
