@@ -44,12 +44,11 @@ def table(chips):
                             print("does not fit", flush=True)
                             continue
                         made = assembled(layout, words, chip, folder)
+                        print(f"{layout.registers} of {made.registers} registers hold weights", end=", ")
+                        print(f"spills {made.spills}, stack {made.stack}, {layout.threads} threads", end=", ")
                         print(
-                            f"{layout.registers} of {made.registers} registers hold weights, spills {made.spills}",
-                            end="",
+                            f"{layout.rows} rows, {layout.shared} bytes shared, {layout.clocks:.0f} clocks", flush=True
                         )
-                        print(f" stack {made.stack}, {layout.threads} threads, {layout.rows} rows", end="")
-                        print(f", {layout.shared} bytes shared, {layout.clocks:.0f} clocks", flush=True)
 
 
 if __name__ == "__main__":

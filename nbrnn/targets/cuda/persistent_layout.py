@@ -28,10 +28,10 @@ KERNELS = {
     "simple_rnn_backward": ([(1, 1)], 2, 2, 10),
     "lstm_forward": ([(1, 4)], 4, 2, 130),
     "lstm_backward": ([(4, 1)], 7, 3, 40),
-    "gru_after_forward": ([(1, 3)], 3, 5, 90),
-    "gru_after_backward": ([(3, 1)], 6, 3, 30),
-    "gru_before_forward": ([(1, 2), (1, 1)], 3, 4, 90),
-    "gru_before_backward": ([(1, 1), (2, 1)], 5, 3, 30),
+    "gru_after_forward": ([(1, 3)], 3, 8, 90),
+    "gru_after_backward": ([(3, 1)], 6, 4, 30),
+    "gru_before_forward": ([(1, 2), (1, 1)], 3, 8, 90),
+    "gru_before_backward": ([(1, 1), (2, 1)], 5, 5, 30),
 }
 
 
@@ -164,7 +164,7 @@ def spare(kernel: str, abreast: int, items: int, size: int, packed: bool) -> int
     of one item have used beside that (tests/cuda_persistent_compiled.py).
     """
     ahead, keeps = KERNELS[kernel][1:3]
-    return 36 + (2 * FOUR * abreast + (2 * ahead + keeps + 7 + 8 * packed) * items) * size // 4
+    return 36 + (2 * FOUR * abreast + (2 * ahead + keeps + 7 + 12 * packed) * items) * size // 4
 
 
 def lay(
