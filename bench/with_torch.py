@@ -38,7 +38,7 @@ def layer(case: Case, a: dict[str, np.ndarray]) -> Forms:
     return {name: lambda first=first: make(first) for name, first in ORDERS.items()}
 
 
-def fit(fit: Fit, x: np.ndarray, y: np.ndarray) -> Forms:
+def fit(fit: Fit, x: np.ndarray, y: np.ndarray, device: str = "cpu") -> Forms:
     acts = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid}
 
     def make(batch_first: bool) -> Form:
@@ -50,19 +50,22 @@ def fit(fit: Fit, x: np.ndarray, y: np.ndarray) -> Forms:
             if activation != "linear":
                 head.append(acts[activation]())
             below = units
+        recurrent, head = recurrent.to(device), head.to(device)
         optimizer = OPTIMIZERS[fit.optimizer]([*recurrent.parameters(), *head.parameters()])
         axis = 0 if batch_first else 1
-        samples = torch.from_numpy(x if batch_first else x.swapaxes(0, 1).copy())
-        targets = torch.from_numpy(y)
+        samples = torch.from_numpy(x if batch_first else x.swapaxes(0, 1).copy()).to(device)
+        targets = torch.from_numpy(y).to(device)
 
         def run() -> None:
             for _ in range(fit.epochs):
-                for chosen in torch.randperm(fit.samples).split(fit.batch):
+                for chosen in torch.randperm(fit.samples, device=device).split(fit.batch):
                     optimizer.zero_grad(set_to_none=True)
                     states = recurrent(samples.index_select(axis, chosen))[0]
                     out = head(states.select(1 - axis, -1))
                     torch.nn.functional.mse_loss(out, targets[chosen]).backward()
                     optimizer.step()
+            if device == "cuda":
+                torch.cuda.synchronize()
 
         return Form(run)
 

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 
 import nbrnn
 from nbrnn.cli import main
-from nbrnn.cli.bench import _part, folder_of
+from nbrnn.cli.bench import folder_of, part
 from nbrnn.targets import cpu
 
 ROOT = Path(__file__).parents[1]
-cases, contest, report = (_part(name) for name in ("cases", "contest", "report"))
+cases, contest, report = (part(name) for name in ("cases", "contest", "report"))
 needs_jit = pytest.mark.skipif(not cpu.JIT, reason="measures compiled kernels")
 SMALL = ("--sizes", "3", "--threads", "1")
 
@@ -264,7 +264,7 @@ class Clock:
 @pytest.fixture
 def clocked(monkeypatch):
     """Return what makes a contestant whose forms take given seconds a call."""
-    module = _part("contestant")
+    module = part("contestant")
     monkeypatch.syspath_prepend(str(folder_of(Path(nbrnn.__file__).parent)))
 
     def make(**seconds):

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import nbrnn
-from nbrnn.cli.bench import _part, folder_of
+from nbrnn.cli.bench import folder_of, part
 
 ROOT = Path(__file__).parents[1]
-cases = _part("cases")
+cases = part("cases")
 
 
 def test_the_table_of_cases_is_sound():

@@ -18,6 +18,7 @@ FAILED = 1  # exit code
 INSTALL = 'pip install "nbrnn[bench]"'
 BUSY = 0.7  # load
 ROUND, QUICK_ROUND = 0.05, 0.005  # seconds
+FEWEST = 5  # rounds
 
 
 @click.command(
@@ -29,26 +30,32 @@ Examples:
   nbrnn bench --against torch,jax --sizes 64,256 --threads 1
   nbrnn bench --fits mlm,dtn --against jax,keras
   nbrnn bench --module min_gru.py --cells gru,min_gru --sizes 64
+  nbrnn bench --device cuda --against cudnn --sizes 256 --batches 16
 """
 )
 @click.option("--cells", metavar="A,B,...", help="simple_rnn, lstm, gru, and those of --module.  [default: all]")
 @click.option("--module", metavar="FILE", help="A file of Python that defines custom cells: measure these.")
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="What runs it.")
 @click.option("--sizes", metavar="H,...", help="Hidden sizes: 3 to 1024.  [default: up to 256]")
 @click.option("--modes", metavar="A,B", help="train, forward.  [default: both]")
 @click.option("--dtypes", metavar="A,B", help="float32, float64.  [default: float32]")
 @click.option("--threads", metavar="1,2", help="Numbers of threads.  [default: 1,2 where there are 2 cores]")
 @click.option("--fits", metavar="A,B,...", help="Measure whole fits: mlm, dtn, wl, wb, or all.")
 @click.option("--streaming", is_flag=True, help="Measure an LSTM that is given a row at a time.")
-@click.option("--against", metavar="A,B,...", help="Peers: torch, jax, keras, onnxruntime.")
+@click.option("--batches", metavar="B,...", help="On a GPU: batch sizes.  [default: 1,16,64,128]")
+@click.option("--precisions", metavar="A,B", help="On a GPU: float32, tf32, bfloat16.  [default: float32]")
+@click.option("--design", metavar="NAME", default="", help="On a GPU: steps, persistent or groups.  [default: by size]")
+@click.option("--against", metavar="A,B,...", help="Peers: torch, jax, keras, onnxruntime; on a GPU cudnn.")
 @click.option("--peer-python", metavar="FILE", help="The interpreter that has the peers.  [default: this one]")
-@click.option("--rounds", default=5, show_default=True, help="Rounds of each case, 5 or more.")
+@click.option("--rounds", type=int, help="Rounds of each case.  [default: 5, on a GPU 15; no fewer]")
 @click.option("--quick", is_flag=True, help="A few small cases: two seconds once kernels are compiled.")
 @click.option("--out", metavar="DIR", help="Write benchmarks.json and pictures (PNG, SVG) here.")
 @click.pass_context
 def bench(
     ctx: click.Context,
+    device: str,
     peer_python: str | None,
-    rounds: int,
+    rounds: int | None,
     quick: bool,
     streaming: bool,
     out: str | None,
@@ -61,8 +68,15 @@ def bench(
     --streaming measure these instead, or, with --cells, --sizes or --modes, as well. The exit code is 1 if a
     contestant failed.
     """
-    engine, table = _part("contest"), _part("report")
+    if device == "cuda":
+        from .bench_gpu import hold_on_gpu
+
+        hold_on_gpu(ctx, given, rounds, quick, out)
+        return
+    rounds = FEWEST if rounds is None else rounds
+    engine, table = part("contest"), part("report")
     with one_sentence():
+        only_with("cpu", ctx, ("batches", "precisions", "design"))
         cases = _cases(
             given,
             streaming,
@@ -70,17 +84,16 @@ def bench(
             () if module is None else tuple(importlib.import_module("nbrnn.usermodule").cells_of(module)),
         )
         threads = _threads(given["threads"], engine.cores(), quick)
-        against = _names("--against", given["against"], _part("cases").PEERS) or ()
+        against = names("--against", given["against"], part("cases").PEERS) or ()
         if streaming and 1 not in threads:
             raise UserError(
                 f"--streaming is work for one thread; --threads must hold 1, not {given['threads']!r} alone."
             )
-        if rounds < 5:
-            raise UserError(f"--rounds must be at least 5, not {rounds}.")
+        enough(rounds, FEWEST)
         python = peer_python or sys.executable
-        _takes_part(against, cases)
+        _takespart(against, cases)
         if against:
-            _installed(python, engine.missing(python, list(against)), against)
+            installed(python, engine.missing(python, list(against)), against)
         if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
             raise UserError("nbrnn bench measures compiled kernels; unset NUMBA_DISABLE_JIT.")
     folder = None if out is None else writable(Path(out))
@@ -90,26 +103,37 @@ def bench(
     machine = contest.report["machine"]
     click.echo(f"{machine['processor']}, {machine['cores']} core{'s' * (machine['cores'] > 1)}")
     if machine["load"] > BUSY:
-        click.echo(
-            _wrapped(f"The load of the last minute is {machine['load']:.1f}: what else runs makes times longer.")
-        )
+        click.echo(wrapped(f"The load of the last minute is {machine['load']:.1f}: what else runs makes times longer."))
 
     def say(text: str) -> None:
-        _status("")
+        status("")
         click.echo(text)
 
-    for result in contest.hold(lambda peak: say(table.peak_text(peak)), _status):
+    for result in contest.hold(lambda peak: say(table.peak_text(peak)), status):
         for line in rows.lines(result):
             say(line)
     say("")
     for sentence in table.notes(contest.report, against):
-        click.echo(_wrapped(sentence))
+        click.echo(wrapped(sentence))
     if folder is not None:
         _write(contest.report, folder)
     for sentence in table.failures_text(contest.report["failures"]):
-        click.echo(_wrapped(sentence), err=True)
+        click.echo(wrapped(sentence), err=True)
     if contest.report["failures"]:
         ctx.exit(FAILED)
+
+
+def only_with(device: str, ctx: click.Context, names: Iterable[str]) -> None:
+    """Refuse options that are for the other device."""
+    given = [name for name in names if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+    if given:
+        raise UserError(f"--{given[0].replace('_', '-')} has no meaning with --device {device}; leave it out.")
+
+
+def enough(rounds: int, fewest: int) -> None:
+    """Refuse too few rounds."""
+    if rounds < fewest:
+        raise UserError(f"--rounds must be at least {fewest}, not {rounds}.")
 
 
 def folder_of(package: Path) -> Path:
@@ -131,7 +155,7 @@ def folder_of(package: Path) -> Path:
     raise FileNotFoundError(f"there are no benchmarks in {package / '_bench'}: install nbrnn anew.")
 
 
-def _part(name: str) -> Any:
+def part(name: str) -> Any:
     """Import a module of the benchmarks, which their own processes import as scripts do."""
     with one_sentence():
         folder = str(folder_of(Path(__file__).parents[1]))
@@ -144,12 +168,12 @@ def _part(name: str) -> Any:
 
 def _cases(given: dict[str, Any], streaming: bool, quick: bool, custom: tuple[str, ...]) -> list[Any]:
     """Return the chosen cases; `custom` are the cells of a module."""
-    known = _part("cases")
-    fits = _names("--fits", given["fits"], known.FITS, everything=True) or ()
-    dtypes = _names("--dtypes", given["dtypes"], known.DTYPES) or ("float32",)
-    cells = _names("--cells", given["cells"], [*known.CELLS, *custom]) or custom
-    modes = _names("--modes", given["modes"], known.MODES)
-    sizes = _names("--sizes", given["sizes"], map(str, known.LAYERS))
+    known = part("cases")
+    fits = names("--fits", given["fits"], known.FITS, everything=True) or ()
+    dtypes = names("--dtypes", given["dtypes"], known.DTYPES) or ("float32",)
+    cells = names("--cells", given["cells"], [*known.CELLS, *custom]) or custom
+    modes = names("--modes", given["modes"], known.MODES)
+    sizes = names("--sizes", given["sizes"], map(str, known.LAYERS))
     found: list[Any] = []
     if cells or modes or sizes or not (fits or streaming):
         usual = [h for h in known.LAYERS if h <= (32 if quick else 256)]
@@ -159,7 +183,7 @@ def _cases(given: dict[str, Any], streaming: bool, quick: bool, custom: tuple[st
     return found + (known.stream_cases() if streaming else [])
 
 
-def _names(option: str, text: str | None, known: Iterable[str], everything: bool = False) -> tuple[str, ...] | None:
+def names(option: str, text: str | None, known: Iterable[str], everything: bool = False) -> tuple[str, ...] | None:
     """Return the names of a list, each once; None if the option was not given."""
     if text is None:
         return None
@@ -182,7 +206,7 @@ def _threads(text: str | None, cores: int, quick: bool) -> tuple[int, ...]:
     return tuple(sorted(numbers))
 
 
-def _takes_part(against: tuple[str, ...], cases: list[Any]) -> None:
+def _takespart(against: tuple[str, ...], cases: list[Any]) -> None:
     """Refuse peers that no chosen case is for."""
     for name in against:
         if not any(case.admits(name) for case in cases):
@@ -192,7 +216,7 @@ def _takes_part(against: tuple[str, ...], cases: list[Any]) -> None:
             )
 
 
-def _installed(python: str, missing: list[str], against: tuple[str, ...]) -> None:
+def installed(python: str, missing: list[str], against: tuple[str, ...]) -> None:
     """Refuse peers that an interpreter does not have."""
     if missing:
         are = "is" if len(missing) == 1 else "are"
@@ -202,13 +226,13 @@ def _installed(python: str, missing: list[str], against: tuple[str, ...]) -> Non
         )
 
 
-def _status(text: str) -> None:
+def status(text: str) -> None:
     """Show in a terminal what is going on, on a line that the next one replaces."""
     if sys.stderr.isatty():
         click.echo(f"\r{text[:79]:<79}\r{text[:79]}", nl=False, err=True)
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
     from ..catalogue import WIDTH
 
     return click.wrap_text(text, WIDTH)

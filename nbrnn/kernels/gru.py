@@ -38,10 +38,25 @@ def open_gate(j, n, g, v, a, taped, gate, known):
 
 
 @inlined
+def blend(z, u, before):
+    """Return h_t = z * h_(t-1) + (1 - z) * n, for one unit or for lanes."""
+    return muladd(z, before, (constant(z, 1.0) - z) * u)
+
+
+@inlined
 def mix(j, n, g, v, z, before, out, a, taped, activation, known):
-    """n = act(v), h_t = z * h_(t-1) + (1 - z) * n."""
+    """n = act(v), and h_t."""
     v = open_gate(2 * out.size + j, n, g, v, a, taped, activation, known)
-    store(out, j, n, muladd(z, load(before, j, n), (constant(z, 1.0) - z) * v))
+    store(out, j, n, blend(z, v, load(before, j, n)))
+
+
+@inlined
+def step_after(az, ar, p, q, before, activation, gate, known):
+    """Return z, r, a_n, n and h_t from the gates' pre-activations and the candidate's two parts, for one unit."""
+    z, r = squash(az, gate, known), squash(ar, gate, known)
+    v = muladd(r, q, p)
+    u = squash(v, activation, known)
+    return z, r, v, u, blend(z, u, before)
 
 
 @inlined
@@ -51,8 +66,17 @@ def after(j, n, g, q, c, before, out, a, taped, activation, gate, known):
     z, r = load(g, j, n), load(g, H + j, n)
     if c.size:
         z, r = z + load(c, j, n), r + load(c, H + j, n)
-    z, r = open_gate(j, n, g, z, a, taped, gate, known), open_gate(H + j, n, g, r, a, taped, gate, known)
-    mix(j, n, g, muladd(r, load(q, j, n), load(g, 2 * H + j, n)), z, before, out, a, taped, activation, known)
+    if taped:
+        store(a, j, n, z)
+        store(a, H + j, n, r)
+    parts = load(g, 2 * H + j, n), load(q, j, n), load(before, j, n)
+    z, r, v, u, h = step_after(z, r, *parts, activation, gate, known)
+    if taped:
+        store(a, 2 * H + j, n, v)
+    store(g, j, n, z)
+    store(g, H + j, n, r)
+    store(g, 2 * H + j, n, u)
+    store(out, j, n, h)
 
 
 @inlined
@@ -85,16 +109,29 @@ def before_row(candidate, g, before, m, out, a, taped, first, stop, activation, 
 
 
 @inlined
+def step_unmix(z, u, before, dh, activation, gate, known):
+    """Return dz and dn, through their slopes, and what goes straight to the state before, for one unit."""
+    dz = dh * (before - u) * steepness(z, gate, known)
+    dn = dh * (constant(z, 1.0) - z) * steepness(u, activation, known)
+    return dz, dn, dh * z
+
+
+@inlined
 def unmix(j, n, g, before, dh, da, straight, activation, gate, known):
     """Take dh back through the mixture: into da's z and n, and what goes straight to the state before."""
     H = before.size
-    z, u, d = load(g, j, n), load(g, 2 * H + j, n), load(dh, j, n)
-    dz = d * (load(before, j, n) - u) * steepness(z, gate, known)
-    dn = d * (constant(z, 1.0) - z) * steepness(u, activation, known)
+    z, u = load(g, j, n), load(g, 2 * H + j, n)
+    dz, dn, through = step_unmix(z, u, load(before, j, n), load(dh, j, n), activation, gate, known)
     store(da, j, n, dz)
     store(da, 2 * H + j, n, dn)
-    store(straight, j, n, d * z)
+    store(straight, j, n, through)
     return dz, dn
+
+
+@inlined
+def step_reset_back(r, q, dn, gate, known):
+    """Return dr, through its slope, and dL/dq_n, of reset after the product, for one unit."""
+    return dn * q * steepness(r, gate, known), dn * r
 
 
 @inlined
@@ -103,11 +140,11 @@ def after_back(j, n, g, q, before, dh, da, dq, straight, activation, gate, known
     H = before.size
     r = load(g, H + j, n)
     dz, dn = unmix(j, n, g, before, dh, da, straight, activation, gate, known)
-    dr = dn * load(q, j, n) * steepness(r, gate, known)
+    dr, dq_n = step_reset_back(r, load(q, j, n), dn, gate, known)
     store(da, H + j, n, dr)
     store(dq, j, n, dz)
     store(dq, H + j, n, dr)
-    store(dq, 2 * H + j, n, dn * r)
+    store(dq, 2 * H + j, n, dq_n)
 
 
 @inlined

@@ -24,6 +24,20 @@ from .lanes import load, muladd, store, width
 
 
 @inlined
+def step(ai, af, an, ao, before, activation, gate, known):
+    """Return i, f, n, o, c_t, s_t and h_t from the gates' pre-activations and c_(t-1), for one unit or for lanes."""
+    i, f, u, o = (
+        squash(ai, gate, known),
+        squash(af, gate, known),
+        squash(an, activation, known),
+        squash(ao, gate, known),
+    )
+    cell = muladd(f, before, i * u)
+    s = squash(cell, activation, known)
+    return i, f, u, o, cell, s, o * s
+
+
+@inlined
 def advance(j, n, g, before, now, squashed, out, a, taped, activation, gate, known):
     """Take n units of a sample, from j on, one step on; their gates' pre-activations stand in g, and become gates."""
     H = out.size
@@ -33,21 +47,14 @@ def advance(j, n, g, before, now, squashed, out, a, taped, activation, gate, kno
         store(a, H + j, n, af)
         store(a, 2 * H + j, n, an)
         store(a, 3 * H + j, n, ao)
-    i, f, u, o = (
-        squash(ai, gate, known),
-        squash(af, gate, known),
-        squash(an, activation, known),
-        squash(ao, gate, known),
-    )
-    cell = muladd(f, load(before, j, n), i * u)
-    s = squash(cell, activation, known)
+    i, f, u, o, cell, s, h = step(ai, af, an, ao, load(before, j, n), activation, gate, known)
     store(g, j, n, i)
     store(g, H + j, n, f)
     store(g, 2 * H + j, n, u)
     store(g, 3 * H + j, n, o)
     store(now, j, n, cell)
     store(squashed, j, n, s)
-    store(out, j, n, o * s)
+    store(out, j, n, h)
 
 
 @inlined
@@ -103,17 +110,30 @@ def lstm_forward(x, Wx, Px, Wh, Ph, b, mask, alive, activation, gate, initial, h
 
 
 @inlined
+def step_back(i, f, u, o, before, s, dh, dc, activation, gate, known):
+    """Return dL/da of the four gates, and dL/dc of the step before, from dL/dh, dL/dc and what the step has kept."""
+    cell = dc + dh * o * steepness(s, activation, known)
+    return (
+        cell * u * steepness(i, gate, known),
+        cell * before * steepness(f, gate, known),
+        cell * i * steepness(u, activation, known),
+        dh * s * steepness(o, gate, known),
+        cell * f,
+    )
+
+
+@inlined
 def go_back(j, n, g, before, squashed, dh, dc, da, activation, gate, known):
     """Take n units of a sample, from j on, one step back: from dL/dh, dL/dc to dL/da and dL/dc of the step before."""
     H = dc.size
     i, f, u, o = load(g, j, n), load(g, H + j, n), load(g, 2 * H + j, n), load(g, 3 * H + j, n)
-    s, out = load(squashed, j, n), load(dh, j, n)
-    cell = load(dc, j, n) + out * o * steepness(s, activation, known)
-    store(da, j, n, cell * u * steepness(i, gate, known))
-    store(da, H + j, n, cell * load(before, j, n) * steepness(f, gate, known))
-    store(da, 2 * H + j, n, cell * i * steepness(u, activation, known))
-    store(da, 3 * H + j, n, out * s * steepness(o, gate, known))
-    store(dc, j, n, cell * f)
+    kept, out = (load(before, j, n), load(squashed, j, n)), load(dh, j, n)
+    di, df, du, do, down = step_back(i, f, u, o, *kept, out, load(dc, j, n), activation, gate, known)
+    store(da, j, n, di)
+    store(da, H + j, n, df)
+    store(da, 2 * H + j, n, du)
+    store(da, 3 * H + j, n, do)
+    store(dc, j, n, down)
 
 
 @inlined

@@ -20,6 +20,9 @@ from ...program import BLOCKS, FOREIGN, Buffer, Call, Program, dtype_of
 from .. import compiling
 from ..runner import AGAIN
 from . import graphs
+from . import groups as _groups  # noqa: F401  (it registers its design)
+from . import persistent as _persistent  # noqa: F401  (it registers its design)
+from .barrier import require_met
 from .designs import DESIGNS, Site, choose
 from .device import chip, memory_left, require_device, simulating
 from .exchange import DeviceArray, pointer_of
@@ -226,8 +229,9 @@ class Executor:
             if shuffle and (place == 0 or (n == first and shuffle == AGAIN)):
                 self._shuffle(job, n)
             self._send_order()
-            self._batch(min(batch, samples - place * batch))()
+            self.replay(min(batch, samples - place * batch))()
         log = self.log[: graphs.HEAD + (stop - first) * self.figures].copy_to_host()
+        require_met()
         failed, at = int(log[0]), int(log[1])
         rows = log[graphs.HEAD :].reshape(stop - first, self.figures)
         if not failed:
@@ -259,7 +263,7 @@ class Executor:
             launches()
         self.status = 0 if failed == graphs.LOSS_NOT_FINITE else failed
 
-    def _batch(self, size: int) -> graphs.Replayed:
+    def replay(self, size: int) -> graphs.Replayed:
         """Return what runs a batch of so many samples."""
         if size not in self.batches:
             blocks, trains = self.blocks, self.plan.update is not None

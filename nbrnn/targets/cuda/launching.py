@@ -15,6 +15,7 @@ from typing import Any
 from numba import config, cuda
 
 from ...kernels import KERNELS
+from . import simulator as _simulator  # noqa: F401
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 GRID = (3, 4)  # the simulator's: blocks, and threads of each, which stride over the elements

@@ -1,0 +1,203 @@
+"""Shared and device memory as the persistent kernels reach it: by a number's place in a flat array.
+
+Places are never negative, so that nothing is added for Python's negative indexes, and four neighbours are one access.
+In bfloat16 two weights stand in the bits of one float32: the higher half is one of them, the lower half the other.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import config, types
+from numba.extending import intrinsic
+
+from ...kernels.abi import overloaded
+
+STATIC = 48 * 1024  # bytes of shared memory that a block has without asking
+HIGH = 0xFFFF0000  # the bits of the higher half
+
+
+def peek(V: Any, at: int) -> Any:
+    """Return a number of a flat array."""
+    _inside(V, at, 1)
+    return V[at]
+
+
+def poke(V: Any, at: int, value: Any) -> None:
+    """Write a number of a flat array."""
+    _inside(V, at, 1)
+    V[at] = value
+
+
+def peek4(V: Any, at: int) -> Any:
+    """Return four neighbours of a flat array; the place of the first is a multiple of four."""
+    _inside(V, at, 4)
+    return V[at], V[at + 1], V[at + 2], V[at + 3]
+
+
+def poke4(V: Any, at: int, four: Any) -> None:
+    """Write four neighbours."""
+    _inside(V, at, 4)
+    V[at : at + 4] = four
+
+
+def _inside(V: Any, at: int, count: int) -> None:
+    """See in plain Python that a place is one of the array's."""
+    if not 0 <= at <= V.size - count or at % count:
+        raise IndexError(f"{count} numbers at {at} of {V.size}")
+
+
+def pair(low: Any, high: Any) -> Any:
+    """Return two float32, whose lower halves are zero, in the bits of one."""
+    bits = int(np.float32(low).view(np.uint32)) >> 16 | int(np.float32(high).view(np.uint32))
+    return np.uint32(bits).view(np.float32)
+
+
+def low_half(both: Any) -> Any:
+    """Return the first of a pair."""
+    return np.uint32((int(np.float32(both).view(np.uint32)) << 16) & HIGH).view(np.float32)
+
+
+def high_half(both: Any) -> Any:
+    """Return the second of a pair."""
+    return np.uint32(int(np.float32(both).view(np.uint32)) & HIGH).view(np.float32)
+
+
+# ---------------------------------------------------------------- the same in machine code
+
+WORD, FLOAT = ir.IntType(32), ir.FloatType()
+
+
+def _place(context: Any, builder: Any, array: Any, value: Any, at: Any, count: int) -> tuple[Any, int]:
+    """Return a pointer to `count` numbers of an array, and its alignment."""
+    data = context.make_array(array)(context, builder, value).data
+    one = context.get_data_type(array.dtype)
+    into = ir.VectorType(one, count).as_pointer() if count > 1 else one.as_pointer()
+    size = array.dtype.bitwidth // 8
+    return builder.bitcast(builder.gep(data, [at], inbounds=True), into), min(16, count * size)
+
+
+@intrinsic
+def _peek(typingctx, V, at):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        place, align = _place(context, builder, signature.args[0], args[0], args[1], 1)
+        return builder.load(place, align=align)
+
+    return V.dtype(V, types.intp), codegen
+
+
+@intrinsic
+def _poke(typingctx, V, at, value):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        place, align = _place(context, builder, signature.args[0], args[0], args[1], 1)
+        builder.store(args[2], place, align=align)
+        return context.get_dummy_value()
+
+    return types.void(V, types.intp, V.dtype), codegen
+
+
+@intrinsic
+def _peek4(typingctx, V, at):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        place, align = _place(context, builder, signature.args[0], args[0], args[1], 4)
+        four = builder.load(place, align=align)
+        numbers = [builder.extract_element(four, WORD(k)) for k in range(4)]
+        return context.make_tuple(builder, signature.return_type, numbers)
+
+    return types.UniTuple(V.dtype, 4)(V, types.intp), codegen
+
+
+@intrinsic
+def _poke4(typingctx, V, at, four):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        place, align = _place(context, builder, signature.args[0], args[0], args[1], 4)
+        vector = ir.Constant(place.type.pointee, ir.Undefined)
+        for k in range(4):
+            vector = builder.insert_element(vector, builder.extract_value(args[2], k), WORD(k))
+        builder.store(vector, place, align=align)
+        return context.get_dummy_value()
+
+    return types.void(V, types.intp, types.UniTuple(V.dtype, 4)), codegen
+
+
+@intrinsic
+def _pair(typingctx, low, high):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        one, two = (builder.bitcast(a, WORD) for a in args)
+        return builder.bitcast(builder.or_(builder.lshr(one, WORD(16)), two), FLOAT)
+
+    return types.float32(types.float32, types.float32), codegen
+
+
+def _half(instruction: str) -> Any:
+    """Make an intrinsic that unpacks by an instruction which stays where it is.
+
+    As plain arithmetic on what does not change it would go before the loop, with a register for each half.
+    """
+
+    @intrinsic
+    def half(typingctx, both):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            asm = ir.InlineAsm(ir.FunctionType(WORD, [WORD]), instruction, "=r,r", side_effect=True)
+            return builder.bitcast(builder.call(asm, [builder.bitcast(args[0], WORD)]), FLOAT)
+
+        return types.float32(types.float32), codegen
+
+    return half
+
+
+_low_half, _high_half = _half("shl.b32 $0, $1, 16;"), _half(f"and.b32 $0, $1, {HIGH:#x};")
+
+
+@overloaded(peek)
+def _native_peek(V, at):  # type: ignore[no-untyped-def]
+    return lambda V, at: _peek(V, at)
+
+
+@overloaded(poke)
+def _native_poke(V, at, value):  # type: ignore[no-untyped-def]
+    return lambda V, at, value: _poke(V, at, value)
+
+
+@overloaded(peek4)
+def _native_peek4(V, at):  # type: ignore[no-untyped-def]
+    return lambda V, at: _peek4(V, at)
+
+
+@overloaded(poke4)
+def _native_poke4(V, at, four):  # type: ignore[no-untyped-def]
+    return lambda V, at, four: _poke4(V, at, four)
+
+
+@overloaded(pair)
+def _native_pair(low, high):  # type: ignore[no-untyped-def]
+    return lambda low, high: _pair(low, high)
+
+
+@overloaded(low_half)
+def _native_low_half(both):  # type: ignore[no-untyped-def]
+    return lambda both: _low_half(both)
+
+
+@overloaded(high_half)
+def _native_high_half(both):  # type: ignore[no-untyped-def]
+    return lambda both: _high_half(both)
+
+
+def allow_shared(kernel: Any, nbytes: int) -> None:
+    """Let every compiled form of a kernel have so many bytes of dynamic shared memory; numba-cuda itself does not ask.
+
+    Parameters
+    ----------
+    kernel : numba.cuda dispatcher
+        Compiled for the types of its arguments already.
+    nbytes : int
+    """
+    if nbytes <= STATIC or config.ENABLE_CUDASIM:
+        return
+    from numba.cuda.cudadrv import driver
+
+    attribute = driver.binding.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    for definition in kernel.overloads.values():
+        function = definition._codelibrary.get_cufunc()
+        driver.driver.cuKernelSetAttribute(attribute, nbytes, function.handle, function.device.id)

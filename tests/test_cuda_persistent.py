@@ -1,0 +1,165 @@
+"""The design "persistent": what fits, the simulator's tests in their process, and kernels compiled without a GPU."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cuda_persistent_compiled import CAPABILITIES, EVERYTHING, TRAINING, assembled, assembler
+
+from nbrnn.targets.cuda import persistent
+from nbrnn.targets.cuda.designs import Site, choose
+from nbrnn.targets.cuda.device import CHIPS
+from nbrnn.targets.cuda.persistent_layout import KERNELS, fitting, lay
+from nbrnn.targets.cuda.persistent_memory import allow_shared, high_half, low_half, pair
+
+HERE = Path(__file__).parent
+PASSES = [f"{cell}_{way}" for cell in ("simple_rnn", "lstm", "gru_after") for way in ("forward", "backward")]
+
+
+def site(kernel="lstm_forward", units=64, samples=64, precision="float32", chip="H200"):
+    return Site(kernel, {"T": 5, "B": samples, "H": units}, frozenset(), precision, CHIPS[chip])
+
+
+# ---------------------------------------------------------------- what fits
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("chip", CHIPS)
+def test_a_layout_covers_the_matrices_and_stays_within_the_chip(kernel, precision, chip):
+    limits = CHIPS[chip]
+    for units in (1, 3, 16, 33, 64, 96, 128, 192):
+        for samples in (1, 130, 1000, 10**5):
+            layout = fitting(kernel, units, samples, precision, limits)
+            if layout is None:
+                continue
+            for matrix in layout.matrices:
+                assert matrix.slices * matrix.groups <= layout.threads
+                assert matrix.slices * matrix.each >= matrix.inputs > (matrix.slices - 1) * matrix.each
+                assert matrix.held <= matrix.each and matrix.each % 4 == matrix.held % 4 == 0
+            assert layout.rows % layout.abreast == 0 and layout.items * layout.threads >= layout.rows * units
+            assert layout.shared <= limits.shared and layout.registers < 255
+            assert layout.registers * layout.threads < limits.registers
+            assert layout.rows in (1, 2, 4, 8) and (layout.rows == 1 or layout.rows < 2 * samples / limits.processors)
+
+
+@pytest.mark.parametrize(("precision", "units"), [("float32", 128), ("tf32", 128), ("bfloat16", 192), ("float64", 64)])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_sizes_that_are_promised_fit(kernel, precision, units):
+    for n in range(1, units + 1):
+        assert choose(site(kernel, n, 16, precision)).name == "persistent"
+
+
+def test_what_does_not_fit_is_refused_with_the_arithmetic():
+    reason = persistent.refuses(site(units=512))
+    assert reason == (
+        "its 512 units have 4096 KB of recurrent weights in float32, and a processor of NVIDIA H200 has 256 KB of "
+        "registers and 227 KB of shared memory for these and for all else"
+    )
+    with pytest.raises(ValueError, match="design 'persistent' cannot run lstm_forward: its 512 units"):
+        choose(site(units=512), "persistent")
+
+
+def test_a_layout_says_where_the_weights_lie():
+    assert persistent.describe(site()) == "1 sequence a block, 64 KB of weights in registers"
+    layout = lay("lstm_forward", 128, "float32", 4, 4, 256)
+    held = layout.matrices[0].held / 64
+    assert str(layout) == (
+        f"4 sequences a block, {256 * held:.3g} KB of weights in registers, {256 * (1 - held):.3g} KB in shared memory"
+    )
+    assert 0 < held < 1
+
+
+def test_sums_do_not_depend_on_the_batch():
+    for kernel in KERNELS:
+        for units in (5, 64, 128):
+            shapes = {
+                tuple((m.slices, m.each) for m in fitting(kernel, units, b, "float32", CHIPS["H200"]).matrices)
+                for b in (1, 64, 200, 400, 5000)
+            }
+            assert len(shapes) == 1
+
+
+def test_pairs_hold_bfloat16_exactly():
+    rng = np.random.default_rng(1)
+    bits = (rng.integers(0, 2**16, (500, 2)) << 16).astype(np.uint32)
+    numbers = bits[np.isfinite(bits.view(np.float32)).all(axis=1)].view(np.float32)
+    for low, high in numbers:
+        both = pair(low, high)
+        assert low_half(both).tobytes() == low.tobytes() and high_half(both).tobytes() == high.tobytes()
+    assert len(numbers) > 400
+
+
+def test_shared_memory_beyond_48_kb_is_asked_for(monkeypatch):
+    driver = pytest.importorskip("numba.cuda.cudadrv.driver")
+    if not hasattr(driver, "binding"):
+        pytest.skip("numba-cuda is not installed")
+    asked = []
+
+    class Driver:
+        def cuKernelSetAttribute(self, *arguments):
+            asked.append(arguments)
+
+    class Function:
+        handle = "handle"
+        device = type("Device", (), {"id": 3})
+
+    library = type("Library", (), {"get_cufunc": lambda self: Function()})
+    kernel = type("Kernel", (), {"overloads": {0: type("Definition", (), {"_codelibrary": library()})()}})
+    monkeypatch.setattr(driver, "driver", Driver())
+    allow_shared(kernel, 48 * 1024)
+    assert not asked
+    allow_shared(kernel, 100_000)
+    wanted = driver.binding.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    assert asked == [(wanted, 100_000, "handle", 3)]
+
+
+# ---------------------------------------------------------------- the simulator
+
+
+@pytest.mark.cudasim
+def test_in_the_simulator(environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "cuda_persistent_simulated.py"],
+        env=environment(NUMBA_ENABLE_CUDASIM=1, NUMBA_DISABLE_JIT=1),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+
+
+# ---------------------------------------------------------------- compiled without a GPU
+
+
+COMPILED = [
+    *((name, "float32", 128, 64, TRAINING, "sm_90") for name in PASSES),
+    *((name, "bfloat16", 192, 64, TRAINING, "sm_90") for name in ("lstm_forward", "lstm_backward")),
+    ("lstm_forward", "float32", 64, 1024, EVERYTHING, "sm_90"),
+    ("gru_before_backward", "float32", 96, 64, EVERYTHING, "sm_90"),
+    ("lstm_backward", "float32", 128, 64, EVERYTHING, "sm_80"),
+    ("gru_after_forward", "float32", 128, 1024, TRAINING, "sm_100"),
+]
+
+
+@pytest.mark.cuda_compile
+@pytest.mark.parametrize(
+    ("kernel", "precision", "units", "samples", "words", "architecture"),
+    COMPILED,
+    ids=[f"{k}-{p}-{h}-{b}-{a}" for k, p, h, b, _, a in COMPILED],
+)
+def test_weights_stay_in_registers(kernel, precision, units, samples, words, architecture):
+    missing = assembler()[1]
+    if missing:
+        pytest.skip(missing)
+    layout = fitting(kernel, units, samples, precision, CHIPS[CAPABILITIES[architecture]])
+    report = assembled(layout, words, architecture)
+    assert (report.stack, report.stores, report.loads) == (0, 0, 0)
+    assert layout.registers < report.registers <= min(255, 65536 // layout.threads)
+    # One number beside the sums in double precision would be arithmetic at 1/64 of the speed.
+    assert ".f64" not in report.ptx and ".local" not in report.ptx
+    blocks = sum(m.each // 4 for m in layout.matrices) * layout.abreast
+    assert report.ptx.count("fma.rn.f32") >= 16 * blocks and "ld.shared.v4.f32" in report.ptx
