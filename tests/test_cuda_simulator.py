@@ -34,7 +34,7 @@ def found(results, environment, tmp_path):
     def of(script):
         if script not in results:
             path = tmp_path / "simulated.npz"
-            subprocess.run([sys.executable, HERE / script, path], env=environment(**STEPS), check=True, timeout=400)
+            subprocess.run([sys.executable, HERE / script, path], env=environment(**STEPS), check=True, timeout=900)
             with np.load(path) as file:
                 results[script] = dict(file)
         return results[script]
@@ -79,7 +79,7 @@ def test_forms_and_executor_in_the_simulator(environment):
         check=False,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
 
