@@ -63,8 +63,9 @@ def _rows(program: Program, calls: Sequence[Call], first: int, number: int) -> l
     for k, call in enumerate(calls, first):
         sides = [("reads ", list(call.buffers(False))), ("writes", list(call.buffers(True)))]
         moved = sum(program.bytes_of(buffer) for _, buffers in sides for buffer in buffers)
-        named = f"{call.kernel:<22}{path_text(call, program):<30}"
-        lines.append(f"{k:>{number}}  {named}{call.flops:>12,}{moved:>12,}")
+        path, _, more = path_text(call, program).partition(": ")
+        lines.append(f"{k:>{number}}  {call.kernel:<22}{path:<30}{call.flops:>12,}{moved:>12,}")
+        lines += _wrapped("    design", more.split(), 78)
         for label, buffers in sides:
             lines += _wrapped(f"    {label}", [str(buffer) for buffer in buffers], 78)
     return lines

@@ -52,8 +52,10 @@ def compiled(kernel, signature, architecture, folder):
         compute_capability = architecture
 
     before, dispatcher.get_current_device = dispatcher.get_current_device, lambda: Device
+    bounds = getattr(kernel, "targetoptions", {}).get("launch_bounds")
     try:
-        ptx, _ = cuda.compile_ptx(getattr(kernel, "py_func", kernel), signature, cc=architecture)
+        plain = getattr(kernel, "py_func", kernel)
+        ptx, _ = cuda.compile_ptx(plain, signature, cc=architecture, launch_bounds=bounds)
     finally:
         dispatcher.get_current_device = before
     path = Path(folder) / "kernel.ptx"

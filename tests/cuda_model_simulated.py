@@ -234,7 +234,8 @@ def test_designs_are_named_in_the_printed_program(monkeypatch):
     model = make(device="cuda")
     text = str(model.program(batch_size=2))
     assert "on the GPU" in text and "packed" not in text
-    assert re.search(r"lstm_forward +(steps|persistent|groups) ", text)
+    assert re.search(r"lstm_forward +persistent ", text)
+    assert "    design 1 sequence a block, 2 KB of weights in registers\n" in text
     monkeypatch.setenv("NBRNN_CUDA_DESIGN", "nosuch")
     with pytest.raises(ValueError, match=r"has no design 'nosuch'; there are .*steps"):
         str(model.program(batch_size=2))

@@ -1,91 +1,56 @@
 """Persistent kernels compiled without a GPU, and what the assembler says of them. As a script: a table of all sizes.
 
-python tests/cuda_persistent_compiled.py [sm_80 sm_90 sm_100]
+python tests/cuda_persistent_compiled.py [A100 H200 B200]
 """
 
-import re
-import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from cuda_compiling import array, compiled
+from numba import types
 
 from nbrnn.targets.cuda import persistent
 from nbrnn.targets.cuda.device import CHIPS
 from nbrnn.targets.cuda.persistent_cells import CELLS
 from nbrnn.targets.cuda.persistent_layout import fitting
 
-SCALARS = {"G", "A", "E", "base", "initial", "add", "begun", "batch", "t0", "t1"}
+SCALARS = {"G", "A", "E", "base", "add", "batch", "t0", "t1"}
 TRAINING = frozenset({"tape", "whole_h", "whole_c", "every", "biased"})
 EVERYTHING = TRAINING | {"masked", "limited", "taped", "ends"}
-CAPABILITIES = {"sm_80": "A100", "sm_90": "H200", "sm_100": "B200"}
+SIZES = [*(("float32", h) for h in (16, 32, 64, 96, 128)), *(("bfloat16", h) for h in (128, 160, 192)), ("float64", 64)]
 
 
-@dataclass(frozen=True)
-class Report:
-    """What the assembler uses for a kernel: registers of a thread, bytes of local memory."""
-
-    registers: int
-    stack: int
-    stores: int
-    loads: int
-    ptx: str
-
-
-def assembler():
-    """Return ptxas and None, or None and what is missing."""
-    try:
-        import numba_cuda  # noqa: F401
-        import nvidia.cuda_nvcc
-    except ImportError as error:
-        return None, f"{error.name} is not installed"
-    path = Path(next(iter(nvidia.cuda_nvcc.__path__))) / "bin" / "ptxas"
-    return (path, None) if path.exists() else (None, "there is no ptxas")
-
-
-def assembled(layout, words, architecture):
+def assembled(layout, words, chip, folder):
     """Compile a layout's kernel to machine code."""
-    from numba import cuda, types
-    from numba.cuda import dispatcher
-
-    capability = CHIPS[CAPABILITIES[architecture]].capability
-    dispatcher.get_current_device = lambda: type("Device", (), {"compute_capability": capability})
-    number, cell = types.float64 if layout.precision == "float64" else types.float32, CELLS[layout.kernel]
-    kinds = [
-        types.int64 if name in SCALARS else types.Array(types.int64 if name == "alive" else number, 1, "C")
-        for name in [*cell.arguments.split(", "), "batch", "t0", "t1"]
-    ]
+    number = "float64" if layout.precision == "float64" else "float32"
+    kinds = {name: array(number, 1) for name in [*CELLS[layout.kernel].arguments.split(", "), "batch", "t0", "t1"]}
+    kinds |= dict.fromkeys(SCALARS & kinds.keys(), types.int64)
+    kinds |= dict.fromkeys({"begun"} & kinds.keys(), types.boolean)
+    kinds["alive"] = array("int64", 1)
     kernel = persistent.compiled(layout, words, 1, 2)
-    ptx, _ = cuda.compile_ptx(kernel.py_func, tuple(kinds), cc=capability, launch_bounds=layout.threads)
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "kernel.ptx"
-        file.write_text(ptx)
-        command = [assembler()[0], "-v", f"-arch={architecture}", file, "-o", file.with_suffix(".cubin")]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    stack, stores, loads = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill s\w+, (\d+) bytes", said).groups()
-    used = re.search(r"Used (\d+) registers", said)
-    return Report(int(used[1]), int(stack), int(stores), int(loads), ptx)
+    return compiled(kernel, tuple(kinds.values()), CHIPS[chip].capability, folder)
 
 
-def table(architectures):
+def table(chips):
     """Print what every kernel uses, at all sizes."""
-    sizes = [("float32", h) for h in (16, 32, 64, 96, 128)] + [("bfloat16", h) for h in (128, 160, 192)]
-    for architecture in architectures:
-        for name in CELLS:
-            for precision, units in [*sizes, ("float64", 64)]:
-                for samples, words in ((64, TRAINING), (64, EVERYTHING), (1024, TRAINING)):
-                    layout = fitting(name, units, samples, precision, CHIPS[CAPABILITIES[architecture]])
-                    if layout is None:
-                        print(architecture, name, precision, units, samples, "does not fit", flush=True)
-                        continue
-                    r = assembled(layout, words, architecture)
-                    weights = f"{layout.registers} weights of {r.registers} registers"
-                    spills = f"stack {r.stack} spills {r.stores + r.loads}"
-                    block = f"{layout.threads} threads {layout.rows} rows {layout.shared} bytes shared"
-                    kind = "all options" if words is EVERYTHING else "training"
-                    print(architecture, name, precision, units, samples, kind, "|", weights, spills, block, end=" ")
-                    print(f"{layout.clocks:.0f} clocks", flush=True)
+    with TemporaryDirectory() as folder:
+        for chip in chips:
+            for name in CELLS:
+                for precision, units in SIZES:
+                    for samples, words in ((64, TRAINING), (64, EVERYTHING), (1024, TRAINING)):
+                        layout = fitting(name, units, samples, precision, CHIPS[chip])
+                        print(chip, name, precision, units, samples, "all options" * (words is EVERYTHING), end=" | ")
+                        if layout is None:
+                            print("does not fit", flush=True)
+                            continue
+                        made = assembled(layout, words, chip, folder)
+                        print(
+                            f"{layout.registers} of {made.registers} registers hold weights, spills {made.spills}",
+                            end="",
+                        )
+                        print(f" stack {made.stack}, {layout.threads} threads, {layout.rows} rows", end="")
+                        print(f", {layout.shared} bytes shared, {layout.clocks:.0f} clocks", flush=True)
 
 
 if __name__ == "__main__":
-    table(sys.argv[1:] or CAPABILITIES)
+    table(sys.argv[1:] or CHIPS)

@@ -34,6 +34,7 @@ class Design:
     name: str
     refuses: Callable[[Site], str]
     form: Callable[[Site], Callable[..., None]]  # what launches it, given the kernel's arguments
+    describe: Callable[[Site], str] = lambda site: ""  # where its weights lie, for the printed program
 
 
 DESIGNS: dict[str, list[Design]] = {}  # by kernel, the best first; design (c), "steps", fits everywhere and comes last

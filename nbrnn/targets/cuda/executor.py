@@ -331,9 +331,12 @@ def form_of(program: Program, call: Call, precision: str, design: str = "") -> C
 
 
 def design_of(program: Program, precision: str, call: Call) -> str:
-    """Return the name of the design of a recurrent kernel; nothing for the others."""
-    wanted = os.environ.get(DESIGN, "").strip()
-    return choose(site_of(program, call, precision), wanted).name if call.kernel in RECURRENT else ""
+    """Return a recurrent kernel's design, and where its weights lie if that says so; nothing for other kernels."""
+    if call.kernel not in RECURRENT:
+        return ""
+    site = site_of(program, call, precision)
+    design = choose(site, os.environ.get(DESIGN, "").strip())
+    return ": ".join(text for text in (design.name, design.describe(site)) if text)
 
 
 def _address(array: Any) -> tuple[int, int]:

@@ -51,7 +51,7 @@ def compiled(layout: Layout, words: frozenset[str], activation: int, gate: int) 
         **{f.__name__: f for f in (block, pairs, put_block, put_pairs, get_block, get_pairs, add_block, add_pairs)},
     }  # fmt: skip
     exec(text_of(CELLS[layout.kernel], layout, words), scope)
-    return cuda.jit(**({} if config.ENABLE_CUDASIM else {"launch_bounds": layout.threads}))(scope["persistent"])
+    return cuda.jit(**({} if config.ENABLE_CUDASIM else {"launch_bounds": (layout.threads, 1)}))(scope["persistent"])
 
 
 _opened: dict[Any, Any] = {}  # kernels that may have more shared memory than a block has without asking
@@ -87,7 +87,8 @@ def run(layout: Layout, values: dict[str, Any], t0: int, t1: int, base: int = 0)
     words |= {"ends": "dh0" in there, "every": cell.backward and long.shape[0] == steps}
     words |= {"tape": "g" in values and values["g"].shape[0] == steps}
     words |= {f"whole_{name}": name in values and values[name].shape[0] > 2 for name in ("h", "c")}
-    scalars = {"base": base, "begun": int(bool(given("final")) or t1 < steps), "batch": samples, "t0": t0, "t1": t1}
+    begun = given("final") or t1 < steps if cell.backward else given("initial") or t0 > 0
+    scalars = {"base": base, "begun": bool(begun), "batch": samples, "t0": t0, "t1": t1}
     lengths = {"A": "a", "E": "da", "G": "pre" if "pre" in values else "g"}
     scalars |= {letter: values[name].shape[2] for letter, name in lengths.items() if name in there}
 
@@ -171,4 +172,4 @@ def form(site: Site) -> Callable[..., None]:
 
 
 for _name in CELLS:
-    DESIGNS.setdefault(_name, []).insert(0, Design("persistent", refuses, form))
+    DESIGNS.setdefault(_name, []).insert(0, Design("persistent", refuses, form, describe))

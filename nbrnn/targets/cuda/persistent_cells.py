@@ -51,7 +51,8 @@ LAST = """
 !every:     dy@ = peek(dh, o@)
 """
 WORKS = """
-if there@ and n@ < working:
+limited: if there@ & (n@ < working):
+!limited: if there@:
 """
 FROM_ABOVE = """
     every: d = pd_@
@@ -89,26 +90,26 @@ at = TIME * BH + o@
 """
 CELLS = {
     "simple_rnn_forward": Cell(
-        "Wh, mask, alive, h, kept, a, pre, G, A, base, initial",
+        "Wh, mask, alive, h, kept, a, pre, G, A, base, begun",
         ("Wh",),
-        OPEN + "if there@ and (t0 > 0 or initial):\n" + STATE + OPERAND,
+        OPEN + "if there@ & begun:\n" + STATE + OPERAND,
         PRE + reads("pre", "0"),
         (WORKS + "    y = p0_@\n    ADD 0 y\n" + pre_activations("y") + "    y = squash(y, ACT, True)\n" + STORE,),
     ),
     "lstm_forward": Cell(
-        "Wh, mask, alive, h, kept, c, g, s, a, pre, G, A, base, initial",
+        "Wh, mask, alive, h, kept, c, g, s, a, pre, G, A, base, begun",
         ("Wh",),
         OPEN
         + """
 c@ = zero
-if there@ and (t0 > 0 or initial):
+if there@ & begun:
     whole_c: c@ = peek(c, o@ + t0 * BH)
     !whole_c: c@ = peek(c, o@ + (t0 & 1) * BH)
 """
         + STATE
         + OPERAND
         + """
-if there@ and not (t0 > 0 or initial):
+if there@ & (not begun):
     poke(c, o@, zero)
 """,
         PRE + reads("pre", "0", "1", "2", "3"),
@@ -201,7 +202,7 @@ if there@:
         + LAST
         + """
 dc@ = zero
-if there@ and begun:
+if there@ & begun:
     dc@ = peek(dc, o@)
 """,
         "at = (TIME * batch + n@) * G + j@\n"

@@ -23,12 +23,14 @@ from .persistent_layout import FOUR, Layout, Matrix
 #                       X is read before it, and written after it by the next pointwise step
 #     pointwise         reads the sums, which the next PRODUCT writes again behind its first barrier
 # All threads of a block meet at each barrier: what is asked around them (t, alive, the first sequence) is the block's.
+# Sequences stand in the order of their lengths: once the first of a block has no more steps, the block has none.
 FRAME = """
 def persistent({arguments}, batch, t0, t1):
     M = cuda.shared.array(0, KIND)
     tid, first, zero = cuda.threadIdx.x, cuda.blockIdx.x * {rows}, REAL(0)
     {places}
     BH = batch * H
+{start}
 {weights}
 {items}
     for k in range(tid, {operands}, {threads}):
@@ -41,13 +43,17 @@ ITEM = """
 i@ = tid + @ * {threads}
 r@, j@ = i@ // H, i@ % H
 n@ = first + r@
-there@ = i@ < {all} and n@ < batch
+there@ = (i@ < {all}) & (n@ < batch)
 o@ = n@ * H + j@
+"""
+LATER = """
+limited: while t1 > t0 and first >= peek(alive, t1 - 1):
+limited:     t1 = t1 - 1
 """
 FORWARD = """
 for t in range(t0, t1):
     working = batch
-    limited: working = min(batch, peek(alive, t))
+    limited: working = peek(alive, t)
     if first >= working:
         break
 {ahead}
@@ -58,12 +64,11 @@ BACKWARD = """
 for k in range(t1 - t0):
     t = t1 - 1 - k
     working = batch
-    limited: working = min(batch, peek(alive, t))
+    limited: working = peek(alive, t)
 {ahead}
-    if first < working:
 {stages}
-        ends: if True:
-        !ends: if t > 0:
+    ends: if True:
+    !ends: if t > 0:
 {last}
 {turn}
 {closing}
@@ -182,19 +187,19 @@ def text_of(cell: Cell, layout: Layout, words: frozenset[str]) -> str:
     ahead = re.findall(r"^p(\w+)_@ =", loads, re.MULTILINE)
     start, near, within = ("(t1 - 1)", "(t - 1)", "t > 0") if cell.backward else ("t0", "(t + 1)", "t + 1 < t1")
     first = "\n".join([*(f"p{k}_@ = zero" for k in ahead), "if there@:", indent(loads, "    ")])
-    later = re.sub(r"\bp(\w+_@ =)", r"n\1", first).replace("there@", f"there@ and {within}")
+    later = re.sub(r"\bp(\w+_@ =)", r"n\1", first).replace("there@", f"there@ & ({within})")
+    first = first.replace("there@", "there@ & (t1 > t0)")
     stages: list[str] = []
-    depth = 8 if cell.backward else 4
     products = [product(m, k, layout) for k, m in enumerate(layout.matrices)]
     texts = list(cell.stages)
     if cell.backward:  # the last product is the gradient of the state before, the first of which may not be wanted
-        stages, last = [items(texts[0], depth)], [indent(products[-1], " " * 12), items(texts[-1], 12)]
+        stages, last = [items(texts[0], 4)], [indent(products[-1], " " * 8), items(texts[-1], 8)]
         for between, text in zip(products[:-1], texts[1:-1], strict=True):
-            stages += [indent(between, " " * depth), items(text, depth)]
+            stages += [indent(between, "    "), items(text, 4)]
     else:
         last = []
         for between, text in zip(products, texts, strict=True):
-            stages += [indent(between, " " * depth), items(text, depth)]
+            stages += [indent(between, "    "), items(text, 4)]
     loop = (BACKWARD if cell.backward else FORWARD).format(
         ahead=items(later.replace("TIME", near), 4),
         stages="\n".join(stages),
@@ -213,6 +218,7 @@ def text_of(cell: Cell, layout: Layout, words: frozenset[str]) -> str:
         threads=layout.threads,
         places=f"{', '.join(places)} = {', '.join(map(str, places.values()))}",
         operands=layout.operands[-1],
+        start=indent(named(LATER if cell.backward else "", words), "    "),
         weights=indent("\n".join(weights), "    "),
         items=items(ITEM.format(threads=layout.threads, all=layout.rows * layout.units), 4),
         opening=items(cell.opening, 4) + "\n" + items(first.replace("TIME", start), 4),
