@@ -31,6 +31,14 @@ settings.register_profile(
 settings.load_profile("nbrnn")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave Numba's simulator of CUDA, which takes minutes, to those who ask for it."""
+    if "cudasim" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("cudasim"):
+                item.add_marker(pytest.mark.skip(reason="minutes of simulated CUDA: pytest -m cudasim"))
+
+
 def pytest_sessionfinish():
     if FRESH is not None:
         shutil.rmtree(FRESH, ignore_errors=True)

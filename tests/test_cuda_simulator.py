@@ -16,6 +16,7 @@ from nbrnn.targets import cpu
 
 HERE = Path(__file__).parent
 SIMULATOR = {"NUMBA_ENABLE_CUDASIM": 1, "NUMBA_DISABLE_JIT": 1}
+STEPS = SIMULATOR | {"NBRNN_CUDA_DESIGN": "steps"}  # the other designs have tests of their own
 TOLERANCES = {"float32": 1e-6, "float64": 1e-12}  # of the largest number
 REFUSED = "import nbrnn.targets.cuda as t\ntry:\n t.require_device()\nexcept ValueError as error:\n print(error)"
 
@@ -33,7 +34,7 @@ def found(results, environment, tmp_path):
     def of(script):
         if script not in results:
             path = tmp_path / "simulated.npz"
-            subprocess.run([sys.executable, HERE / script, path], env=environment(**SIMULATOR), check=True, timeout=400)
+            subprocess.run([sys.executable, HERE / script, path], env=environment(**STEPS), check=True, timeout=900)
             with np.load(path) as file:
                 results[script] = dict(file)
         return results[script]
@@ -74,11 +75,11 @@ def test_gradients_on_the_device_are_the_losses_differences(found, cell):
 def test_forms_and_executor_in_the_simulator(environment):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "cuda_simulated.py"],
-        env=environment(**SIMULATOR),
+        env=environment(**STEPS),
         check=False,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
 
@@ -87,7 +88,8 @@ def test_the_target_asks_for_what_is_missing(run_python):
     import numba.cuda
 
     if not numba.cuda.is_available():
-        assert "Numba finds no CUDA GPU" in run_python(REFUSED, NUMBA_ENABLE_CUDASIM=0, NUMBA_DISABLE_JIT=0)
+        said = run_python(REFUSED, NUMBA_ENABLE_CUDASIM=0, NUMBA_DISABLE_JIT=0)
+        assert said.endswith('or stay on the CPU: model.to("cpu").\n')
     for one in SIMULATOR:
         said = run_python(REFUSED, **{**dict.fromkeys(SIMULATOR, 0), one: 1})
         assert said.startswith("the CUDA target needs NUMBA_ENABLE_CUDASIM=1 and NUMBA_DISABLE_JIT=1 together")

@@ -7,6 +7,8 @@ import click
 from .. import __version__
 from .common import one_sentence
 
+LABEL = 17  # columns of a fact's name
+
 
 @click.command(epilog="Example:  nbrnn data sunspots")
 @click.argument("name", required=False)
@@ -23,7 +25,9 @@ def info() -> None:
     """Show versions, threads, the JIT, the cache and the GPU."""
     import platform
     from importlib.metadata import version
+    from textwrap import wrap
 
+    from ..catalogue import WIDTH
     from ..targets import cpu
     from ..targets.cuda import device
 
@@ -32,4 +36,5 @@ def info() -> None:
     with one_sentence():
         facts |= cpu.describe() | device.describe()
     for label, text in facts.items():
-        click.echo(f"{label:<17}{text}")
+        lines = wrap(text, WIDTH - LABEL, break_long_words=False, break_on_hyphens=False)
+        click.echo(f"{label:<{LABEL}}" + f"\n{'':<{LABEL}}".join(lines))
