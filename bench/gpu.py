@@ -8,7 +8,6 @@ backward to all weight gradients; cuDNN computes the input's gradient too, which
 """
 
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from gpu_cases import Case
-from numba import cuda
 from report import or_dash, seconds_text, three
 
 import nbrnn
@@ -28,6 +26,7 @@ from nbrnn.targets.cuda import Executor
 from nbrnn.targets.cuda.designs import choose, designs_of
 from nbrnn.targets.cuda.device import chip, simulating
 from nbrnn.targets.cuda.executor import RECURRENT, site_of
+from nbrnn.targets.cuda.graphs import seconds_of
 from nbrnn.targets.cuda.residence import Residence
 
 FORMAT = 1
@@ -111,22 +110,16 @@ class Layer:
         for _ in range(3):
             self._one(self.executor)
 
-    def timed(self, calls: int, seconds: Callable[[], float]) -> float:
-        """Return the seconds of a batch, by the device's events; in the simulator by the clock."""
+    def timed(self, calls: int) -> float:
+        """Return the seconds of a batch."""
         self._one(self.executor)  # sets the job's words anew
         batch = self.executor.replay(self.case.B)
-        if simulating():
-            start = seconds()
+
+        def work() -> None:
             for _ in range(calls):
                 batch()
-            return (seconds() - start) / calls
-        begun, ended = cuda.event(timing=True), cuda.event(timing=True)
-        begun.record()
-        for _ in range(calls):
-            batch()
-        ended.record()
-        ended.synchronize()
-        return float(cuda.event_elapsed_time(begun, ended)) / 1e3 / calls
+
+        return seconds_of(work) / calls
 
 
 def measured(case: Case, settings: Settings) -> dict[str, Any]:
@@ -139,12 +132,11 @@ def measured(case: Case, settings: Settings) -> dict[str, Any]:
     if settings.peer is not None:
         players["cudnn"] = peer = settings.peer.Layer(case, arrays)
         result["difference"] = float(abs(ours.outputs(arrays) - peer.outputs()).max())
-    clock = time.perf_counter
-    calls = {n: max(1, min(1000, round(settings.seconds / max(p.timed(1, clock), 1e-7)))) for n, p in players.items()}
+    calls = {n: max(1, min(1000, round(settings.seconds / max(p.timed(1), 1e-7)))) for n, p in players.items()}
     times: dict[str, list[float]] = {name: [] for name in players}
     for _ in range(settings.rounds):
         for name, player in players.items():
-            times[name].append(player.timed(calls[name], clock))
+            times[name].append(player.timed(calls[name]))
     for name, taken in times.items():
         median = statistics.median(taken)
         result[name] = {

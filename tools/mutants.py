@@ -33,7 +33,7 @@ EQUIVALENT = {
     r"losses.py huber: .* -> .*(size\.real < delta|e\.real >= 0)": "both forms meet at delta; beyond it e is not 0",
     r"clip_norm: .*\[(q|i) - 1\]": "every number is met once, in whatever order",
     r"clip_norm: if norm > limit: -> if norm >= limit:": "the scale is 1 there",
-    r"optimizers.py adam: .* -> .*range\(v\.size\)": "m and v have one length",
+    r"optimizers.py adam_next: .* -> .*range\(v\.size\)": "m and v have one length",
     r"random.py permute: if i > 0: -> if i >= 0:": "the last number is exchanged with itself",
     r"activate: row = .* -> row = V\[k - 1\]": "every row is met once, in whatever order",
     r"activations.py (act|slope): .*(expm1\(a\)|y \+ one)\) -> .*>=": "elu's two forms meet at 0",

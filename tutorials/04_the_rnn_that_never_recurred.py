@@ -128,7 +128,7 @@ assert [m.count_params() for m in networks.values()] == [1457, 1361]
 # both, and see which weights move.
 
 # %%
-epochs = 30 if QUICK else 100  # times through all windows, 16 of them a step
+epochs = 30 if QUICK else 100  # times through all windows, 16 a step
 for shape, model in networks.items():
     before = model.get_weights()
     inputs = X.reshape(-1, *shape)

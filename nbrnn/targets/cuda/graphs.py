@@ -11,6 +11,7 @@ come back, as they were before that batch. The host finds it in the log at the e
 
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -161,6 +162,20 @@ def default_stream() -> Any:
     from cuda.core import Stream
 
     return Stream.from_handle(0)
+
+
+def seconds_of(work: Callable[[], None]) -> float:
+    """Return the seconds that a device works on what is launched, by its events; in the simulator by the clock."""
+    if simulating():
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+    begun, ended = cuda.event(timing=True), cuda.event(timing=True)
+    begun.record()
+    work()
+    ended.record()
+    ended.synchronize()
+    return float(cuda.event_elapsed_time(begun, ended)) / 1e3
 
 
 def make_job(**words: int) -> np.ndarray:
