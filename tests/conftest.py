@@ -101,3 +101,21 @@ def _trained(tmp_path_factory, name, *options):
     import saved_models  # not before the cache's folder is chosen
 
     return saved_models.trained(tmp_path_factory.mktemp(name), *saved_models.ALONE, *options)
+
+
+@pytest.fixture
+def passes_in_the_simulator(environment):
+    """Return what asserts that a file of tests passes, none skipped, in a process in which Numba simulates CUDA."""
+
+    def run(name, **variables):
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", Path(__file__).parent / name],
+            env=environment(NUMBA_ENABLE_CUDASIM=1, NUMBA_DISABLE_JIT=1, **variables),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+
+    return run

@@ -1,15 +1,11 @@
 """Design "groups": its arithmetic, its fragments of tensor cores, its kernels in the simulator and compiled."""
 
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from cuda_compiling import ARCHITECTURES, array, compiled, needs_compiler
 from numba import types
-from test_cuda_simulator import SIMULATOR
 
 from nbrnn.kernels.activations import SIGMOID, TANH
 from nbrnn.targets.cuda import tensorcores
@@ -27,17 +23,8 @@ CELLS = {  # dimensions of a cell's other arrays, forward and backward
 
 
 @pytest.mark.cudasim
-def test_groups_in_the_simulator(environment):
-    script = Path(__file__).parent / "cuda_groups_simulated.py"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", script],
-        env=environment(**SIMULATOR),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+def test_groups_in_the_simulator(passes_in_the_simulator):
+    passes_in_the_simulator("cuda_groups_simulated.py")
 
 
 def site(cell, way, H, B=64, precision="float32", chip="H200"):

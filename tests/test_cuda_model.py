@@ -1,8 +1,6 @@
 """model.to and what stands behind it, as far as it needs no simulator; cuda_model_simulated.py has the rest."""
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,16 +23,8 @@ WELL = Found("NVIDIA", 12, (12, 9), 0, 1)
 
 
 @pytest.mark.cudasim
-def test_models_on_a_simulated_gpu(environment):
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "cuda_model_simulated.py"],
-        env=environment(**SIMULATOR),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+def test_models_on_a_simulated_gpu(passes_in_the_simulator):
+    passes_in_the_simulator("cuda_model_simulated.py")
 
 
 # ---------------------------------------------------------------- what is said where something is missing

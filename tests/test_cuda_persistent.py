@@ -1,7 +1,5 @@
 """The design "persistent": what fits, the simulator's tests in their process, and kernels compiled without a GPU."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -121,16 +119,8 @@ def test_shared_memory_beyond_48_kb_is_asked_for(monkeypatch):
 
 
 @pytest.mark.cudasim
-def test_in_the_simulator(environment):
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "cuda_persistent_simulated.py"],
-        env=environment(NUMBA_ENABLE_CUDASIM=1, NUMBA_DISABLE_JIT=1),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+def test_in_the_simulator(passes_in_the_simulator):
+    passes_in_the_simulator("cuda_persistent_simulated.py")
 
 
 # ---------------------------------------------------------------- compiled without a GPU

@@ -1,9 +1,5 @@
 """The CUDA target's products: in the simulator, by a stand-in for cuBLAS, and compiled for GPUs that are not there."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from column_major import ColumnMajor, near_tf32
@@ -11,7 +7,6 @@ from cuda_compiling import ARCHITECTURES, array, compiled, missing, needs_compil
 from numba import cuda, njit, types
 from support import assert_close
 from test_cuda_host import card  # noqa: F401
-from test_cuda_simulator import SIMULATOR
 
 from nbrnn.kernels.abi import OPTIONS
 from nbrnn.targets import cpu
@@ -34,17 +29,8 @@ SITES = [(k, a) for k in KERNELS for a in ARCHITECTURES if a == (9, 0) or k in (
 
 
 @pytest.mark.cudasim
-def test_products_in_the_simulator(environment):
-    script = Path(__file__).parent / "cuda_products.py"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", script],
-        env=environment(**SIMULATOR),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+def test_products_in_the_simulator(passes_in_the_simulator):
+    passes_in_the_simulator("cuda_products.py")
 
 
 class TestCompiled:

@@ -72,16 +72,8 @@ def test_gradients_on_the_device_are_the_losses_differences(found, cell):
 
 
 @pytest.mark.cudasim
-def test_forms_and_executor_in_the_simulator(environment):
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "cuda_simulated.py"],
-        env=environment(**STEPS),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+def test_forms_and_executor_in_the_simulator(passes_in_the_simulator):
+    passes_in_the_simulator("cuda_simulated.py", NBRNN_CUDA_DESIGN="steps")
 
 
 def test_the_target_asks_for_what_is_missing(run_python):
