@@ -60,7 +60,10 @@ class History:
 
 
 class Interrupt:
-    """Hears Ctrl-C without being torn out of the bookkeeping: `came` is looked at between two native calls."""
+    """Hears Ctrl-C without being torn out of the bookkeeping: `came` is looked at between two native calls.
+
+    A KeyboardInterrupt raised while Numba compiles can come up in a callback of LLVM's, where it is lost.
+    """
 
     def __init__(self) -> None:
         self.came = False
@@ -286,12 +289,18 @@ def run_once(executor: Executor, seed: int = 0, draw: int = 0) -> np.ndarray:
     plan, rows, done, pace = executor.plan, [], 0, first_guess(executor)
     executor.order[:] = np.arange(plan.samples)
     batches = -(-plan.samples // plan.batch)
-    while done < batches:
-        stop, started = min(batches, done + max(1, int(SLICE / pace))), time.perf_counter()
-        log = executor.run(done, stop, shuffle=False, seed=seed, epoch=draw, step=0)[1]
-        pace = max((time.perf_counter() - started) / len(log), 1e-8)
-        done += len(log)
-        rows.append(log)
+    interrupt = Interrupt()
+    try:
+        while done < batches and not interrupt.came:
+            stop, started = min(batches, done + max(1, int(SLICE / pace))), time.perf_counter()
+            log = executor.run(done, stop, shuffle=False, seed=seed, epoch=draw, step=0)[1]
+            pace = max((time.perf_counter() - started) / len(log), 1e-8)
+            done += len(log)
+            rows.append(log)
+    finally:
+        interrupt.restore()
+    if interrupt.came:
+        raise KeyboardInterrupt
     return np.concatenate(rows)
 
 
