@@ -107,7 +107,7 @@ def meeting() -> tuple[Any, Any]:
 
 def reopen() -> None:
     """Launch what sets the counters to zero."""
-    launch(open_meeting, meeting()[0])
+    launch(open_meeting, meeting()[0], count=GROUPS)
 
 
 def require_met() -> None:
