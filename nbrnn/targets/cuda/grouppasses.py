@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba import cuda, float32
 
-from .barrier import NOT_MET, SPINS, arrives_and_waits
+from .barrier import SPINS, arrives_and_waits, have_all_met
 from .blockproducts import block_product, inlined
 from .groupcells import CELLS, place
 from .splits import Split
@@ -72,8 +72,10 @@ def forward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
         thread = cuda.threadIdx.x
         group = cuda.blockIdx.x // MEMBERS
         start = cuda.blockIdx.x % MEMBERS * UNITS
-        spoilt = 1 if status[0] == NOT_MET else 0  # by an earlier launch, or by a block that gives up this very moment
-        if cuda.syncthreads_or(spoilt) != 0:
+        there = 1
+        if thread == 0 and not have_all_met(status):  # what is there is spoilt: nobody waits once more
+            there = 0
+        if cuda.syncthreads_and(there) == 0:
             return
         hold(w, cuda.shared.array(0, KIND, alignment=16), Wh, start, thread)
         cuda.syncthreads()
@@ -147,8 +149,10 @@ def backward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
         T = da.shape[0]
         B = da.shape[1]
         every = dh.shape[0] == T
-        spoilt = 1 if status[0] == NOT_MET else 0  # by an earlier launch, or by a block that gives up this very moment
-        if cuda.syncthreads_or(spoilt) != 0:
+        there = 1
+        if thread == 0 and not have_all_met(status):  # what is there is spoilt: nobody waits once more
+            there = 0
+        if cuda.syncthreads_and(there) == 0:
             return
         hold(w, cuda.shared.array(0, KIND, alignment=16), Wh, start, thread)
         cuda.syncthreads()
