@@ -24,6 +24,12 @@ class Cell:
 
 
 @inlined
+def place(t, count):  # type: ignore[no-untyped-def]
+    """Return where the t-th stands of all, of two that take turns, or of one; without a division in every step."""
+    return t if t < count else t & (count - 1)
+
+
+@inlined
 def gates_at(V, t, row, j, H):  # type: ignore[no-untyped-def]
     """Return the first three numbers of a unit: of its gates, or of what is made of them."""
     return V[t, row, j], V[t, row, H + j], V[t, row, 2 * H + j]
@@ -57,13 +63,13 @@ def _lstm_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
             ao += total(shared, r, 3 * UNITS + m)
         if a.size > 0:
             keep4(a, t, row, j, H, ai, af, an, ao)
-        before = c[t % c.shape[0], row, j]
+        before = c[place(t, c.shape[0]), row, j]
         i, f, n, o, cell, squashed, out = lstm.step(ai, af, an, ao, before, ACTIVATION, GATE, True)
-        k = t % g.shape[0]
+        k = place(t, g.shape[0])
         keep4(g, k, row, j, H, i, f, n, o)
-        c[(t + 1) % c.shape[0], row, j] = cell
+        c[place(t + 1, c.shape[0]), row, j] = cell
         s[k, row, j] = squashed
-        h[(t + 1) % h.shape[0], row, j] = out
+        h[place(t + 1, h.shape[0]), row, j] = out
 
     return step
 
@@ -96,14 +102,14 @@ def _gru_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
             az += c[j]
             ar += c[H + j]
             state += c[2 * H + j]
-        before = h[t % h.shape[0], row, j]
+        before = h[place(t, h.shape[0]), row, j]
         z, reset, an, n, out = gru.step_after(az, ar, an, state, before, ACTIVATION, GATE, True)
         if a.size > 0:
             keep(a, t, row, j, H, az, ar, an)
-        k = t % g.shape[0]
+        k = place(t, g.shape[0])
         keep(g, k, row, j, H, z, reset, n)
         q[k, row, j] = state
-        h[(t + 1) % h.shape[0], row, j] = out
+        h[place(t + 1, h.shape[0]), row, j] = out
 
     return step
 
@@ -129,7 +135,7 @@ def _simple_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
             v += total(shared, r, m)
         if a.size > 0:
             a[t, row, j] = v
-        h[(t + 1) % h.shape[0], row, j] = act(v, ACTIVATION)
+        h[place(t + 1, h.shape[0]), row, j] = act(v, ACTIVATION)
 
     return step
 

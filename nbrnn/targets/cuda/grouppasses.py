@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numba import cuda, float32
 
-from .barrier import NOT_MET, SPINS, arrives_and_waits
+from .barrier import SPINS, arrives_and_waits, have_all_met
 from .blockproducts import BlockProduct, block_product, inlined
-from .groupcells import CELLS
+from .groupcells import CELLS, place
 from .splits import Split
 
 
@@ -33,10 +33,21 @@ def rows_at(alive, t, B, group, groups):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def spoil(V, t, row, apart, count, first, units, thread, threads):  # type: ignore[no-untyped-def]
+def spoil(V, t, row, apart, count, first, units, H, thread, threads):  # type: ignore[no-untyped-def]
     """Leave what is no number where a block should have written: no loss and no optimizer takes it for a result."""
     for i in range(thread, count * units, threads):
-        V[t, row + i // units * apart, first + i % units] = V.dtype.type(np.nan)
+        j = first + i % units
+        if j < H:
+            V[t, row + i // units * apart, j] = V.dtype.type(np.nan)
+
+
+@inlined
+def may_begin(status, thread):  # type: ignore[no-untyped-def]
+    """Return whether no launch before was given up: what is there is spoilt then, and nobody waits once more."""
+    there = 1
+    if thread == 0 and not have_all_met(status):
+        there = 0
+    return cuda.syncthreads_and(there) != 0
 
 
 @inlined
@@ -71,10 +82,8 @@ def kernel_of(cell: str, split: Split, activation: int, gate: int) -> Any:
     """
     product, own = block_product(split), CELLS[cell]
     if split.backward:
-        make, step = _backward, own.backward(activation, gate)
-    else:
-        make, step = _forward, own.forward(product.total, split.units, activation, gate)
-    return cuda.jit(make(split, product, step, own.straight))
+        return cuda.jit(_backward(split, product, own.backward(activation, gate), own.straight))
+    return cuda.jit(_forward(split, product, own.forward(product.total, split.units, activation, gate)))
 
 
 def _common(split: Split, product: BlockProduct) -> tuple[Any, Any]:
@@ -103,19 +112,19 @@ def _common(split: Split, product: BlockProduct) -> tuple[Any, Any]:
     return opened, sum_up
 
 
-def _forward(split: Split, product: BlockProduct, step: Any, straight: bool) -> Any:
+def _forward(split: Split, product: BlockProduct, step: Any) -> Any:
     opened, sum_up = _common(split, product)
-    UNITS, MEMBERS, GROUPS, ROWS, THREADS = split.units, split.members, split.groups, split.rows, split.threads
-    KIND, WEIGHTS, SUMS = product.kind, split.weights, split.sums
+    H, UNITS, MEMBERS, GROUPS = split.H, split.units, split.members, split.groups
+    ROWS, THREADS, KIND, WEIGHTS, SUMS = split.rows, split.threads, product.kind, split.weights, split.sums
 
     def forward(Wh, pre, alive, initial, h, one, two, three, four, counters, status, t0, t1, first):  # type: ignore[no-untyped-def]
-        shared = cuda.shared.array(0, float32)
+        shared = cuda.shared.array(0, float32, alignment=16)
         w = cuda.local.array(WEIGHTS, KIND)
         sums = cuda.local.array(SUMS, float32)
         thread = cuda.threadIdx.x
-        if status[0] == NOT_MET:  # of an earlier launch: its results are spoilt, and nobody waits once more
+        if not may_begin(status, thread):
             return
-        group, start, units = opened(w, cuda.shared.array(0, KIND), shared, Wh, thread)
+        group, start, units = opened(w, cuda.shared.array(0, KIND, alignment=16), shared, Wh, thread)
         meetings = 0
         for t in range(t0, t1):
             count = rows_at(alive, t, h.shape[1], group, GROUPS)
@@ -124,7 +133,7 @@ def _forward(split: Split, product: BlockProduct, step: Any, straight: bool) -> 
                 n = min(ROWS, count - r0)
                 row0 = group + r0 * GROUPS
                 if made:
-                    sum_up(w, sums, shared, h, t % h.shape[0], row0, n, thread)
+                    sum_up(w, sums, shared, h, place(t, h.shape[0]), row0, n, thread)
                 for i in range(thread, n * UNITS, THREADS):
                     r = i // UNITS
                     m = i % UNITS
@@ -136,7 +145,8 @@ def _forward(split: Split, product: BlockProduct, step: Any, straight: bool) -> 
                 if not have_met(counters, status, group, meetings * MEMBERS, thread):
                     for later in range(t + 1, t1 + 1):
                         count = rows_at(alive, later - 1, h.shape[1], group, GROUPS)
-                        spoil(h, later % h.shape[0], group, GROUPS, count, start, units, thread, THREADS)
+                        at = place(later, h.shape[0])
+                        spoil(h, at, group, GROUPS, count, start, UNITS, H, thread, THREADS)
                     return
 
     return forward
@@ -149,16 +159,16 @@ def _backward(split: Split, product: BlockProduct, step: Any, straight: bool) ->
     total = product.total
 
     def backward(Wh, alive, add, dh, da, dh0, one, two, three, four, five, counters, status, r0, r1):  # type: ignore[no-untyped-def]
-        shared = cuda.shared.array(0, float32)
+        shared = cuda.shared.array(0, float32, alignment=16)
         w = cuda.local.array(WEIGHTS, KIND)
         sums = cuda.local.array(SUMS, float32)
         thread = cuda.threadIdx.x
         T = da.shape[0]
         B = da.shape[1]
         every = dh.shape[0] == T
-        if status[0] == NOT_MET:
+        if not may_begin(status, thread):
             return
-        group, start, units = opened(w, cuda.shared.array(0, KIND), shared, Wh, thread)
+        group, start, units = opened(w, cuda.shared.array(0, KIND, alignment=16), shared, Wh, thread)
         meetings = 0
         for k in range(r0, r1):
             t = T - 1 - k
@@ -192,7 +202,7 @@ def _backward(split: Split, product: BlockProduct, step: Any, straight: bool) ->
                 if not have_met(counters, status, group, meetings * MEMBERS, thread):
                     for earlier in range(t, max(T - r1, 0) - 1, -1):
                         count = rows_at(alive, earlier, B, group, GROUPS)
-                        spoil(da, earlier, group, GROUPS, count, start, units, thread, THREADS)
+                        spoil(da, earlier, group, GROUPS, count, start, UNITS, H, thread, THREADS)
                     return
 
     return backward
