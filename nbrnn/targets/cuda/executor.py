@@ -22,7 +22,7 @@ from . import graphs
 from . import groups as _groups  # noqa: F401  (it registers its design)
 from . import persistent as _persistent  # noqa: F401  (it registers its design)
 from .barrier import require_met
-from .designs import DESIGNS, Site, choose
+from .designs import DESIGNS, Site, choose, told
 from .device import CPU, chip, first_line, memory_left, require_device
 from .exchange import DeviceArray, pointer_of
 from .forms import FORMS
@@ -331,8 +331,7 @@ def design_of(program: Program, precision: str, call: Call) -> str:
     if call.kernel not in RECURRENT:
         return ""
     site = site_of(program, call, precision)
-    design = choose(site, os.environ.get(DESIGN, "").strip())
-    return ": ".join(text for text in (design.name, design.describe(site)) if text)
+    return told(site, os.environ.get(DESIGN, "").strip())
 
 
 def _address(array: Any) -> tuple[int, int]:
