@@ -218,7 +218,7 @@ def text_of(cell: Cell, layout: Layout, words: frozenset[str]) -> str:
         f"begin{k}, group{k} = tid // {m.groups} * {m.each}, tid % {m.groups} * {FOUR}" for k, (m, _) in matrices
     ]
     for held in (False, True):  # what passes through registers comes before what stays there
-        weights += [loading(m, k, name, layout, held) for k, m, name in matrices]
+        weights += [loading(m, k, name, layout, held) for k, (m, name) in matrices]
     return FRAME.format(
         arguments=cell.arguments,
         rows=layout.rows,
