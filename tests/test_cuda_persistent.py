@@ -170,11 +170,11 @@ COMPILED = [
     ("gru_before_backward", "float32", 100, 1024, EVERYTHING, "A100"),
     ("simple_rnn_backward", "float32", 192, 1024, LAST, "A100"),
     ("lstm_backward", "bfloat16", 96, 1024, EVERYTHING, "A100"),
-    ("lstm_backward", "bfloat16", 192, 64, LAST, "A100"),
+    ("lstm_backward", "bfloat16", 192, 64, LAST, "H200"),
     ("gru_after_backward", "bfloat16", 160, 64, TRAINING, "A100"),
     ("gru_before_backward", "bfloat16", 160, 1024, LAST, "H200"),
     ("gru_before_forward", "bfloat16", 224, 200, frozenset({"biased"}), "H200"),
-    ("gru_after_forward", "float64", 100, 1, frozenset({"biased"}), "A100"),
+    ("gru_after_forward", "float64", 96, 1, frozenset({"biased"}), "A100"),
     ("gru_before_backward", "float64", 96, 1, TRAINING, "B200"),
 ]
 
