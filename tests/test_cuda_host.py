@@ -53,7 +53,7 @@ def card(monkeypatch):
     from numba.cuda.cudadrv import devicearray, devices, driver
     from numba.cuda.dispatcher import CUDADispatcher
 
-    from nbrnn.targets.cuda import device, executor, graphs, residence
+    from nbrnn.targets.cuda import calls, device, exchange, executor, graphs, launching, products, residence
 
     there = Card()
 
@@ -77,12 +77,16 @@ def card(monkeypatch):
 
     monkeypatch.setattr(CUDADispatcher, "__getitem__", getitem)
     monkeypatch.setattr(device, "_missing_here", lambda: "")
+    for module in (device, calls, products):
+        monkeypatch.setattr(module, "chip", lambda: device.CHIPS["H200"])
     for module in (device, executor):
         monkeypatch.setattr(module, "memory_left", lambda: there.left)
-        monkeypatch.setattr(module, "chip", lambda: device.CHIPS["H200"])
     monkeypatch.setattr(residence, "memory_left", lambda: there.left)
     monkeypatch.setattr(graphs, "new_builder", there.builder)
     monkeypatch.setattr(graphs, "default_stream", lambda: "default")
+    monkeypatch.setattr(graphs, "undisturbed", contextlib.nullcontext)
+    monkeypatch.setattr(launching, "make_ready", lambda *arguments: None)
+    monkeypatch.setattr(exchange, "_require_here", lambda name, pointer: None)
     return there
 
 
