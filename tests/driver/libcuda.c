@@ -159,11 +159,21 @@ CUresult cuMemFree(CUdeviceptr at) {
 CUresult cuMemcpyHtoD(CUdeviceptr to, const void *from, size_t size) { BESIDE; if (!holds(to, size)) return CUDA_ERROR_INVALID_VALUE; memcpy((void *)to, from, size); note("copy in %zu", size); return CUDA_SUCCESS; }
 CUresult cuMemcpyDtoH(void *to, CUdeviceptr from, size_t size) { BESIDE; if (!holds(from, size)) return CUDA_ERROR_INVALID_VALUE; memcpy(to, (void *)from, size); note("copy out %zu", size); return CUDA_SUCCESS; }
 CUresult cuMemcpyDtoD(CUdeviceptr to, CUdeviceptr from, size_t size) { BESIDE; if (!holds(to, size) || !holds(from, size)) return CUDA_ERROR_INVALID_VALUE; memmove((void *)to, (void *)from, size); note("copy %zu", size); return CUDA_SUCCESS; }
+CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void *from, size_t size, CUstream stream) { return cuMemcpyHtoD(to, from, size); }
+CUresult cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t size, CUstream stream) { return cuMemcpyDtoH(to, from, size); }
+CUresult cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream) { return cuMemcpyDtoD(to, from, size); }
 CUresult cuMemsetD8(CUdeviceptr at, unsigned char value, size_t size) { BESIDE; if (!holds(at, size)) return CUDA_ERROR_INVALID_VALUE; memset((void *)at, value, size); return CUDA_SUCCESS; }
 CUresult cuPointerGetAttribute(void *value, CUpointer_attribute attribute, CUdeviceptr at) {
     ENTER(1, 1);
     if (!holds(at, 1)) return CUDA_ERROR_INVALID_VALUE;
     *(int *)value = attribute == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL ? setting("FAKE_CUDA_ORDINAL", 0) : 0;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuPointerGetAttributes(unsigned count, CUpointer_attribute *attributes, void **values, CUdeviceptr at) {
+    ENTER(1, 1);
+    for (unsigned k = 0; k < count; k++)
+        *(int *)values[k] = attributes[k] == CU_POINTER_ATTRIBUTE_MEMORY_TYPE ? CU_MEMORYTYPE_DEVICE : 0;
     return CUDA_SUCCESS;
 }
 
@@ -325,7 +335,8 @@ CUresult cuGetProcAddress_v2(const char *name, void **found, int version, cuuint
         X(cuDevicePrimaryCtxRetain), X(cuDevicePrimaryCtxRelease), X(cuDevicePrimaryCtxReset), X(cuCtxGetCurrent),
         X(cuCtxSetCurrent), X(cuCtxPushCurrent), X(cuCtxPopCurrent), X(cuCtxGetDevice), X(cuCtxGetStreamPriorityRange),
         X(cuCtxSynchronize), X(cuMemGetInfo), X(cuMemAlloc), X(cuMemFree), X(cuMemcpyHtoD), X(cuMemcpyDtoH),
-        X(cuMemcpyDtoD), X(cuMemsetD8), X(cuPointerGetAttribute), X(cuLibraryLoadData), X(cuLibraryUnload),
+        X(cuMemcpyDtoD), X(cuMemcpyHtoDAsync), X(cuMemcpyDtoHAsync), X(cuMemcpyDtoDAsync), X(cuMemsetD8),
+        X(cuPointerGetAttributes), X(cuPointerGetAttribute), X(cuLibraryLoadData), X(cuLibraryUnload),
         X(cuLibraryGetKernel), X(cuKernelGetAttribute), X(cuKernelSetAttribute), X(cuStreamCreateWithPriority),
         X(cuStreamDestroy), X(cuStreamSynchronize), X(cuStreamGetCtx), X(cuStreamBeginCapture), X(cuStreamEndCapture),
         X(cuLaunchKernelEx), X(cuGraphInstantiateWithParams), X(cuGraphLaunch), X(cuGraphExecDestroy), X(cuGraphDestroy),

@@ -27,7 +27,7 @@ from numba import config, cuda, types
 from numba.extending import intrinsic
 
 from .device import CPU
-from .launching import Queue, launch, shadow
+from .launching import Queue, launch, room, shadow
 
 APART = 32  # counters between those of two groups: a cache line of their own
 GROUPS = 1024
@@ -102,7 +102,7 @@ def open_meeting(counters):  # type: ignore[no-untyped-def]
 
 def meeting() -> tuple[Any, Any]:
     """Return the device's counters and its status word, which all launches share: one runs at a time."""
-    return _meeting() if Queue.counted is None else (shadow(GROUPS * APART, np.int32), shadow(1, np.int32))
+    return _meeting() if Queue.counted is None else (room("meetings", GROUPS * APART, "int32"), shadow(1, np.int32))
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...plan import Plan
 from ...program import Call, Program, dtype_of
-from .graphs import HEAD, ROWS
+from .graphs import HEAD, ROWS, WORDS
 from .launching import Queue, shadow
 
 CODE = 2**17  # bytes of a kernel's code on the device, roughly
@@ -50,7 +50,7 @@ def beside(plan: Plan, launch_of: Launches) -> dict[str, int]:
         for program in programs:
             for call in program.calls:
                 launch_of(program, call, blocks, absent)()
-    log = 8 * (HEAD + ROWS * programs[0]["stats"].size)
+    log = 8 * (HEAD + ROWS * programs[0]["stats"].size + WORDS)
     kept = sum(blocks[name].nbytes for name in ("hyper", "carried") if name in blocks)
     library = "cuBLAS" in kernels
     return {
