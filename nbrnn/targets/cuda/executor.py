@@ -289,7 +289,8 @@ class Executor:
         words = (self.job, hyper, kept, self.blocks["control"])
         begin: list[Callable[[], None]] = [partial(launch, graphs.begin_batch, *words, grid=(1, 1))]
         if self.kept_states is not None and self.plan.update is not None:
-            begin.append(partial(launch, graphs.keep_states, self.job, self.blocks["carried"], self.kept_states))
+            states = self.blocks["carried"], self.kept_states
+            begin.append(partial(launch, graphs.keep_states, self.job, *states, count=self.kept_states.size))
         return begin
 
     def _launches(self, key: int) -> list[Callable[[], None]]:
