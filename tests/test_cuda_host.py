@@ -1,7 +1,7 @@
 """What the host does for a GPU, without one: nothing runs, all else is real.
 
-Once on a driver that is built for it (driver/libcuda.c), where numba-cuda, cuda-core and the bindings do what they do on
-a GPU; and once with numba-cuda's arrays over the host's memory, where nothing is compiled.
+Once on a driver that is built for it (driver/libcuda.c), where numba-cuda, cuda-core and the bindings do what they do
+on a GPU; and once with numba-cuda's arrays over the host's memory, where nothing is compiled.
 """
 
 import contextlib

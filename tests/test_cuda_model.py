@@ -197,7 +197,7 @@ def test_a_batch_is_launched_then_captured_then_replayed(recorded):
     recorded.clear()
     batch.drop()
     batch()
-    assert recorded == ["closed", "tried", "int", "int"]
+    assert recorded == ["closed", "int", "int"]
 
 
 def test_graphs_can_be_switched_off(recorded, monkeypatch):

@@ -16,6 +16,7 @@ from .counting import beside
 from .designs import DESIGNS, Site, choose
 from .device import chip
 from .forms import FORMS
+from .launching import TURN
 from .precision import using
 
 WAYS = ("forward", "backward")
@@ -65,7 +66,7 @@ def memory_beside(plan: Plan, precision: str, design: str = "") -> dict[str, int
     design : str, optional
         As for Executor.
     """
-    with using(precision):
+    with TURN, using(precision):
         return beside(plan, partial(launch_of, precision=precision, design=design or wanted_design()))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ...plan import Plan
 from ...program import Call, Program, dtype_of
 from .graphs import HEAD, ROWS, WORDS
-from .launching import Queue, shadow
+from .launching import TURN, Queue, shadow
 
 CODE = 2**17  # bytes of a kernel's code on the device, roughly
 LIBRARY = 2**26  # of cuBLAS: our workspace, and what it takes itself, roughly
@@ -21,11 +21,12 @@ Launches = Callable[[Program, Call, Mapping[str, Any], Mapping[str, Any]], Calla
 @contextmanager
 def counting() -> Iterator[tuple[set[Any], dict[Any, Any]]]:
     """Note the kernels that are launched inside, and the rooms that are asked for; nothing runs."""
-    before, Queue.counted, rooms, Queue.rooms = Queue.counted, set(), Queue.rooms, {}
-    try:
-        yield Queue.counted, Queue.rooms
-    finally:
-        Queue.counted, Queue.rooms = before, rooms
+    with TURN:
+        before, Queue.counted, rooms, Queue.rooms = Queue.counted, set(), Queue.rooms, {}
+        try:
+            yield Queue.counted, Queue.rooms
+        finally:
+            Queue.counted, Queue.rooms = before, rooms
 
 
 def beside(plan: Plan, launch_of: Launches) -> dict[str, int]:

@@ -25,7 +25,7 @@ from .calls import launch_of, memory_beside, part_of, wanted_design
 from .device import CPU, first_line, memory_left, require_device
 from .exchange import DeviceArray, pointer_of
 from .forms import FORMS
-from .launching import Queue, launch
+from .launching import TURN, Queue, launch
 from .precision import using
 from .residence import OWN, Residence, is_drivers, is_shortage, shortage, zeros
 
@@ -111,6 +111,7 @@ class Executor:
         self.status = 0
         self.calls: dict[int, list[Callable[[], None]]] = {}
         self.batches: dict[int, graphs.Replayed] = {}
+        self.tried: set[int] = set()  # the sizes of batches whose kernels are ready
 
     # ------------------------------------------------------------------ memory
 
@@ -159,6 +160,7 @@ class Executor:
             if not ends:
                 self.own[name].copy_to_device(array)
         if before is not None and pointer_of(before) != pointer_of(self.blocks[name]):
+            self.tried |= {size for size, batch in self.batches.items() if batch.ran}
             for batch in self.batches.values():
                 batch.drop()
             self.calls, self.batches = {}, {}
@@ -170,20 +172,21 @@ class Executor:
 
         Where an epoch has begun and `order` is not its own, `shuffle` is AGAIN.
         """
-        before, Queue.rooms = Queue.rooms, self.rooms
-        try:
-            with using(self.residence.precision):
-                return self._run(first, stop, shuffle, seed, epoch, step)
-        except Exception as error:
-            if is_shortage(error):  # of what kernels take beside the plan's blocks
-                raise shortage() from error
-            if is_drivers(error):
-                raise ValueError(
-                    f"the GPU, or its driver, has failed ({first_line(error)}): start Python again, {CPU}."
-                ) from error
-            raise
-        finally:
-            Queue.rooms = before
+        with TURN:
+            before, Queue.rooms = Queue.rooms, self.rooms
+            try:
+                with using(self.residence.precision):
+                    return self._run(first, stop, shuffle, seed, epoch, step)
+            except Exception as error:
+                if is_shortage(error):  # of what kernels take beside the plan's blocks
+                    raise shortage() from error
+                if is_drivers(error):
+                    raise ValueError(
+                        f"the GPU, or its driver, has failed ({first_line(error)}): start Python again, {CPU}."
+                    ) from error
+                raise
+            finally:
+                Queue.rooms = before
 
     def _run(self, first: int, stop: int, shuffle: int, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
         trains = self.plan.update is not None
@@ -279,7 +282,7 @@ class Executor:
             launches += [*self._launches(size), partial(launch, graphs.log_batch, self.job, *logged, grid=(1, 1))]
             launches += self._launches(STEP)
             launches.append(partial(launch, graphs.end_batch, self.job, control, self.log, grid=(1, 1)))
-            self.batches[size] = graphs.Replayed(launches)
+            self.batches[size] = graphs.Replayed(launches, size in self.tried)
         return self.batches[size]
 
     def _begin(self) -> list[Callable[[], None]]:

@@ -6,6 +6,7 @@ barriers. Every sum is made in an order that does not depend on the grid, so tha
 
 import inspect
 import math
+import threading
 from collections.abc import Callable
 from functools import partial
 from textwrap import indent
@@ -25,6 +26,9 @@ GRID = (3, 4)  # the simulator's: blocks, and threads of each, which stride over
 THREADS, MOST_BLOCKS = 128, 4096  # a GPU's: threads of a block, and blocks of which each thread takes several elements
 LANES, TEAM = (8, 4) if SIMULATED else (256, 256)  # parts of a sum, and the threads of the one block that makes it
 FORMS: dict[str, Callable[..., None]] = {}  # by a kernel's name: what launches it, given the kernel's arguments
+
+
+TURN = threading.RLock()  # held by the thread that launches, captures or counts: they share the queue
 
 
 class Queue:
