@@ -187,8 +187,8 @@ def _unusable() -> str:
         now = chip()
     except Exception as error:  # of cuda-core, of numba-cuda, or of the driver's bindings
         return (
-            f"the GPU does not start ({first_line(error)}): type nvidia-smi to see whether another process holds it for "
-            f"itself (compute mode) or all of its memory, {CPU}."
+            f"the GPU does not start ({first_line(error)}): type nvidia-smi to see whether another process holds it "
+            f"for itself (compute mode) or all of its memory, {CPU}."
         )
     if now.capability < OLDEST:
         had, wanted = (".".join(map(str, c)) for c in (now.capability, OLDEST))
@@ -197,9 +197,9 @@ def _unusable() -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, without a full stop; its type's name if it says nothing."""
+    """Return the first sentence of what an error says, without its stop; its type's name if it says nothing."""
     lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".:") if lines else type(error).__name__
+    return lines[0].partition(". ")[0].strip().rstrip(".:") if lines else type(error).__name__
 
 
 @cache
