@@ -126,15 +126,6 @@ def _poke4(typingctx, V, at, four):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _pair(typingctx, low, high):  # type: ignore[no-untyped-def]
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        one, two = (builder.bitcast(a, WORD) for a in args)
-        return builder.bitcast(builder.or_(builder.lshr(one, WORD(16)), two), FLOAT)
-
-    return types.float32(types.float32, types.float32), codegen
-
-
-@intrinsic
 def _apart(typingctx):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         meet = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), MEET, "~{memory}", side_effect=True)
@@ -144,24 +135,26 @@ def _apart(typingctx):  # type: ignore[no-untyped-def]
     return types.void(), codegen
 
 
-def _half(instruction: str) -> Any:
-    """Make an intrinsic that unpacks by an instruction which stays where it is.
+def _stays(instruction: str, count: int) -> Any:
+    """Make an intrinsic of float32s by an instruction on their bits which stays where it is.
 
-    As plain arithmetic on what does not change it would go before the loop, with a register for each half.
+    As plain arithmetic on weights, what unpacks would go before the loop, with a register for each half, and what packs
+    behind all reads of weights, until when there would be one for each half, too.
     """
+    places = ["=r", *["r"] * count]
 
-    @intrinsic
-    def half(typingctx, both):  # type: ignore[no-untyped-def]
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            asm = ir.InlineAsm(ir.FunctionType(WORD, [WORD]), instruction, "=r,r", side_effect=True)
-            return builder.bitcast(builder.call(asm, [builder.bitcast(args[0], WORD)]), FLOAT)
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        asm = ir.InlineAsm(ir.FunctionType(WORD, [WORD] * count), instruction, ",".join(places), side_effect=True)
+        return builder.bitcast(builder.call(asm, [builder.bitcast(a, WORD) for a in args]), FLOAT)
 
-        return types.float32(types.float32), codegen
+    kind = types.float32(*[types.float32] * count)
+    if count == 1:
+        return intrinsic(lambda typingctx, both: (kind, codegen))
+    return intrinsic(lambda typingctx, low, high: (kind, codegen))
 
-    return half
 
-
-_low_half, _high_half = _half("shl.b32 $0, $1, 16;"), _half(f"and.b32 $0, $1, {HIGH:#x};")
+_low_half, _high_half = _stays("shl.b32 $0, $1, 16;", 1), _stays(f"and.b32 $0, $1, {HIGH:#x};", 1)
+_pair = _stays("prmt.b32 $0, $1, $2, 0x7632;", 2)  # the higher two bytes of each
 
 
 overloaded(peek)(lambda V, at: lambda V, at: _peek(V, at))
