@@ -3,12 +3,15 @@
 nbrnn bench --device cuda --against cudnn --out nbrnn-out/gpu
 
 Both sides get the same weights and inputs, and their outputs are compared before anything is timed. Times are those of
-the device's events, the product with the inputs included. *train* is forward, a mean squared error over all states, and
-backward to all weight gradients; cuDNN computes the input's gradient too, which its interface leaves no choice of.
+the device's events, the product with the inputs included; PyTorch runs eagerly, as its users run it. *train* is
+forward, a mean squared error over all states, and backward to all weight gradients; cuDNN computes the input's gradient
+too, which its interface leaves no choice of.
 """
 
+import gc
 import statistics
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +19,8 @@ from typing import Any
 
 import numpy as np
 from gpu_cases import Case
+from gpu_turns import shared, turn
+from numba import cuda
 from report import or_dash, seconds_text, three
 
 import nbrnn
@@ -24,7 +29,7 @@ from nbrnn.plan import Plan
 from nbrnn.program import Options, aligned
 from nbrnn.targets.cuda import Executor
 from nbrnn.targets.cuda.designs import choose, designs_of
-from nbrnn.targets.cuda.device import chip, simulating
+from nbrnn.targets.cuda.device import chip, memory_left, simulating
 from nbrnn.targets.cuda.executor import RECURRENT, site_of
 from nbrnn.targets.cuda.graphs import seconds_of
 from nbrnn.targets.cuda.residence import Residence
@@ -33,6 +38,7 @@ FORMAT = 1
 LAYERS: dict[str, Any] = {"lstm": nbrnn.LSTM, "gru": nbrnn.GRU, "simple_rnn": nbrnn.SimpleRNN}
 LEAST = 2 if simulating() else 15  # rounds; what the simulator takes says nothing
 ROUND = 0.01  # seconds that a round lasts at least, on the device
+APART = {"float32": 1e-4, "tf32": 2e-2, "bfloat16": 5e-2}  # of the outputs of both sides, at most
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,8 @@ def arrays_for(case: Case) -> dict[str, np.ndarray]:
 
 def layer_model(case: Case) -> Any:
     """Return a model of the case's layer alone."""
-    layer = LAYERS[case.cell](case.H, return_sequences=True)
+    quick = "glorot_uniform"  # all weights are set later; orthogonal ones take seconds
+    layer = LAYERS[case.cell](case.H, return_sequences=True, recurrent_initializer=quick)
     return nbrnn.Sequential([layer], input_shape=(case.T, case.H), seed=0)
 
 
@@ -127,11 +134,13 @@ def measured(case: Case, settings: Settings) -> dict[str, Any]:
     arrays = arrays_for(case)
     ours = Layer(case, arrays, settings.design)
     ours.warm()
-    result: dict[str, Any] = asdict(case) | {"goal": case.goal, "designs": ours.names()}
+    result: dict[str, Any] = asdict(case) | {"goal": case.goal, "design": settings.design, "designs": ours.names()}
     players: dict[str, Any] = {"nbrnn": ours}
     if settings.peer is not None:
         players["cudnn"] = peer = settings.peer.Layer(case, arrays)
+        peer.warm()
         result["difference"] = float(abs(ours.outputs(arrays) - peer.outputs()).max())
+        result["agrees"] = result["difference"] <= APART[case.precision]  # NaN does not
     calls = {n: max(1, min(1000, round(settings.seconds / max(p.timed(1), 1e-7)))) for n, p in players.items()}
     times: dict[str, list[float]] = {name: [] for name in players}
     for _ in range(settings.rounds):
@@ -144,6 +153,7 @@ def measured(case: Case, settings: Settings) -> dict[str, Any]:
             "best_s": min(taken),
             "us_per_step": median / case.T * 1e6,
             "seconds": taken,
+            "calls": calls[name],
         }
     if "cudnn" in times:
         result["ratio"] = result["cudnn"]["median_s"] / result["nbrnn"]["median_s"]
@@ -167,7 +177,7 @@ def begin(settings: Settings) -> dict[str, Any]:
     own = {"format": FORMAT, "taken": taken, "rounds": settings.rounds, "machine": machine()}
     if settings.peer is not None:
         own["machine"]["versions"] |= settings.peer.versions()
-    return own | {"results": [], "failures": []}
+    return own | {"results": [], "failures": [], "refused": []}
 
 
 def designs() -> list[str]:
@@ -179,16 +189,48 @@ def hold(
     cases: list[Case], settings: Settings, into: dict[str, Any], status: Callable[[str], None] = lambda text: None
 ) -> Iterator[dict[str, Any]]:
     """Measure the cases one after the other, into a report; one that fails is named there, and the others go on."""
+    with turn(alone=False):
+        for case in cases if shared() else ():
+            status(f"compiling for {case.label}")
+            with suppress(Exception):  # what is wrong is said when it is measured
+                Layer(case, arrays_for(case), settings.design).warm()
+            gc.collect()
     for case in cases:
         status(case.label)
         try:
-            result = measured(case, settings)
-        except (ValueError, RuntimeError, MemoryError) as error:
-            into["failures"].append({"case": case.label, "error": " ".join(str(error).split())})
+            with turn(alone=True) as alone:
+                result = measured(case, settings) | {"alone": alone}
+        except Exception as error:  # a library's own, such as a driver's
+            text = " ".join(str(error).split()) or type(error).__name__
+            refused = text.startswith(f"design {settings.design!r} cannot run")
+            into["refused" if refused else "failures"].append({"case": case.label, "error": text})
+            if not refused and not usable():
+                into["failures"].append({"case": "the cases after it", "error": "the GPU's context is broken"})
+                break
             continue
+        finally:
+            release(settings)
         into["results"].append(result)
         status("")
         yield result
+
+
+def usable() -> bool:
+    """Return whether the device still does anything: after an illegal address, say, it refuses all of this process."""
+    try:
+        cuda.synchronize()
+    except Exception:
+        return False
+    return True
+
+
+def release(settings: Settings) -> None:
+    """Give the memory of a case back."""
+    gc.collect()
+    with suppress(Exception):  # of a device that is not usable any more
+        if settings.peer is not None:
+            settings.peer.release()
+        memory_left()  # numba.cuda gives back what it holds when it is asked
 
 
 def summary(found: dict[str, Any]) -> str:
@@ -196,9 +238,19 @@ def summary(found: dict[str, Any]) -> str:
     judged = [r for r in found["results"] if r["goal"] and "ratio" in r]
     if not judged:
         return "No case here has a goal; those of 512 steps against cuDNN have."
-    met = sum(r["ratio"] >= r["goal"] for r in judged)
+    met = sum(r["ratio"] >= r["goal"] and r["agrees"] for r in judged)
     least = min(r["ratio"] / r["goal"] for r in judged)
     return f"{met} of {len(judged)} goals are met; the lowest ratio is {least:.2f} of its goal."
+
+
+def doubts(found: dict[str, Any]) -> Iterator[str]:
+    """Yield sentences about results that are not to be used as they stand."""
+    for r in found["results"]:
+        name = Case(**{key: r[key] for key in ("cell", "H", "B", "T", "precision", "mode")}).label
+        if not r.get("agrees", True):
+            yield f"{name}: outputs are {r['difference']:.2g} apart, more than {APART[r['precision']]:g}: one is wrong."
+        if not r["alone"]:
+            yield f"{name}: other processes were at work on the GPU."
 
 
 HEAD = f"{'layer':<11}{'H':>5}{'B':>5}{'nbrnn':>10}{'cuDNN':>10}{'ratio':>7}{'goal':>6}  {'us a step':>9}  design"

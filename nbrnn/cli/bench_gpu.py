@@ -39,6 +39,8 @@ def hold_on_gpu(ctx: click.Context, given: dict[str, Any], rounds: int | None, q
             missing = [] if _has("torch") else ["torch"]
             installed("this Python", missing, ("cudnn",))
         peer = part("gpu_torch") if against else None
+        if peer is not None and not (peer.DEVICE == "cuda" or engine.simulating()):
+            raise UserError("PyTorch sees no GPU (torch.cuda.is_available() is False); leave --against cudnn out.")
         settings = engine.Settings(peer, rounds or engine.LEAST, engine.ROUND, given["design"])
         known = (*engine.designs(), "")
         if given["design"] not in known:
@@ -49,20 +51,34 @@ def hold_on_gpu(ctx: click.Context, given: dict[str, Any], rounds: int | None, q
     click.echo(f"{own['gpu']}, compute capability {'.'.join(map(str, own['capability']))}")
     click.echo(wrapped(", ".join(f"{name} {number}" for name, number in own["versions"].items())))
     heading: tuple[str, str] = ("", "")
+    if folder is not None:
+        _write(folder, found)
     for result in engine.hold(cases, settings, found, status):
         if heading != (heading := (result["precision"], result["mode"])):
             click.echo(f"\n{result['mode']}, {result['precision']}, T = {result['T']}\n{engine.HEAD}")
         click.echo(engine.line(result))
+        if folder is not None:
+            _write(folder, found)  # a run that is stopped leaves what it has
     click.echo("")
     click.echo(wrapped(engine.summary(found)))
+    for doubt in engine.doubts(found):
+        click.echo(wrapped(doubt))
+    if found["refused"]:
+        click.echo(wrapped(f"Left out: {len(found['refused'])} cases that the design cannot run."))
     if folder is not None:
-        with writing(folder):
-            (folder / "gpu.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        _write(folder, found)
         click.echo(f"\nWritten: gpu.json, every time and ratio, into the folder {folder}")
     for failure in found["failures"]:
         click.echo(wrapped(f"{failure['case']} failed: {failure['error']}"), err=True)
     if found["failures"]:
         ctx.exit(1)
+
+
+def _write(folder: Path, found: dict[str, Any]) -> None:
+    from ..files import write_whole
+
+    with writing(folder):
+        write_whole(folder / "gpu.json", json.dumps(found, indent=1).encode() + b"\n")
 
 
 def chosen(given: dict[str, Any], quick: bool) -> list[Any]:

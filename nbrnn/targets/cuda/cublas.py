@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numba import config, cuda
 
+from .device import chip
 from .launching import Queue
 from .tiles import COLUMNS, TURNED
 
@@ -106,6 +107,8 @@ class Library:
         If a function says that it has failed.
     """
 
+    gpu = ""  # where it is
+
     def __init__(self, functions: Any, workspace: Any, address: Any = address_of) -> None:
         self.functions, self.workspace, self.address = functions, workspace, address
         self.handle = ctypes.c_void_p()
@@ -163,7 +166,9 @@ def _loaded() -> tuple[Any, str]:
     except RuntimeError:  # DynamicLibNotFoundError
         return None, "cuBLAS is not installed (pip install 'nbrnn[cuda12]' or 'nbrnn[cuda13]')"
     cuda.current_context()  # a handle belongs to the context that is current
-    return Library(ctypes.CDLL(path), cuda.device_array(WORKSPACE, np.uint8)), ""
+    made = Library(ctypes.CDLL(path), cuda.device_array(WORKSPACE, np.uint8))
+    made.gpu = chip().name
+    return made, ""
 
 
 def library() -> tuple[Any, str]:

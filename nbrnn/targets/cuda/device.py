@@ -199,6 +199,7 @@ def describe() -> dict[str, str]:
     problem = missing(found)
     if problem:
         return {"GPU": f"none: {problem}"}
+    from .measured import describe as crossover
     from .products import describe as products
 
     now, left = chip(), memory_left() or 0
@@ -214,5 +215,6 @@ def describe() -> dict[str, str]:
         f"{found.implementation}",
         "CUDA packages": ", ".join(f"{name} {number}" for name, number in packages.items()),
         "products": products(),
+        "CPU or GPU": crossover(now.name),
         "on the GPU": 'models after model.to("cuda"); all others run on the CPU',
     }

@@ -18,6 +18,7 @@ import numpy as np
 from numba import config, cuda
 
 from ...kernels.activations import LINEAR, act, slope
+from . import measured
 from .cublas import fits, gemm_of, library
 from .launching import launch
 from .precision import DROPPED, dropped_bits, precision_of, rounded, upper_half
@@ -27,7 +28,7 @@ Alive = tuple[Any, int] | None
 DROPPED_BY_BFLOAT16 = DROPPED["bfloat16"]
 LOW_ROWS = 16  # up to here a product is one step's of a small batch, and made by as many blocks as columns allow
 WIDE_BLOCKS = 128  # large tiles are taken where they make so many blocks
-LIBRARY_FROM = {"float64": 2**22, "float32": 2**22, "tf32": 2**22, "bfloat16": 2**26}  # multiply-adds; not yet measured
+LIBRARY_FROM = {"float64": 2**22, "float32": 2**22, "tf32": 2**22, "bfloat16": 2**26}  # multiply-adds; an estimate
 PART_ROWS, PART_BLOCKS = 256, 256  # a weight gradient goes in parts of so many rows or more, while blocks are fewer
 TILES = {
     "wide": Tile(128, 128, 8, 8, 8),
@@ -64,8 +65,15 @@ def by_library(rows: int, columns: int, depth: int, precision: str, bounded: boo
     bounded : bool, default False
         Whether the device alone knows how many rows are at work.
     """
-    large = rows > LOW_ROWS and rows * columns * depth >= LIBRARY_FROM[precision]
-    return large and not bounded and library()[0] is not None
+    cublas, _ = library()
+    if cublas is None or bounded or rows <= LOW_ROWS:
+        return False
+    return rows * columns * depth >= library_from(cublas, precision)
+
+
+def library_from(cublas: Any, precision: str) -> int:
+    """Return from how many multiply-adds on cuBLAS makes a product: as measured on its GPU, or as estimated."""
+    return measured.library_from(cublas.gpu, precision, LIBRARY_FROM[precision])
 
 
 def describe() -> str:
@@ -73,7 +81,7 @@ def describe() -> str:
     cublas, reason = library()
     if cublas is None:
         return f"own tiles; {reason}"
-    sizes = ", ".join(f"{precision} {count:,}" for precision, count in LIBRARY_FROM.items())
+    sizes = ", ".join(f"{precision} {library_from(cublas, precision):,}" for precision in LIBRARY_FROM)
     return f"cuBLAS {cublas.version} from so many multiply-adds on: {sizes}; own tiles below"
 
 
