@@ -76,7 +76,7 @@ def peer(rehearse: bool) -> str:
     return "" if done.returncode == 0 else f"PyTorch cannot be imported (exit code {done.returncode})"
 
 
-def tests(rehearse: bool) -> tuple[Run, ...]:
+def tests() -> tuple[Run, ...]:
     """Return the processes of the tests: what says most when it fails comes first, and a broken one breaks no other."""
 
     def run(name: str, *chosen: str, only: str = "") -> Run:
@@ -156,7 +156,7 @@ def parts(folder: Path, rehearse: bool, lacking: str) -> list[Part]:
     )
     return [
         Part("info", "what there is", (Run("info", ("-m", "nbrnn.cli", "info")),), 0.2, 1),
-        Part("tests", "the tests marked gpu", tests(rehearse), 4, 6, ("pytest", "hypothesis")),
+        Part("tests", "the tests marked gpu", tests(), 4, 6, ("pytest", "hypothesis")),
         Part(
             "layers", "layers beside cuDNN, the sizes that matter most",
             grid("layers", gated, ("64", "256", "512"), "16,64", both), 3, 5, turns=True,
