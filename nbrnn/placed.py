@@ -93,7 +93,8 @@ class Placed:
             from .targets.cuda.residence import Residence
 
             residence = Residence(precision or "float32")
-        self._come_back()
+        if self._residence is None or not self._residence.lost:
+            self._come_back()
         self._residence = residence
         self._unbind()
         self._watch()

@@ -18,6 +18,9 @@ os.environ["NBRNN_CACHE_DIR"] = str(
     Path(FRESH or os.environ["NBRNN_CACHE_DIR"]) / os.environ.get("PYTEST_XDIST_WORKER", "")
 )
 
+if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+    import cuda_strict  # noqa: F401
+
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background: tests' processes would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -18,7 +18,7 @@ from nbrnn.baselines import LeastSquaresAR
 from nbrnn.testing import assert_gradients, random_array, random_model
 from nbrnn.tutorial import check, show
 
-QUICK = False  # True: fewer seeds
+QUICK = nbrnn.tutorial.asked_quick()  # True: fewer seeds
 
 sequence = np.array([[1, 0.1], [2, 0.2], [3, 0.3]])  # 3 steps, 2 features
 Wx = np.array([[0.18662322, -1.2369459], [0.5, 0.25]])

@@ -13,7 +13,7 @@ import numpy as np
 import nbrnn
 from nbrnn.tutorial import check, show
 
-QUICK = False  # True: fewer seeds
+QUICK = nbrnn.tutorial.asked_quick()  # True: fewer seeds
 
 LENGTH = 20  # of the windows
 problem = nbrnn.make_problem("airline")  # 70 % to train, 15 %, 15 %

@@ -38,7 +38,7 @@ import numpy as np
 import nbrnn
 from nbrnn.tutorial import check, show
 
-QUICK = False  # True shortens what takes long
+QUICK = nbrnn.tutorial.asked_quick()  # True shortens what takes long
 table = nbrnn.load_dataset("sunspots")
 spots = table.column("Sunspots")  # a month each, 1749-01 to 1983-12
 SPLIT, WINDOW = 2256, 12  # the tutorial's: 188 years, then 47

@@ -13,7 +13,7 @@ import numpy as np
 import nbrnn
 from nbrnn.tutorial import check, show
 
-QUICK = False  # nothing here takes long
+QUICK = nbrnn.tutorial.asked_quick()  # nothing here takes long
 
 STEPS = 50
 Wx = np.array([[0.18662322, -1.2369459]])

@@ -18,7 +18,7 @@ from nbrnn.testing import assert_gradients, random_model
 from nbrnn.tutorial import check, show
 from nbrnn.tutorial.broken import GATED, question
 
-QUICK = False  # True: fewer seeds, fewer epochs
+QUICK = nbrnn.tutorial.asked_quick()  # True: fewer seeds, fewer epochs
 
 
 def adding(count, steps, seed):

@@ -39,7 +39,7 @@ import numpy as np
 import nbrnn
 from nbrnn.tutorial import check, show
 
-QUICK = False  # True shortens what takes long
+QUICK = nbrnn.tutorial.asked_quick()  # True shortens what takes long
 
 
 def tiny():

@@ -16,7 +16,7 @@ from nbrnn.testing import random_array, random_model
 from nbrnn.tutorial import check, show
 from nbrnn.tutorial.broken import MASKED
 
-QUICK = False  # True: fewer settings and seeds to choose from
+QUICK = nbrnn.tutorial.asked_quick()  # True: fewer settings and seeds to choose from
 
 DAYS = nbrnn.load_dataset("italy-power").values  # class, hours, is test
 FIRST_TEST = int((DAYS[:, -1] == 0).sum())  # training days come first

@@ -24,6 +24,7 @@ from .tiles import COLUMNS, TURNED
 OFF = "NBRNN_CUBLAS"  # 0: it is not used
 WORKSPACE = 32 * 2**20  # bytes; what NVIDIA recommends for Hopper and Blackwell, more than for the GPUs before
 AS_IT_IS, TRANSPOSED = 0, 1  # cublasOperation_t
+NO_MEMORY = 3  # cublasStatus_t: its own allocation has failed
 HEURISTIC = -1  # cublasGemmAlgo_t: it chooses itself
 FLOAT32, FLOAT64, BFLOAT16 = 0, 1, 14  # cudaDataType_t
 SUMS = {"float64": 70, "float32": 68, "tf32": 77, "bfloat16": 68}  # cublasComputeType_t: 64F, 32F, 32F_FAST_TF32, 32F
@@ -117,6 +118,8 @@ class Library:
     def _call(self, name: str, *arguments: Any) -> None:
         """Call a function, and look at what it returns."""
         status = getattr(self.functions, name)(*arguments)
+        if status == NO_MEMORY:
+            raise ValueError(f"CUDA_ERROR_OUT_OF_MEMORY, as {name} of cuBLAS says")
         if status:
             raise ValueError(f"cuBLAS failed: {name} returned {status}; set {OFF}=0 to do without it.")
 
@@ -142,6 +145,8 @@ class Library:
         precision : str
             One of PRECISIONS (designs.py).
         """
+        if Queue.trying:
+            return
         self.use(stream_of(Queue.now))
         factor, result = NUMBERS[precision], FLOAT64 if precision == "float64" else FLOAT32
         real = ctypes.c_double if precision == "float64" else ctypes.c_float

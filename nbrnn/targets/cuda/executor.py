@@ -17,19 +17,18 @@ from ...kernels.abi import STATUS
 from ...memory import require_card
 from ...plan import Plan
 from ...program import BLOCKS, FOREIGN, Buffer, Call, Program, dtype_of
-from .. import compiling
 from ..runner import AGAIN
 from . import graphs
 from . import groups as _groups  # noqa: F401  (it registers its design)
 from . import persistent as _persistent  # noqa: F401  (it registers its design)
 from .barrier import require_met
 from .designs import DESIGNS, Site, choose
-from .device import chip, memory_left, require_device, simulating
+from .device import CPU, chip, first_line, memory_left, require_device
 from .exchange import DeviceArray, pointer_of
 from .forms import FORMS
 from .launching import launch
 from .precision import using
-from .residence import OWN, Residence, is_shortage, shortage, zeros
+from .residence import OWN, Residence, is_drivers, is_shortage, shortage, zeros
 
 WAYS = ("forward", "backward")
 DESIGN = "NBRNN_CUDA_DESIGN"  # steps, persistent or groups: the one to take wherever it fits
@@ -42,13 +41,6 @@ STEP, PREPARE = 0, -1  # programs of a plan beside those of so many samples
 def _permute() -> Callable[..., None]:
     """Return the shuffle as Python can call it: kernels' helpers have no wrapper for that."""
     return njit(**abi.OPTIONS)(getattr(random.permute, "py_func", random.permute))
-
-
-@cache
-def _tell() -> None:
-    """Announce, the first time, that something is compiled: every process compiles its kernels for the GPU."""
-    if compiling.announce is not None and not simulating():
-        compiling.announce("compiling kernels for the GPU; this takes a while, once a process ...")
 
 
 class Executor:
@@ -181,13 +173,16 @@ class Executor:
 
         Where an epoch has begun and `order` is not its own, `shuffle` is AGAIN.
         """
-        _tell()
         try:
             with using(self.residence.precision):
                 return self._run(first, stop, shuffle, seed, epoch, step)
         except Exception as error:
             if is_shortage(error):  # of what kernels take beside the plan's blocks
                 raise shortage() from error
+            if is_drivers(error):
+                raise ValueError(
+                    f"the GPU, or its driver, has failed ({first_line(error)}): start Python again, {CPU}."
+                ) from error
             raise
 
     def _run(self, first: int, stop: int, shuffle: int, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
@@ -283,7 +278,8 @@ class Executor:
         words = (self.job, hyper, kept, self.blocks["control"])
         begin: list[Callable[[], None]] = [partial(launch, graphs.begin_batch, *words, grid=(1, 1))]
         if self.kept_states is not None and self.plan.update is not None:
-            begin.append(partial(launch, graphs.keep_states, self.job, self.blocks["carried"], self.kept_states))
+            states = self.blocks["carried"], self.kept_states
+            begin.append(partial(launch, graphs.keep_states, self.job, *states, count=self.kept_states.size))
         return begin
 
     def _launches(self, key: int) -> list[Callable[[], None]]:

@@ -23,6 +23,12 @@ class Cell:
     straight: bool  # whether a part of dL/dh goes to the step before without a product, by the last of the arrays
 
 
+@inlined
+def place(t, count):  # type: ignore[no-untyped-def]
+    """Return where the t-th stands of all, of two that take turns, or of one; without a division in every step."""
+    return t if t < count else t & (count - 1)
+
+
 def _lstm_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
     @inlined
     def step(shared, r, m, made, t, row, j, pre, p, h, c, g, s, a):  # type: ignore[no-untyped-def]
@@ -41,16 +47,16 @@ def _lstm_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
             a[t, row, H + j] = af
             a[t, row, 2 * H + j] = an
             a[t, row, 3 * H + j] = ao
-        before = c[t % c.shape[0], row, j]
+        before = c[place(t, c.shape[0]), row, j]
         i, f, n, o, cell, squashed, out = lstm.step(ai, af, an, ao, before, ACTIVATION, GATE, True)
-        k = t % g.shape[0]
+        k = place(t, g.shape[0])
         g[k, row, j] = i
         g[k, row, H + j] = f
         g[k, row, 2 * H + j] = n
         g[k, row, 3 * H + j] = o
-        c[(t + 1) % c.shape[0], row, j] = cell
+        c[place(t + 1, c.shape[0]), row, j] = cell
         s[k, row, j] = squashed
-        h[(t + 1) % h.shape[0], row, j] = out
+        h[place(t + 1, h.shape[0]), row, j] = out
 
     return step
 
@@ -89,18 +95,18 @@ def _gru_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
             az += c[j]
             ar += c[H + j]
             state += c[2 * H + j]
-        before = h[t % h.shape[0], row, j]
+        before = h[place(t, h.shape[0]), row, j]
         z, reset, an, n, out = gru.step_after(az, ar, pre[p, row, 2 * H + j], state, before, ACTIVATION, GATE, True)
         if a.size > 0:
             a[t, row, j] = az
             a[t, row, H + j] = ar
             a[t, row, 2 * H + j] = an
-        k = t % g.shape[0]
+        k = place(t, g.shape[0])
         g[k, row, j] = z
         g[k, row, H + j] = reset
         g[k, row, 2 * H + j] = n
         q[k, row, j] = state
-        h[(t + 1) % h.shape[0], row, j] = out
+        h[place(t + 1, h.shape[0]), row, j] = out
 
     return step
 
@@ -132,7 +138,7 @@ def _simple_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
             v += total(shared, r, m)
         if a.size > 0:
             a[t, row, j] = v
-        h[(t + 1) % h.shape[0], row, j] = act(v, ACTIVATION)
+        h[place(t + 1, h.shape[0]), row, j] = act(v, ACTIVATION)
 
     return step
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numba import cuda, float32
 
-from .barrier import NOT_MET, SPINS, arrives_and_waits
+from .barrier import SPINS, arrives_and_waits, have_all_met
 from .blockproducts import block_product, inlined
-from .groupcells import CELLS
+from .groupcells import CELLS, place
 from .splits import Split
 
 
@@ -33,10 +33,12 @@ def rows_at(alive, t, B, group, groups):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def spoil(V, t, row, apart, count, first, units, thread, threads):  # type: ignore[no-untyped-def]
+def spoil(V, t, row, apart, count, first, units, H, thread, threads):  # type: ignore[no-untyped-def]
     """Leave what is no number where a block should have written: no loss and no optimizer takes it for a result."""
     for i in range(thread, count * units, threads):
-        V[t, row + i // units * apart, first + i % units] = V.dtype.type(np.nan)
+        j = first + i % units
+        if j < H:
+            V[t, row + i // units * apart, j] = V.dtype.type(np.nan)
 
 
 @cache
@@ -64,15 +66,18 @@ def forward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
     ROWS, THREADS, KIND, WEIGHTS, SUMS = split.rows, split.threads, product.kind, split.weights, split.sums
 
     def forward(Wh, pre, alive, initial, h, one, two, three, four, counters, status, t0, t1, first):  # type: ignore[no-untyped-def]
-        shared = cuda.shared.array(0, float32)
+        shared = cuda.shared.array(0, float32, alignment=16)
         w = cuda.local.array(WEIGHTS, KIND)
         sums = cuda.local.array(SUMS, float32)
         thread = cuda.threadIdx.x
         group = cuda.blockIdx.x // MEMBERS
         start = cuda.blockIdx.x % MEMBERS * UNITS
-        if status[0] == NOT_MET:  # of an earlier launch: its results are spoilt, and nobody waits once more
+        there = 1
+        if thread == 0 and not have_all_met(status):  # what is there is spoilt: nobody waits once more
+            there = 0
+        if cuda.syncthreads_and(there) == 0:
             return
-        hold(w, cuda.shared.array(0, KIND), Wh, start, thread)
+        hold(w, cuda.shared.array(0, KIND, alignment=16), Wh, start, thread)
         cuda.syncthreads()
         begin(shared, thread)
         cuda.syncthreads()
@@ -84,7 +89,7 @@ def forward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
                 n = min(ROWS, count - r0)
                 row0 = group + r0 * GROUPS
                 if made:
-                    bring(shared, h, t % h.shape[0], row0, GROUPS, n, thread)
+                    bring(shared, h, place(t, h.shape[0]), row0, GROUPS, n, thread)
                     cuda.syncthreads()
                     multiply(w, sums, shared, n, thread)
                     cuda.syncthreads()
@@ -103,9 +108,8 @@ def forward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
                 if cuda.syncthreads_and(there) == 0:
                     for later in range(t + 1, t1 + 1):
                         count = rows_at(alive, later - 1, h.shape[1], group, GROUPS)
-                        spoil(
-                            h, later % h.shape[0], group, GROUPS, count, start, min(UNITS, H - start), thread, THREADS
-                        )
+                        at = place(later, h.shape[0])
+                        spoil(h, at, group, GROUPS, count, start, UNITS, H, thread, THREADS)
                     return
 
     return cuda.jit(forward)
@@ -136,7 +140,7 @@ def backward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
     ROWS, THREADS, KIND, WEIGHTS, SUMS = split.rows, split.threads, product.kind, split.weights, split.sums
 
     def backward(Wh, alive, add, dh, da, dh0, one, two, three, four, five, counters, status, r0, r1):  # type: ignore[no-untyped-def]
-        shared = cuda.shared.array(0, float32)
+        shared = cuda.shared.array(0, float32, alignment=16)
         w = cuda.local.array(WEIGHTS, KIND)
         sums = cuda.local.array(SUMS, float32)
         thread = cuda.threadIdx.x
@@ -145,9 +149,12 @@ def backward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
         T = da.shape[0]
         B = da.shape[1]
         every = dh.shape[0] == T
-        if status[0] == NOT_MET:  # of an earlier launch: its results are spoilt, and nobody waits once more
+        there = 1
+        if thread == 0 and not have_all_met(status):  # what is there is spoilt: nobody waits once more
+            there = 0
+        if cuda.syncthreads_and(there) == 0:
             return
-        hold(w, cuda.shared.array(0, KIND), Wh, start, thread)
+        hold(w, cuda.shared.array(0, KIND, alignment=16), Wh, start, thread)
         cuda.syncthreads()
         begin(shared, thread)
         cuda.syncthreads()
@@ -189,10 +196,9 @@ def backward_kernel(cell: str, split: Split, activation: int, gate: int) -> Any:
                 if thread == 0 and not arrives_and_waits(counters, status, group, meetings * MEMBERS, SPINS):
                     there = 0
                 if cuda.syncthreads_and(there) == 0:
-                    units = min(UNITS, H - start)
                     for earlier in range(t, max(T - r1, 0) - 1, -1):
                         count = rows_at(alive, earlier, B, group, GROUPS)
-                        spoil(da, earlier, group, GROUPS, count, start, units, thread, THREADS)
+                        spoil(da, earlier, group, GROUPS, count, start, UNITS, H, thread, THREADS)
                     return
 
     return cuda.jit(backward)

@@ -15,7 +15,6 @@ from .forms_cells import flat
 from .forms_masks import wipe_all
 from .grouppasses import backward_kernel, forward_kernel
 from .launching import SIMULATED, launch
-from .persistent_memory import allow_shared
 from .products import nothing, product, room
 from .splits import Split, split_of
 
@@ -28,7 +27,6 @@ OTHERS = {  # the arrays that a cell's step has beside the states and what is mu
     "gru_after_backward": ("h", "g", "q", "da", "through"),
     "simple_rnn_backward": ("h",),
 }
-_opened: set[Any] = set()  # kernels that may have more shared memory than a block has without asking
 
 
 def _run(kernel: Any, split: Split, t0: int, t1: int, arguments: list[Any], *last: int) -> None:
@@ -36,11 +34,7 @@ def _run(kernel: Any, split: Split, t0: int, t1: int, arguments: list[Any], *las
     for a, b in [(t, t + 1) for t in range(t0, t1)] if SIMULATED else [(t0, t1)]:
         given = [*arguments, *meeting(), a, b, *last]
         reopen()
-        special = kernel.specialize(*given)
-        if special not in _opened:
-            allow_shared(special, split.shared)
-            _opened.add(special)
-        launch(special, *given, grid=(split.groups * split.members, split.threads), shared=split.shared)
+        launch(kernel, *given, grid=(split.groups * split.members, split.threads), shared=split.shared)
 
 
 def _others(kernel: str, own: dict[str, Any], count: int) -> list[Any]:

@@ -16,6 +16,8 @@ from numba import config, cuda
 
 from ...kernels import KERNELS
 from . import simulator as _simulator  # noqa: F401
+from .keeping import keep
+from .persistent_memory import STATIC, allow_shared
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 GRID = (3, 4)  # the simulator's: blocks, and threads of each, which stride over the elements
@@ -28,6 +30,7 @@ class Queue:
     """Where launches go: a stream, or what captures a graph."""
 
     now: Any = 0  # the default stream
+    trying: bool = False  # whether kernels are only made ready: compiled and loaded, but not launched
 
 
 def grid_for(count: int) -> tuple[int, int]:
@@ -38,7 +41,23 @@ def grid_for(count: int) -> tuple[int, int]:
 def launch(kernel: Any, *arguments: Any, count: int = MOST_BLOCKS * THREADS, grid: Any = None, shared: int = 0) -> None:
     """Run a CUDA kernel on a grid for `count` elements, or on (blocks, threads), with some bytes of shared memory."""
     blocks, threads = grid or grid_for(count)
-    kernel[blocks, threads, Queue.now, shared](*arguments)
+    if not SIMULATED and (Queue.trying or shared > STATIC):
+        make_ready(kernel, arguments, shared)
+    if not Queue.trying:
+        kernel[blocks, threads, Queue.now, shared](*arguments)
+
+
+_allowed: set[Any] = set()  # compiled forms that may have more shared memory than a block has without asking
+
+
+def make_ready(kernel: Any, arguments: Any, shared: int) -> None:
+    """Compile a kernel for the types of its arguments, or find it compiled, and load it; let it have shared memory."""
+    keep(kernel)
+    form = kernel.compile(tuple(map(kernel.typeof_pyval, arguments)))
+    form._codelibrary.get_cufunc()
+    if shared > STATIC and form not in _allowed:
+        allow_shared(kernel, shared)
+        _allowed.add(form)
 
 
 def rebound(function: Any, **instead: Any) -> Callable[..., Any]:

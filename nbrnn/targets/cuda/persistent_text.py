@@ -26,7 +26,7 @@ from .persistent_layout import FOUR, Layout, Matrix
 # Sequences stand in the order of their lengths: once the first of a block has no more steps, the block has none.
 FRAME = """
 def persistent({arguments}, batch, t0, t1):
-    M = cuda.shared.array(0, KIND)
+    M = cuda.shared.array(0, KIND, alignment=16)
     tid, first, zero = cuda.threadIdx.x, cuda.blockIdx.x * {rows}, REAL(0)
     {places}
     BH = batch * H
