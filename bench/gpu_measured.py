@@ -1,6 +1,6 @@
 """What bench/on_gpu.py has measured, as the file that nbrnn chooses by and as the sentence of the documentation.
 
-python bench/gpu_measured.py gpu-figures            # writes gpu-figures/measured.json, and says what is in it
+python bench/gpu_measured.py gpu-figures            # writes measured.json and figures.txt there
 python bench/gpu_measured.py gpu-figures --write    # adds that to the package's file and to docs/howto/gpu.md
 
 Whatever of a run's parts is there is taken: a part that failed leaves what was known before of that GPU.
@@ -13,12 +13,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gpu_cases import grid
+from gpu_table import case_of, doubts, lines, summary
+
 from nbrnn.files import write_whole
 from nbrnn.targets.cuda import measured
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "howto" / "gpu.md"
 BEGIN, END = "<!-- measured: bench/gpu_measured.py writes what follows -->", "<!-- end -->"
+FIGURES = "figures.txt"
 KEYS = ("cell", "H", "B", "precision", "mode", "design")
 
 
@@ -52,6 +56,19 @@ def collected(folder: Path) -> dict[str, dict[str, Any]]:
         if report["library_from"]:
             gpus.setdefault(report["gpu"], {})["library_from"] = report["library_from"]
     return gpus
+
+
+def figures(folder: Path) -> str:
+    """Return all layers that were measured beside cuDNN, or without a design forced, as one table.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+    found = {case_of(r): r for report in reports(folder, "gpu.json") for r in report["results"] if not r["design"]}
+    order = {case: k for k, case in enumerate(grid())}
+    rows = [found[case] for case in sorted(found, key=lambda case: order.get(case, len(order)))]
+    return "\n".join([*lines(rows), "", summary(rows), *doubts(rows)]) + "\n" if rows else ""
 
 
 def merged(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +105,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="change the package's file and the documentation")
     options = parser.parse_args()
     new = collected(options.folder)
+    write_whole(options.folder / FIGURES, figures(options.folder).encode())
     write_whole(options.folder / "measured.json", as_file(new))
     for name, found in new.items():
         parts = ", ".join(f"{len(found[key])} {key}" for key in ("layers", "fits", "library_from") if key in found)

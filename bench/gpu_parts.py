@@ -4,6 +4,7 @@ Compiling takes most of the time, and one core a process; so a part is several p
 expected minutes are estimates for 16 cores: nobody has run them on a GPU yet.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 TESTS = str(ROOT / "tests" / "test_gpu.py")
 PROBE = "import torch; raise SystemExit(0 if torch.cuda.is_available() else 3)"
+DEVICE = "from nbrnn.targets.cuda import require_device, Executor; require_device()"
 TOOLKIT = Path("/usr/local/cuda/bin")  # where a toolkit's programs are if they are not on the path
 BENCH = ("-m", "nbrnn.cli", "bench", "--device", "cuda")
 PYTEST = ("-m", "pytest", "-q", "-ra", "--tb=short", "--maxfail=12", "--durations=5", "-p", "no:cacheprovider")
@@ -76,6 +78,19 @@ def peer(rehearse: bool) -> str:
     return "" if done.returncode == 0 else f"PyTorch cannot be imported (exit code {done.returncode})"
 
 
+def no_device() -> str:
+    """Return the sentence that says why nothing can run on a GPU here; nothing if it can."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", DEVICE], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return "the driver does not answer within two minutes"
+    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["unknown"])[-1]
+
+
 def tests() -> tuple[Run, ...]:
     """Return the processes of the tests: what says most when it fails comes first, and a broken one breaks no other."""
 
@@ -92,7 +107,8 @@ def tests() -> tuple[Run, ...]:
     return (
         run("1-first", *first),
         run("2-models", *models),
-        run("3-every-kernel", "every_model_of_the_simulators_tests_runs", "every_case_of_the_simulators_tests_runs"),
+        run("3-every-kernel", "every_model_of_the_simulators_tests_runs"),
+        run("3-every-option", "every_case_of_the_simulators_tests_runs"),
         *(run(f"4-layers-{cell}", layers, only=f"{cell}-") for cell in cells),
         *(run(f"5-designs-{cell}", designs, only=f"{cell}-") for cell in cells),
         *(run(f"6-large-{cell}", "large_layers_too", only=f"{cell}-") for cell in ("gru", "lstm")),
@@ -108,7 +124,7 @@ def layers(
     """Return processes that share layers out by cell, sizes and precision."""
     options = (*(("--against", "cudnn") if against else ()), *(("--design", design) if design else ()))
     if rehearse:
-        cells, sizes, batches = ("lstm",), ("3",), "2"
+        cells, sizes, batches = ("lstm",), ("4",), "2"
         precisions, options = ("float32",) if design else precisions, (*options, "--quick")
     made = []
     for precision in precisions:
@@ -149,7 +165,7 @@ def parts(folder: Path, rehearse: bool, lacking: str) -> list[Part]:
         for design in ("steps", "persistent", "groups")
         for run in grid("designs", gated, ("64,128,256,512,1024",), "1,16,64", both, design=design)
     ]
-    small = (*BENCH, "--quick", "--sizes", "3" if rehearse else "16,256")
+    small = (*BENCH, "--quick", "--sizes", "4" if rehearse else "16,256")
     checks = tuple(
         Run(f"sanitizer-{check}", small, ("compute-sanitizer", "--tool", check, "--error-exitcode", "9"))
         for check in ("memcheck", "racecheck", "synccheck")

@@ -7,7 +7,8 @@ NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 python bench/on_gpu.py --out rehearsa
 
 Each part is a few processes of their own with a limit of time, in the order of what is missed most; the next part runs
 whatever became of one. Everything is written at once: what the processes print and their reports, report.txt, which
-holds it all, measured.json (see gpu_measured.py), and the packed folder. Exit code 1 if a part failed.
+holds it all, measured.json (see gpu_measured.py), and the packed folder. Exit code 1 if a part failed, 2 if there is
+no GPU.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gpu_parts import ROOT, Part, Run, parts, peer
+from gpu_parts import ROOT, Part, Run, no_device, parts, peer
 
 POLL, PATIENCE = 0.1, 10.0  # seconds between two looks; until a process that was killed is left alone
 LEAST = 0.3  # minutes that a part must have left
@@ -104,6 +105,8 @@ def told(folder: Path, name: str) -> Iterator[str]:
 def report(state: dict[str, Any], folder: Path) -> str:
     """Return everything that was seen so far as a text."""
     lines = [f"{name:<13}{part['how']}" for name, part in state.items()]
+    figures = folder / "figures.txt"
+    lines += figures.read_text(encoding="utf-8").splitlines() if figures.is_file() else []
     for name, part in state.items():
         lines += ["", f"===== {name}: {part['what']}; expected {part['expected']:g} minutes; {part['how']}"]
         for run, how in part["runs"].items():
@@ -117,13 +120,13 @@ def write_all(state: dict[str, Any], folder: Path, pack: Path | None) -> None:
     from nbrnn.files import write_whole
 
     write_whole(folder / STATE, json.dumps(state, indent=1).encode() + b"\n")
-    write_whole(folder / REPORT, report(state, folder).encode())
     try:
         command = [sys.executable, str(Path(__file__).with_name("gpu_measured.py")), str(folder)]
         subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, timeout=60,
                        capture_output=True, text=True)  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
         print(f"measured.json is not written: {error} {getattr(error, 'stderr', '')}", flush=True)
+    write_whole(folder / REPORT, report(state, folder).encode())
     if pack is not None:
         beside = pack.with_name(f".{pack.name}.partial")
         with tarfile.open(beside, "w:gz") as archive:
@@ -168,6 +171,10 @@ def main() -> int:
     print(f"{len(chosen)} parts, some {minutes:.0f} minutes; {lacking or 'PyTorch is there'}", flush=True)
     for part in chosen if options.list else ():
         print(f"{part.name:<13}{part.expected:>4} to {part.minutes} minutes, {len(part.runs)} processes: {part.what}")
+    absent = "" if options.list else no_device()
+    if absent:
+        print(f"nothing can be measured: {absent}")
+        return 2
     failed = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no process is left behind
     for part in () if options.list else chosen:

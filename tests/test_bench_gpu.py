@@ -193,6 +193,7 @@ def made_up():
 def carried_out(monkeypatch, tmp_path, capsys):
     """Return what runs the made-up parts with some options: the exit code, and what was said by part."""
     monkeypatch.setattr(on_gpu, "parts", lambda *given: made_up())
+    monkeypatch.setattr(on_gpu, "no_device", lambda: "")
     monkeypatch.setattr(signal, "signal", lambda *given: None)
     monkeypatch.setenv("NBRNN_GPU_TESTS", "small")
 
@@ -224,6 +225,15 @@ def test_what_fails_hangs_or_is_missing_is_named_and_costs_the_others_nothing(ca
     assert "ZeroDivisionError" in told and "last words" in told and "after all that" in told
     with tarfile.open(tmp_path / "all.tar.gz") as archive:
         assert {"out/report.txt", "out/parts.json", "out/measured.json", "out/last.txt"} <= set(archive.getnames())
+
+
+def test_without_a_gpu_a_sentence_says_what_is_missing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "argv", ["on_gpu.py", "--out", str(tmp_path / "out")])
+    monkeypatch.setattr(parts_of, "DEVICE", "raise ValueError('there is no GPU')")
+    assert on_gpu.main() == 2
+    assert capsys.readouterr().out.endswith("nothing can be measured: ValueError: there is no GPU\n")
+    monkeypatch.setattr(parts_of, "DEVICE", "")
+    assert parts_of.no_device() == ""
 
 
 def test_a_part_runs_again_alone_and_what_is_done_is_left_out(carried_out, tmp_path):

@@ -1,6 +1,7 @@
 """From figures, made-up ones, of bench/on_gpu.py to what nbrnn chooses, `nbrnn info` and the documentation."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,8 @@ writer = part("gpu_measured")
 
 def layer_row(cell, H, B, mode, design, seconds):
     sizes = {"cell": cell, "H": H, "B": B, "T": 512, "precision": "float32", "mode": mode}
-    return sizes | {"design": design, "alone": True, "nbrnn": {"median_s": seconds}}
+    times = {"median_s": seconds, "us_per_step": seconds / 512 * 1e6}
+    return sizes | {"goal": None, "design": design, "designs": ["steps"], "alone": True, "nbrnn": times}
 
 
 @pytest.fixture
@@ -28,7 +30,9 @@ def figures(tmp_path, monkeypatch):
         ("forward", "steps", 3e-3), ("forward", "persistent", 1e-3), ("forward", "groups", 2e-3),
         ("train", "steps", 5e-3), ("train", "persistent", 6e-3),
     )]  # fmt: skip
-    rows += [layer_row("gru", 256, 16, "forward", "groups", 1.0), layer_row("gru", 256, 16, "forward", "", 9.0)]
+    rows += [layer_row("gru", 256, 16, "forward", "groups", 1.0)]
+    beside = {"goal": 1.0, "cudnn": {"median_s": 18.0}, "ratio": 2.0, "agrees": False, "difference": 0.5}
+    rows += [layer_row("gru", 256, 16, "forward", "", 9.0) | beside]
     about = {"taken": "2030-01-01T00:00:00+00:00", "machine": {"gpu": "NVIDIA H200", "versions": {"nbrnn": "9"}}}
     write("gpu.json", about | {"results": rows})
     simulated = {"gpu": "Numba's simulator", "versions": {}}
@@ -64,6 +68,9 @@ def test_figures_become_the_packages_file_its_choices_and_the_page(figures, monk
     assert set(measured.read(measured.FILE)) == {"Another", "NVIDIA H200"}
     assert set(measured.read(figures / "measured.json")) == {"Numba's simulator", "NVIDIA H200"}
     assert max(map(len, measured.FILE.read_text().splitlines())) > 60  # a row a line
+    told = (figures / "figures.txt").read_text()
+    assert re.search(r"GRU +256 +16 +9.00 s +18.0 s +2.00 +1.00 +17578.12  steps\n", told) and "LSTM" not in told
+    assert "0 of 1 goals are met" in told and "outputs are 0.5 apart, more than 0.0001: one is wrong." in told
     fastest = lambda kernel, H, B: measured.fastest("NVIDIA H200", kernel, "float32", H, B)
     assert fastest("lstm_forward", 64, 16) == fastest("lstm_forward", 100, 16) == "persistent"
     assert fastest("lstm_backward", 64, 16) == "steps"  # 2 ms, not 5
@@ -73,8 +80,8 @@ def test_figures_become_the_packages_file_its_choices_and_the_page(figures, monk
     assert measured.library_from("NVIDIA H200", "float32", 7) == 1000
     assert measured.library_from("NVIDIA H200", "tf32", 7) == measured.library_from("Nobody's", "float32", 7) == 7
     sentence = (
-        "fits of an LSTM over 50 steps are faster on the GPU than on Some CPU (16 threads) by units: from 512 on with "
-        "a batch of 1, from 64 on with batches of 16; below that the CPU is faster"
+        "an LSTM over 50 steps is fitted faster on the GPU than on Some CPU with 16 threads from 512 units on with a "
+        "batch of 1, from 64 units on with batches of 16; smaller ones are faster on the CPU"
     )
     assert measured.describe("NVIDIA H200") == sentence and "was not measured" not in measured.describe("NVIDIA H200")
     assert measured.describe("Another") == measured.NOTHING
@@ -110,7 +117,7 @@ def test_a_size_from_which_on_the_gpu_wins_holds_for_all_larger_ones():
     assert measured.wins_from(rows((8, 2.0), (64, 0.9), (256, 3.0))) == {4: 256}
     assert measured.wins_from(rows((8, 2.0), (64, 2.0), (256, 1.0))) == {4: None}
     found = {"fits": [r | {"T": 50} for r in rows((8, 0.5))], "processor": "P", "threads": 1}
-    assert "(1 thread) by units: not up to 8 with batches of 4" in measured.crossover(found)
+    assert "on P with 1 thread not up to 8 units with batches of 4;" in measured.crossover(found)
     made = [{"precision": "tf32", "rows": n, "columns": 1, "depth": 1, "tiles": t, "cublas": 1.0} for n, t in
             ((1, 2.0), (2, 0.5), (4, 2.0), (8, 3.0))]  # fmt: skip
     faster = part("gpu_products").faster_from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def hold_on_gpu(ctx: click.Context, given: dict[str, Any], rounds: int | None, q
         require_device()
         cases = chosen(given, quick)
         against = bool(names("--against", given["against"], ("cudnn",)))
-        engine = part("gpu")
+        engine, text = part("gpu"), part("gpu_table")
         enough(engine.LEAST if rounds is None else rounds, engine.LEAST)
         if against:
             missing = [] if _has("torch") else ["torch"]
@@ -50,18 +51,20 @@ def hold_on_gpu(ctx: click.Context, given: dict[str, Any], rounds: int | None, q
     own = found["machine"]
     click.echo(f"{own['gpu']}, compute capability {'.'.join(map(str, own['capability']))}")
     click.echo(wrapped(", ".join(f"{name} {number}" for name, number in own["versions"].items())))
-    heading: tuple[str, str] = ("", "")
     if folder is not None:
         _write(folder, found)
-    for result in engine.hold(cases, settings, found, status):
-        if heading != (heading := (result["precision"], result["mode"])):
-            click.echo(f"\n{result['mode']}, {result['precision']}, T = {result['T']}\n{engine.HEAD}")
-        click.echo(engine.line(result))
-        if folder is not None:
-            _write(folder, found)  # a run that is stopped leaves what it has
+
+    def results() -> Iterator[dict[str, Any]]:
+        for result in engine.hold(cases, settings, found, status):
+            if folder is not None:
+                _write(folder, found)  # a run that is stopped leaves what it has
+            yield result
+
+    for line in text.lines(results()):
+        click.echo(line)
     click.echo("")
-    click.echo(wrapped(engine.summary(found)))
-    for doubt in engine.doubts(found):
+    click.echo(wrapped(text.summary(found["results"])))
+    for doubt in text.doubts(found["results"]):
         click.echo(wrapped(doubt))
     if found["refused"]:
         click.echo(wrapped(f"Left out: {len(found['refused'])} cases that the design cannot run."))

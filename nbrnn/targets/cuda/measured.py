@@ -136,11 +136,12 @@ def crossover(found: Found) -> str:
     parts = []
     for batch, units in wins_from(fits).items():
         size = f"a batch of {batch}" if batch == 1 else f"batches of {batch}"
-        parts.append(f"not up to {largest[batch]} with {size}" if units is None else f"from {units} on with {size}")
+        from_ = f"not up to {largest[batch]} units" if units is None else f"from {units} units on"
+        parts.append(f"{from_} with {size}")
     threads = f"{found['threads']} thread{'s' * (found['threads'] != 1)}"
     return (
-        f"fits of an LSTM over {steps} steps are faster on the GPU than on {found['processor']} ({threads}) by units: "
-        f"{', '.join(parts)}; below that the CPU is faster"
+        f"an LSTM over {steps} steps is fitted faster on the GPU than on {found['processor']} with {threads} "
+        f"{', '.join(parts)}; smaller ones are faster on the CPU"
     )
 
 
