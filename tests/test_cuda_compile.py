@@ -15,7 +15,7 @@ from numba import cuda, typeof, types
 
 import nbrnn.targets.cuda as target
 from nbrnn.kernels import KERNELS
-from nbrnn.targets.cuda import exchange, executor, forms_masks, forms_sums, launching, residence
+from nbrnn.targets.cuda import calls, exchange, executor, forms_masks, forms_sums, launching, products, residence
 from nbrnn.targets.cuda.device import CHIPS
 
 pytestmark = needs_compiler
@@ -75,7 +75,9 @@ def recorded(monkeypatch):
     for module in (executor, residence):
         monkeypatch.setattr(module, "zeros", lambda size, dtype: np.zeros(size, dtype).view(There))
         monkeypatch.setattr(module, "memory_left", lambda: CHIPS["H200"].memory)
-    monkeypatch.setattr(executor, "chip", lambda: CHIPS["H200"])
+    for module in (calls, products):
+        monkeypatch.setattr(module, "chip", lambda: CHIPS["H200"])
+    monkeypatch.setattr(launching, "make_ready", lambda *arguments: None)
     monkeypatch.setattr(exchange, "pointer_of", lambda array: array.__array_interface__["data"][0])
     monkeypatch.setenv("NBRNN_CUDA_GRAPHS", "0")
     monkeypatch.setenv("NBRNN_CUDA_DESIGN", "steps")

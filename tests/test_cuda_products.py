@@ -75,10 +75,12 @@ def test_what_is_rounded_and_when():
 
 
 @pytest.mark.parametrize("dropped", [13, 16])
-def test_numbers_are_rounded_to_the_nearest_and_then_to_even(dropped):
+def test_numbers_are_rounded_to_the_nearest_and_then_to_even_or_away_from_zero(dropped):
     step = 2.0 ** (dropped - 23)  # between neighbours from 1 to 2
+    tie = 1.0 if dropped == 16 else 1 + step
     for x, expected in (
-        (1 + step / 2, 1.0), (1 + 1.5 * step, 1 + 2 * step), (-1 - 0.51 * step, -1 - step), (2 - step / 4, 2.0),
+        (1 + step / 2, tie), (-1 - step / 2, -tie), (2 - step / 4, 2.0),
+        (1 + 1.5 * step, 1 + 2 * step), (-1 - 0.51 * step, -1 - step),
         (0.0, 0.0), (-0.0, -0.0), (np.inf, np.inf), (np.finfo("f4").max, np.inf), (np.nan, np.nan),
     ):  # fmt: skip
         assert np.float32(rounded(np.float32(x), dropped)).tobytes() == np.float32(expected).tobytes()

@@ -20,7 +20,8 @@ from numba import config, cuda
 from ...kernels.activations import LINEAR, act, slope
 from . import measured
 from .cublas import fits, gemm_of, library
-from .launching import launch
+from .device import chip, gpu_name
+from .launching import Queue, launch, room, shadow
 from .precision import DROPPED, dropped_bits, precision_of, rounded, upper_half
 from .tiles import COLUMNS, PLAIN, TURNED, Tile, tiled
 
@@ -41,16 +42,14 @@ if config.ENABLE_CUDASIM:  # the same code with few threads
     TILES = dict.fromkeys(TILES, Tile(4, 16, 8, 4, 8, 2)) | dict.fromkeys(("wide", "middle"), Tile(16, 16, 8, 8, 8))
 
 
-@cache
 def nothing(kind: str, dimensions: int) -> Any:
     """Return an empty array of the device."""
-    return cuda.device_array((1,) * dimensions, kind)[:0]
+    return _nothing(kind, dimensions) if Queue.counted is None else shadow((0,) * dimensions, kind)
 
 
 @cache
-def room(purpose: str, size: int, kind: str) -> Any:
-    """Return the device's room for results in between: made when it is first asked for, then always the same."""
-    return cuda.device_array(size, kind)
+def _nothing(kind: str, dimensions: int) -> Any:
+    return cuda.device_array((1,) * dimensions, kind)[:0]
 
 
 def by_library(rows: int, columns: int, depth: int, precision: str, bounded: bool = False) -> bool:
@@ -65,15 +64,14 @@ def by_library(rows: int, columns: int, depth: int, precision: str, bounded: boo
     bounded : bool, default False
         Whether the device alone knows how many rows are at work.
     """
-    cublas, _ = library()
-    if cublas is None or bounded or rows <= LOW_ROWS:
-        return False
-    return rows * columns * depth >= library_from(cublas, precision)
+    large = rows > LOW_ROWS and rows * columns * depth >= library_from(precision)
+    there = large and not bounded and library()[0] is not None
+    return there and (precision not in DROPPED or chip().capability >= (8, 0))  # older chips' tensor cores know neither
 
 
-def library_from(cublas: Any, precision: str) -> int:
-    """Return from how many multiply-adds on cuBLAS makes a product: as measured on its GPU, or as estimated."""
-    return measured.library_from(cublas.gpu, precision, LIBRARY_FROM[precision])
+def library_from(precision: str) -> int:
+    """Return from how many multiply-adds on cuBLAS makes a product: as measured on this GPU, or as estimated."""
+    return measured.library_from(gpu_name(), precision, LIBRARY_FROM[precision])
 
 
 def describe() -> str:
@@ -81,7 +79,7 @@ def describe() -> str:
     cublas, reason = library()
     if cublas is None:
         return f"own tiles; {reason}"
-    sizes = ", ".join(f"{precision} {library_from(cublas, precision):,}" for precision in LIBRARY_FROM)
+    sizes = ", ".join(f"{precision} {library_from(precision):,}" for precision in LIBRARY_FROM)
     return f"cuBLAS {cublas.version} from so many multiply-adds on: {sizes}; own tiles below"
 
 

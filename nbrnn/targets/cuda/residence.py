@@ -59,6 +59,8 @@ class Residence:
 
     def send(self) -> None:
         """Bring the device up to date before a run."""
+        if self.lent and not simulating():
+            cuda.synchronize()  # others may write on streams of their own
         if self.newer:
             return
         if self.touched or self.seen != Weights.changes or not self.lasting:
