@@ -218,6 +218,14 @@ def chip() -> Chip:
     return Chip(name, (major, minor), int(now.MULTIPROCESSOR_COUNT), int(shared), registers, memory)
 
 
+def gpu_name() -> str:
+    """Return the GPU's name; nothing where there is none, and kernels are only compiled."""
+    try:
+        return chip().name
+    except Exception:  # numba.cuda's two implementations have errors of their own
+        return ""
+
+
 def memory_left() -> int | None:
     """Return the bytes of the GPU that are free now; nothing is known of the simulator's."""
     if simulating():
@@ -242,6 +250,7 @@ def describe() -> dict[str, str]:
     problem = _unusable()
     if problem:
         return {"GPU": f"none: {problem}"}
+    from .measured import describe as crossover
     from .products import describe as products
 
     now, left = chip(), memory_left() or 0
@@ -257,5 +266,6 @@ def describe() -> dict[str, str]:
         f"{found.implementation}",
         "CUDA packages": ", ".join(f"{name} {number}" for name, number in packages.items()),
         "products": products(),
+        "CPU or GPU": crossover(now.name),
         "on the GPU": 'models after model.to("cuda"); all others run on the CPU',
     }
