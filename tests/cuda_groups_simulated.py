@@ -55,7 +55,7 @@ def on_the_device(name, split, arguments):
     own = {k: cuda.to_device(v) if isinstance(v, np.ndarray) else v for k, v in arguments.items()}
     sizes = dict(T=T, B=B, H=H, U=own["h"].shape[0] if "h" in own else 0, K=own["g"].shape[0] if "g" in own else 0)
     site = Site(name, sizes, frozenset(), split.precision, chip())
-    (groups.backward_form if split.backward else groups.forward_form)(site, split)(*own.values())
+    groups.form_of(site, split)(*own.values())
     return {k: v.copy_to_host() for k, v in own.items() if isinstance(arguments[k], np.ndarray)}
 
 
