@@ -23,9 +23,9 @@ from nbrnn.lowering import PREDICT, TRAIN, Feed, make_plan
 from nbrnn.plan import Plan
 from nbrnn.program import Options, aligned
 from nbrnn.targets.cuda import Executor
+from nbrnn.targets.cuda.calls import RECURRENT, site_of
 from nbrnn.targets.cuda.designs import choose, designs_of
 from nbrnn.targets.cuda.device import chip, simulating
-from nbrnn.targets.cuda.executor import RECURRENT, site_of
 from nbrnn.targets.cuda.graphs import seconds_of
 from nbrnn.targets.cuda.residence import Residence
 

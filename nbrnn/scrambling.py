@@ -7,7 +7,7 @@ through the steps one by one, and loses what their order tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -93,7 +93,12 @@ def _percent(value: float) -> str:
 
 
 def scramble_time(
-    problem: Problem, recipe: Recipe, seed: int = 0, draws: int = DRAWS, **options: Any
+    problem: Problem,
+    recipe: Recipe,
+    seed: int = 0,
+    draws: int = DRAWS,
+    progress: Callable[[int, int], Any] | None = None,
+    **options: Any,
 ) -> Iterator[Scrambled]:
     """Train a recipe, and a perceptron of the same windows, in order and on permuted steps; yield the RMSEs of each.
 
@@ -107,6 +112,8 @@ def scramble_time(
         Of the first draw's permutation, the same one for all windows; the other draws take the seeds after it.
     draws : int, default 5
         How often all is done; one permutation may happen to help.
+    progress : callable, optional
+        Called whenever a recipe was trained, in order or permuted, with how often that was done, and of how many.
     **options
         As for `Sequential.fit`, beside what the recipe decides.
 
@@ -119,13 +126,21 @@ def scramble_time(
     orders = [permutation(recipe.window, seed + k) for k in range(whole_number("draws", draws, 1))]
     if problem.masked:
         raise ValueError("scrambled windows need every value, but some are missing; fill them first.")
-    plain = np.arange(recipe.window)
+    plain, done = np.arange(recipe.window), 0
+
+    def trained(name: str, drawn: Recipe, order: NDArray[np.int64]) -> Forecaster:
+        nonlocal done
+        forecaster = _trained(name, problem, drawn, order, **options)
+        done += 1
+        if progress is not None:
+            progress(done, 2 * len(NETWORKS) * len(orders))
+        return forecaster
+
     for name in NETWORKS:
         found = []
         for k, order in enumerate(orders):
             drawn = replace(recipe, seed=recipe.seed + k * recipe.seeds)
-            ordered = _trained(name, problem, drawn, plain, **options)
-            anew = _trained(name, problem, drawn, order, **options)
+            ordered, anew = trained(name, drawn, plain), trained(name, drawn, order)
             judged = (ordered, plain), (ordered, order), (anew, order)
             first, second, third = (_rmse(forecaster, problem, steps) for forecaster, steps in judged)
             found.append((first, second, third))

@@ -18,6 +18,9 @@ os.environ["NBRNN_CACHE_DIR"] = FRESH or os.environ["NBRNN_CACHE_DIR"]
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("NBRNN_COMPILERS", "1")  # the cores are taken
 
+if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+    import cuda_strict  # noqa: F401
+
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background: tests' processes would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

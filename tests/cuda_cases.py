@@ -82,6 +82,8 @@ def numbers(executor_class, stack, dtype):
 
 
 if __name__ == "__main__":
+    import cuda_strict  # noqa: F401
+
     from nbrnn.targets.cuda import Executor
 
     every = {case: numbers(Executor, *case) for case in CASES}

@@ -180,6 +180,8 @@ def slope_by_two_ways(cell, device):
 
 
 if __name__ == "__main__":
+    import cuda_strict  # noqa: F401
+
     from nbrnn.targets.cuda import launching
 
     launching.GRID = (2, 2)

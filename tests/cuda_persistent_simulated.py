@@ -1,16 +1,16 @@
 """The persistent kernels in a process in which Numba simulates CUDA; test_cuda_persistent.py starts it."""
 
-import threading
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from cuda_strict import Race
 from numba import cuda
 from support import assert_close
 
 from nbrnn.kernels import KERNELS
 from nbrnn.kernels.abi import dimension
-from nbrnn.targets.cuda import persistent, persistent_blocks, persistent_memory
+from nbrnn.targets.cuda import persistent
 from nbrnn.targets.cuda.designs import DESIGNS, Site, choose
 from nbrnn.targets.cuda.device import CHIPS
 from nbrnn.targets.cuda.persistent_layout import lay
@@ -164,68 +164,10 @@ def test_the_way_back_is_the_derivative_of_the_way_there(kernel):
 # ---------------------------------------------------------------- barriers
 
 
-class Watch:
-    """Remembers which thread touches which shared number between two barriers."""
-
-    def __init__(self):
-        self.phases, self.touched, self.races, self.alone = {}, {}, set(), threading.Lock()
-
-    def touch(self, V, at, count, writes):
-        if not isinstance(V, np.ndarray):
-            return  # device memory
-        thread = threading.current_thread()
-        block = thread.blockIdx.x
-        with self.alone:
-            for place in range(at, at + count):
-                before = self.touched.setdefault((block, self.phases.get(thread, 0), place), set())
-                if any(other is not thread and (writes or wrote) for other, wrote in before):
-                    self.races.add(place)
-                before.add((thread, writes))
-
-
-@pytest.fixture
-def watch(monkeypatch):
-    """Watch every access to shared memory, and every barrier, of kernels that are compiled from now on."""
-    seen = Watch()
-
-    def watched(name, width):
-        own = getattr(persistent_memory, name)
-
-        def access(V, at, *value):
-            seen.touch(V, at, width, name.startswith("poke"))
-            return own(V, at, *value)
-
-        return access
-
-    for name, width in {"peek": 1, "poke": 1, "peek4": 4, "poke4": 4}.items():
-        for module in (persistent, persistent_blocks):
-            monkeypatch.setattr(module, name, watched(name, width), raising=False)
-    block_thread = cuda.simulator.kernel.BlockThread
-    barrier = block_thread.syncthreads
-
-    def met(thread):
-        seen.phases[thread] = seen.phases.get(thread, 0) + 1
-        barrier(thread)
-
-    monkeypatch.setattr(block_thread, "syncthreads", met)
-    persistent.compiled.cache_clear()
-    yield seen
-    persistent.compiled.cache_clear()
-
-
-@pytest.mark.parametrize("name", FORWARD + BACKWARD)
-def test_no_two_threads_meet_at_a_shared_number_between_barriers(name, watch):
-    layout = lay(name, 3, "float32", 2, 1, 7, 90)
-    simulated(layout, drawn(name, 3, "float32", masked=True, limited=True))
-    assert watch.touched and not watch.races
-
-
 @pytest.mark.parametrize(("name", "barriers"), [("lstm_forward", 3), ("gru_before_backward", 5)])
-def test_without_any_one_of_the_barriers_threads_would_meet(name, barriers, watch, monkeypatch):
+def test_without_any_one_of_the_barriers_threads_would_meet(name, barriers, monkeypatch):
     layout, whole = lay(name, 3, "float32", 2, 1, 7, 90), persistent.text_of
     for dropped in range(barriers):
-        watch.races.clear()
-        watch.touched.clear()
 
         def without(*arguments, dropped=dropped):
             parts = whole(*arguments).split("cuda.syncthreads()")
@@ -238,8 +180,9 @@ def test_without_any_one_of_the_barriers_threads_would_meet(name, barriers, watc
 
         monkeypatch.setattr(persistent, "text_of", without)
         persistent.compiled.cache_clear()
-        simulated(layout, drawn(name, 3, "float32"))
-        assert watch.races, f"barrier {dropped} is not needed"
+        with pytest.raises(Race, match="of shared memory"):
+            simulated(layout, drawn(name, 3, "float32"))
+    persistent.compiled.cache_clear()
 
 
 def test_a_site_gets_the_design_and_its_form_runs():

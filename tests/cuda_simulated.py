@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cuda_strict
 import numpy as np
 import pytest
 import support
@@ -88,6 +89,26 @@ def test_a_step_that_overflows_leaves_the_parameters(dtype):
     test_kernels.test_a_step_that_overflows_leaves_the_parameters("sgd", dtype)
 
 
+@pytest.mark.parametrize("count", [16, 17, 8 * 9 + 3])
+def test_many_elements_are_added_in_slices(count):
+    rng = np.random.default_rng(4)
+    control = np.array([0, 5, 1, 0, 0, 0, 0, 0])
+    y, target = rng.normal(size=(2, count))
+    shared = dict(weight=rng.normal(size=count), valid=None, slot=1, stats=rng.normal(size=14))
+    cases = {
+        "mse": shared | dict(y=y, target=target, control=control, outputs=1, each=1, dy=np.zeros(count)),
+        "determination": shared | dict(y=rng.normal(size=(count, 3)), target=rng.normal(size=(count, 3))),
+        "positives": shared | dict(y=y[:, None], target=target[:, None], threshold=0.5, class_id=-1),
+        "count_valid": dict(valid=rng.integers(0, 2, (count, 1)).astype(float), count=np.zeros(1)),
+        "penalty": dict(w=y, control=control, samples=5, count=-1, l1=0.5, l2=0.25, dw=target, stats=shared["stats"]),
+    }
+    for name, case in cases.items():
+        arguments = {a.name: case[a.name] for a in KERNELS[name].arguments if a.name in case}
+        actual, expected = support.call_kernel(name, "float64", arguments), test_kernels.twin(name)(**arguments)
+        for key in set(expected) & set(actual):
+            assert_close(actual[key], expected[key], 1e-13, f"{name}: {key}")
+
+
 @pytest.mark.parametrize("later", [0, 1])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_gradient_that_is_not_finite_leaves_everything(value, later):
@@ -126,6 +147,49 @@ def test_a_failed_step_is_seen_by_the_steps_after_it():
             after = support.call_kernel(name, "float64", arguments)
             for key in arguments.keys() & after.keys():
                 np.testing.assert_array_equal(after[key], arguments[key], f"{key} of {name}")
+
+
+# ---------------------------------------------------------------- what the simulator notices
+
+
+@cuda.jit
+def turn(v, w, waits):
+    part = cuda.shared.array(4, np.float64)
+    i = cuda.threadIdx.x
+    part[i] = v[i]
+    if waits > i:
+        cuda.syncthreads()
+    w[cuda.blockIdx.x + i] = part[3 - i]
+
+
+@cuda.jit
+def part_ways(w, waits):
+    w[cuda.threadIdx.x] = 1.0
+    if waits > cuda.threadIdx.x:
+        cuda.syncthreads()
+
+
+def test_a_barrier_that_some_threads_pass_by_is_noticed():
+    v = np.random.default_rng(3).normal(size=4)
+    w = cuda.to_device(np.zeros(4))
+    turn[1, 4](cuda.to_device(v), w, 4)
+    np.testing.assert_array_equal(w.copy_to_host(), v[::-1])
+    for waits in (0, 2):
+        with pytest.raises(cuda_strict.Race, match=r"turn: threads .* touch a number of shared memory"):
+            turn[1, 4](cuda.to_device(v), w, waits)
+    part_ways[1, 4](w, 4)
+    with pytest.raises(AssertionError, match="part_ways: not all threads come to"):
+        part_ways[1, 4](w, 2)
+
+
+def test_blocks_that_write_one_number_are_noticed():
+    v, w = cuda.to_device(np.ones(4)), cuda.to_device(np.zeros(8))
+    with pytest.raises(cuda_strict.Race, match=r"turn: threads .* touch a number of device memory"):
+        turn[2, 4](v, w, 4)
+
+
+def test_memory_that_nobody_wrote_holds_no_numbers():
+    assert np.isnan(cuda.device_array(3, np.float32).copy_to_host()).all()
 
 
 # ---------------------------------------------------------------- the executor

@@ -150,5 +150,7 @@ def test_weights_stay_in_registers(kernel, precision, units, samples, words, chi
     assert layout.registers < made.registers <= min(255, 65536 // layout.threads)
     # One number beside the sums in double precision would be arithmetic at 1/64 of the speed.
     assert ".f64" not in made.ptx and ".local" not in made.ptx
+    assert "ld.global.nc" not in made.ptx and "div.s64" not in made.ptx and "rem.s64" not in made.ptx
+    assert made.ptx.count(".extern .shared .align 16") == made.ptx.count(".extern .shared") == 1  # 16 bytes at once
     blocks = sum(m.each // 4 for m in layout.matrices) * layout.abreast
     assert made.ptx.count("fma.rn.f32") >= 16 * blocks and "ld.shared.v4.f32" in made.ptx

@@ -108,7 +108,7 @@ def test_a_large_model_is_shown_in_part_and_says_so():
     page = nbrnn.explore(*made([GRU(80), Dense(1)], 90, 20))
     part = data_of(page)["partial"]
     assert len(page.encode()) <= MOST
-    shown = {"units": [1, 2, 3, 4, 5, 6, 7, 8], "first": 41, "features": 8}
+    shown = {"units": [1, 2, 3, 4, 5, 6, 7, 8], "first": 41, "features": 8, "below": [], "above": ["dense"]}
     assert part == shown | {"of_units": 80, "of_steps": 90, "of_features": 20, "counted": 90}
 
 

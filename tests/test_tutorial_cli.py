@@ -12,6 +12,8 @@ from nbrnn.cli import main
 from nbrnn.targets import compiling
 from nbrnn.tutorial import lessons, running
 from nbrnn.tutorial.lessons import find_lessons, load_lesson
+from nbrnn.tutorial.state import passed_lessons
+from nbrnn.tutorial.writing import exercise_file
 
 NUMBERS = list(find_lessons())
 needs_jit = pytest.mark.skipif(not compiling.JIT, reason="takes minutes in plain Python")
@@ -92,7 +94,7 @@ def test_the_list_shows_each_lesson_with_its_question_and_what_to_type():
     words = " ".join(result.output.split())
     for number in NUMBERS:
         lesson = load_lesson(number)
-        assert f"{number} {lesson.title} {lesson.question}" in words
+        assert f"{number} {lesson.title} {lesson.minutes} min {lesson.question}" in words
     assert max(map(len, result.output.splitlines())) <= 80 and "passed" not in result.output
     commands = re.findall(r"^  (nbrnn tutorial .*?)  ", result.output, re.M)
     first = NUMBERS[0]
@@ -109,11 +111,11 @@ def test_the_list_shows_each_lesson_with_its_question_and_what_to_type():
 
 
 def test_the_list_remembers_what_was_passed(small):
-    assert re.search(r"2  Small$", tutorial("list").output, re.M)
+    assert re.search(r"2  Small +5 min$", tutorial("list").output, re.M)
     answered("def twice(x):\n    return x + x\n")
     assert tutorial("check", 2, "answers.py").exit_code == 0
     output = tutorial("list").output
-    assert re.search(r"2  Small +passed$", output, re.M) and "All lessons are passed." in output
+    assert re.search(r"2  Small +5 min   passed$", output, re.M) and "All lessons are passed." in output
     assert json.loads(Path(os.environ["NBRNN_STATE_DIR"], "tutorial.json").read_text()) == {"passed": [2]}
 
 
@@ -241,7 +243,7 @@ def test_the_solutions_of_a_lesson_pass_as_a_learners_file(number):
     [
         (
             "def twice(x):\n    return 2 * x if x < 1 else 7\n",
-            "ok     twice(0) = 0\nWRONG  twice(3): yours is 7, ours is 6, the difference is 1.\n       Hint: add",
+            "ok     twice(0) = 0\nWRONG  twice(3): yours is 7, which is too large.\n       Hint: add",
         ),
         ("def twice(x):\n    return\n", "WRONG  twice(0) is None: does your function return what it computed?"),
         ("x = 3\n", "WRONG  answers.py does not define twice, which lesson 2 asks for."),
@@ -267,7 +269,31 @@ def test_what_is_wrong_is_said_with_exit_code_1(small, text, said):
     result = tutorial("check", 2, answered(text))
     assert result.exit_code == 1 and result.output.startswith(said), result.output
     assert "Traceback" not in result.output and max(map(len, result.output.splitlines())) <= 80
-    assert not Path(os.environ["NBRNN_STATE_DIR"]).exists()
+    assert result.output.endswith("\nExercises passed: 0 of 1\n")
+    assert not passed_lessons()
+
+
+def test_ours_is_told_at_the_second_wrong_answer_or_when_asked_for(small):
+    answered("def twice(x):\n    return 2 * x if x < 1 else 7\n")
+    ours = "       Ours is 6, the difference is 1.\n"
+    shown = tutorial("check", 2, "answers.py", "--show")
+    assert shown.exit_code == 1 and ours in shown.output and "is told" not in shown.output
+    first, second = (tutorial("check", 2, "answers.py").output for _ in range(2))
+    assert "Ours is" not in first.replace("Ours is told with --show, or if this is wrong again.\n", "")
+    assert second == shown.output
+    answered("def twice(x):\n    return 2 * x\n")
+    assert tutorial("check", 2, "answers.py").exit_code == 0
+    answered("def twice(x):\n    return 7\n")  # anew
+    assert "Ours is told with --show" in tutorial("check", 2, "answers.py").output
+
+
+def test_the_exercises_that_passed_are_counted():
+    lesson = load_lesson(3)
+    text = exercise_file(lesson, "answers.py")
+    for k, (exercise, solution) in enumerate(zip(lesson.tagged("exercise"), lesson.tagged("solution"), strict=True)):
+        assert tutorial("check", 3, answered(text)).output.endswith(f"\nExercises passed: {k} of 3\n")
+        text = text.replace(exercise.source, solution.source)
+    assert "All answers of lesson 3 are right." in tutorial("check", 3, answered(text)).output
 
 
 @pytest.mark.parametrize(
@@ -297,7 +323,7 @@ def test_dots_in_an_index_are_no_open_answer(small):
 def test_only_what_the_exercises_ask_for_is_taken_from_the_answers(small):
     text = "from __future__ import annotations\n\ndef check(*a):\n    pass\n\ndef twice(x: what):\n    return 1\n"
     result = tutorial("check", 2, answered(text))
-    assert result.exit_code == 1 and "twice(0): yours is 1, ours is 0" in result.output
+    assert result.exit_code == 1 and "twice(0): yours is 1, which is too large" in result.output
 
 
 def test_a_file_that_cannot_be_read_is_refused(small):
@@ -313,6 +339,9 @@ def test_a_state_that_cannot_be_written_is_told(small):
     result = tutorial("check", 2, "answers.py")
     assert result.exit_code == 2 and "All answers of lesson 2 are right." in result.output
     assert "Traceback" not in result.output and "Error: " in result.output
+    answered("def twice(x):\n    return 7\n")
+    result = tutorial("check", 2, "answers.py")
+    assert result.exit_code == 2 and "WRONG  twice(0)" in result.output and "Error: " in result.output
 
 
 # ---------------------------------------------------------------- files

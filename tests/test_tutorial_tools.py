@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nbrnn import tutorial
 from nbrnn.plots import plot_history
 from nbrnn.tutorial import Session, WrongAnswer, check, open_session, show, state
 from nbrnn.tutorial.terminal import plain, render
@@ -36,6 +37,7 @@ def test_markdown_becomes_lines_of_a_terminal():
     assert lines[-4:] == ["| a | b |", "| - | - |", "", "after it (there.md)"]
     assert "bold and `code`" in " ".join(lines)
     assert plain("`f(*a)` and x*y*z, *so* **it** is") == "`f(*a)` and x*y*z, so it is"
+    assert plain("h ** 2 and 2**3*4**k, a **b** c, ***d***") == "h ** 2 and 2**3*4**k, a b c, ***d***"
     assert plain("**is** `1 - h ** 2`, *not `**k`*, [`a ** b`](c)") == "is `1 - h ** 2`, not `**k`, `a ** b` (c)"
 
 
@@ -61,37 +63,89 @@ def test_a_right_answer_passes(yours, ours, said, capsys):
     assert capsys.readouterr().out == said + "\n"
 
 
+@pytest.fixture
+def fresh(monkeypatch):
+    """Let no answer of another test have been wrong before."""
+    monkeypatch.setattr(tutorial, "_wrong", set())
+
+
+@pytest.mark.parametrize(
+    ("yours", "ours", "words", "right"),
+    [
+        (4, 3, "q: yours is 4, which is too large.", "Ours is 3, the difference is 1."),
+        (2, 3, "q: yours is 2, which is too small.", "Ours is 3, the difference is -1."),
+        (-3, 3, "q: yours is -3, which has the wrong sign.", "Ours is 3, the difference is -6."),
+        (-2, 3, "q: yours is -2, which has the wrong sign and the wrong size.", "Ours is 3, the difference is -5."),
+        (-3.2, -3, "q: yours is -3.2, which is too large in size.", "Ours is -3,"),
+        (-2.99, -3, "q: yours is -2.99, which is too small in size, by less than 1 %.", "Ours is -3,"),
+        (0, -3, "q: yours is 0, which is too large.", "Ours is -3,"),
+        (-3, 0, "q: yours is -3, which is too small.", "Ours is 0,"),
+        (0.30000001, 0.3, "which is too large, by less than 1 %.", "the difference is 1e-08."),
+        ([1, 2, 5], [1, 2, 3], "q at [2]: yours is 5, which is too large.", "Ours is 3, the difference is 2."),
+        ([[1, 2], [7, 9]], [[1, 2], [3, 4]], "q at [1, 0]: yours is 7, which is too large.", "Ours is 3,"),
+        (np.uint8(1), 2, "which is too small.", "the difference is -1."),
+        (np.uint64(2**63), 3, "which is too large.", "Ours is 3,"),
+        ([1, np.nan], [1, 2], "q at [1]: yours is nan, which is wrong.", "Ours is 2, the difference is nan."),
+        (np.inf, 2, "q: yours is inf, which is too large.", "Ours is 2,"),
+        (2j, 2, "which is wrong.", "Ours is 2,"),
+        ([1, 2], 3, "q: yours is (1, 2), but it must be a single number.", "Ours is 3."),
+        ((4, 1), (3, 4, 1), "q: yours is (4, 1), but it must be 3 numbers.", "Ours is (3, 4, 1)."),
+        ("no", "maybe", "q: yours is 'no', which is wrong.", "Ours is 'maybe'."),
+        (3, "maybe", "q: yours is 3, which is wrong.", "Ours is 'maybe'."),
+    ],
+)
+def test_the_right_answer_is_told_at_the_second_wrong_one(yours, ours, words, right, fresh, capsys):
+    said = []
+    for _ in range(2):
+        with pytest.raises(WrongAnswer) as caught:
+            check("q", yours, ours, "look again.")
+        said.append(caught.value._render_traceback_())
+        assert str(caught.value).splitlines() == said[-1]
+    first, second = said
+    assert first[0].startswith("WRONG  q") and words in first[0] and "urs is" not in first[0].replace("yours is", "")
+    assert first[1:] == ["       Hint: look again.", "       Ours is told if this is wrong again."]
+    assert second[0] == first[0] and right in second[1] and second[2:] == ["       Hint: look again."]
+    check("q", ours, ours)
+    assert capsys.readouterr().out.startswith("ok     q = ")
+    with pytest.raises(WrongAnswer) as caught:
+        check("another", yours, ours)
+    assert right not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("yours", "ours", "words"),
     [
-        (4, 3, "q: yours is 4, ours is 3, the difference is 1."),
-        (0.30000001, 0.3, "the difference is 1e-08."),
-        ([1, 2, 5], [1, 2, 3], "q[2]: yours is 5, ours is 3, the difference is 2."),
-        ([[1, 2], [7, 9]], [[1, 2], [3, 4]], "q[1, 0]: yours is 7, ours is 3, the difference is 4."),
-        (np.uint8(1), 2, "the difference is -1."),
-        (np.uint64(2**63), 3, "q: yours is"),
-        ([1, np.nan], [1, 2], "q[1]: yours is nan, ours is 2, the difference is nan."),
-        (np.inf, 2, "q: yours is inf, ours is 2"),
-        ([1, 2], 3, "q: yours is (1, 2), ours is 3."),
-        ((4, 1), (3, 4, 1), "q: yours is (4, 1), ours is (3, 4, 1)."),
         (range(7), (1, 2), "q: yours has the shape (7,), ours has (2,)."),
         ([[1, 2]], [1, 2], "q: yours has the shape (1, 2), ours has (2,)."),
         ([[1], [1, 2]], [[1, 2], [3, 4]], "q: yours has rows of different lengths; it must have the shape (2, 2)."),
         ("three", 3, "q: yours is 'three', but it must be a number."),
         ({"a": 1}, [1, 2], "it must be an array of numbers of the shape (2,)."),
-        ("no", "yes", "q: yours is 'no', ours is 'yes'."),
-        (3, "yes", "q: yours is 3, ours is 'yes'."),
         (..., 3, "q is not answered yet: replace the three dots by your answer."),
         (None, 3, "q is None: does your function return what it computed?"),
-        (False, True, "q: yours is False, ours is True"),
+        (False, True, "q: yours is False, ours is True."),
+        ("no", "yes", "q: yours is 'no', ours is 'yes'."),
     ],
 )
-def test_a_wrong_answer_gets_a_sentence(yours, ours, words, capsys):
-    with pytest.raises(WrongAnswer) as caught:
-        check("q", yours, ours, "look again.")
-    first, second = caught.value._render_traceback_()
-    assert first.startswith("WRONG  q") and words in first and second == "       Hint: look again."
-    assert str(caught.value) == f"{first}\n{second}" and not capsys.readouterr().out
+def test_what_holds_nothing_back_is_told_at_once(yours, ours, words, fresh, capsys):
+    for _ in range(2):
+        with pytest.raises(WrongAnswer) as caught:
+            check("q", yours, ours, "look again.")
+        first, second = caught.value._render_traceback_()
+        assert first.startswith("WRONG  q") and words in first and second == "       Hint: look again."
+    assert not capsys.readouterr().out
+
+
+def test_a_session_tells_at_once_where_it_is_asked_to_and_remembers():
+    before = {"r"}
+    for told, name in ((True, "q"), (False, "r")):
+        with open_session(Session(print, told=told, wrong=before)), pytest.raises(WrongAnswer, match="Ours is 3"):
+            check(name, 4, 3)
+    with (
+        open_session(Session(print, wrong=before)),
+        pytest.raises(WrongAnswer, match="with --show, or if this is wrong"),
+    ):
+        check("q", 4, 3)
+    assert before == {"q", "r"}
 
 
 def test_the_tolerance_is_relative_to_the_largest_number():
@@ -131,11 +185,33 @@ def test_passed_lessons_are_remembered(monkeypatch, tmp_path):
     assert json.loads((tmp_path / "new" / "folder" / "tutorial.json").read_text()) == {"passed": [1, 3]}
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"passed": ["1"]}', '{"passed": 3}', "{}", '{"passed": [true]}'])
+def test_what_was_wrong_is_remembered_until_the_lesson_is_passed(monkeypatch, tmp_path):
+    monkeypatch.setenv("NBRNN_STATE_DIR", str(tmp_path))
+    assert state.wrong_before(2) == set()
+    state.remember_wrong(2, {"h2", "h1"})
+    state.remember_wrong(3, {"n"})
+    assert (state.wrong_before(2), state.wrong_before(3), state.passed_lessons()) == ({"h1", "h2"}, {"n"}, set())
+    state.remember(2)
+    assert (state.wrong_before(2), state.wrong_before(3), state.passed_lessons()) == (set(), {"n"}, {2})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[1]",
+        '{"passed": ["1"]}',
+        '{"passed": 3}',
+        "{}",
+        '{"passed": [true]}',
+        '{"passed": [], "wrong": []}',
+        '{"passed": [], "wrong": {"2": [3]}}',
+    ],
+)
 def test_a_file_that_is_not_ours_is_refused(text, monkeypatch, tmp_path):
     monkeypatch.setenv("NBRNN_STATE_DIR", str(tmp_path))
     (tmp_path / "tutorial.json").write_text(text)
-    for ask in (state.passed_lessons, lambda: state.remember(1)):
+    for ask in (state.passed_lessons, lambda: state.remember(1), lambda: state.remember_wrong(1, {"a"})):
         with pytest.raises(ValueError, match="does not hold the numbers of passed lessons; remove it"):
             ask()
     assert (tmp_path / "tutorial.json").read_text() == text

@@ -4,7 +4,10 @@ import contextlib
 import importlib.util
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 
 import nbrnn
 from nbrnn.targets import cpu
-from nbrnn.tutorial import WrongAnswer, lessons
+from nbrnn.tutorial import WrongAnswer, asked_quick, lessons
 from nbrnn.tutorial.lessons import find_lessons, load_lesson, parse_cells, read_lesson
 from nbrnn.tutorial.running import check_answers, run_lesson
 from nbrnn.tutorial.terminal import render
@@ -46,7 +49,7 @@ def verdicts(lesson, text, path):
         pytest.skip("a check that trains takes minutes in plain Python")
     path.write_text(text)
     said = []
-    return check_answers(lesson, path, said.append), said
+    return check_answers(lesson, path, said.append) == len(lesson.exercises()), said
 
 
 # ---------------------------------------------------------------- each lesson
@@ -93,6 +96,39 @@ def assert_numbers_are_real(lesson, output):
     output = "\n".join(line for line in printed if line not in texts)
     stated = {f for cell in lesson.cells if cell.kind == "markdown" for f in figures(cell.source)}
     assert stated <= figures(code) | figures(output), f"lesson {lesson.number}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 0, "False\n"),
+        (["--quick"], 0, "True\n"),
+        (["--quik"], 2, "Error: 03_sizes.py takes --quick and nothing else, not --quik.\n"),
+        (["--quick", "7"], 2, "Error: 03_sizes.py takes --quick and nothing else, not 7.\n"),
+    ],
+)
+def test_a_lesson_that_is_started_as_a_script_takes_quick(arguments, code, said, tmp_path):
+    text = (ROOT / "tutorials" / "03_sizes.py").read_text(encoding="utf-8")
+    setup = text[: text.index("\nQUICK = ")] + re.search(r"\nQUICK = .*\n", text)[0]
+    path = tmp_path / "03_sizes.py"
+    path.write_text(f"{setup}print(QUICK)\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, path, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (code, said)
+
+
+def test_what_reads_a_lessons_cells_sets_quick_in_its_text():
+    for number in NUMBERS:
+        lesson = load_lesson(number)
+        text = lesson.path.read_text(encoding="utf-8")
+        assert len(re.findall(r"^QUICK = nbrnn\.tutorial\.asked_quick\(\)  # ", text, re.M)) == 1
+        assert len(re.findall(r"^QUICK = False  # ", lesson.setup.source, re.M)) == 1
+
+
+def test_no_arguments_of_others_are_a_lessons(monkeypatch):
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "tests" / "kernel.py"), "-f", "x.json"])
+    assert not asked_quick()
 
 
 @each_lesson
@@ -169,9 +205,9 @@ def test_the_lessons_of_the_first_days_are_there_in_order():
 
 def test_the_page_of_the_lessons_lists_each():
     page = (ROOT / "tutorials" / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\d+) \| \[(.+)\]\((.+)\) \|$", page, re.M)
+    rows = re.findall(r"^\| (\d+) \| \[(.+)\]\((.+)\) \| (\d+) \|$", page, re.M)
     found = [load_lesson(number) for number in NUMBERS]
-    assert rows == [(str(lesson.number), lesson.title, lesson.path.name) for lesson in found]
+    assert rows == [(str(one.number), one.title, one.path.name, str(one.minutes)) for one in found]
     for path in re.findall(r"\]\(([^)]+)\)", page):
         assert (ROOT / "tutorials" / path).is_file(), path
 

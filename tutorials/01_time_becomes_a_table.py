@@ -16,7 +16,7 @@ import numpy as np
 import nbrnn
 from nbrnn.tutorial import check, show
 
-QUICK = False  # nothing here takes long
+QUICK = nbrnn.tutorial.asked_quick()  # nothing here takes long
 
 # %% [markdown]
 # ## Intuition

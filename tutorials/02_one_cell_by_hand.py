@@ -35,7 +35,7 @@ import numpy as np
 import nbrnn
 from nbrnn.tutorial import check, show
 
-QUICK = False  # nothing here takes long
+QUICK = nbrnn.tutorial.asked_quick()  # nothing here takes long
 
 Wx = np.array([[0.18662322, -1.2369459]])
 Wh = np.array([[0.86981213, -0.49338293], [0.49338293, 0.8698122]])

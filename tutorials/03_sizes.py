@@ -12,7 +12,7 @@ import numpy as np
 import nbrnn
 from nbrnn.tutorial import check, show
 
-QUICK = False  # True: fewer epochs
+QUICK = nbrnn.tutorial.asked_quick()  # True: fewer epochs
 
 # %% [markdown]
 # ## Intuition

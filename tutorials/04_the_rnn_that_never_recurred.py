@@ -36,7 +36,7 @@ import numpy as np
 import nbrnn
 from nbrnn.tutorial import check, show
 
-QUICK = False  # True: fewer epochs
+QUICK = nbrnn.tutorial.asked_quick()  # True: fewer epochs
 ONE_STEP, FOUR_STEPS = (1, 4), (4, 1)  # (time steps, features)
 
 rows = np.arange(1000)

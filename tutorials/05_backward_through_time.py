@@ -16,7 +16,7 @@ from nbrnn.suspects import SUSPECTS
 from nbrnn.testing import assert_gradients, random_array, random_model
 from nbrnn.tutorial import check, show
 
-QUICK = False  # True: fewer random networks
+QUICK = nbrnn.tutorial.asked_quick()  # True: fewer random networks
 
 
 def question(make, steps):

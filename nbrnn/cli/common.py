@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 import click
 
 STOPPED = 130  # what a shell reports for a program that Ctrl-C ended
+OFTEN, SELDOM = 0.1, 5.0  # seconds between two lines of progress, in a terminal and in a log file
+ENOUGH = 10  # trainings from which the rest can be told
 
 
 class UserError(click.ClickException):
@@ -54,3 +58,30 @@ def writable(folder: Path) -> Path:
         probe.touch()
         probe.unlink()
     return folder
+
+
+class Trained:
+    """How many of many trainings are done: one live line in a terminal, a line now and then in a log file."""
+
+    def __init__(self, before: int = 0) -> None:
+        self.begun, self.before = time.monotonic(), before
+        self.live, self.last, self.drawn = sys.stdout.isatty(), self.begun, False
+
+    def show(self, done: int, total: int, beside: str = "") -> None:
+        """Say that a training has ended."""
+        from ..progress import duration
+
+        now = time.monotonic()
+        if done < total and now - self.last < (OFTEN if self.live else SELDOM):
+            return
+        self.last, fresh = now, done - self.before
+        left = duration((now - self.begun) / fresh * (total - done)) if fresh >= ENOUGH else "..."
+        text = f"{done} of {total} trained{beside}"
+        text += f", {left} left" if done < total else f", {duration(now - self.begun)}"
+        self.drawn = self.live
+        click.echo(f"\r{text:<79}" if self.live else text, nl=not self.live)
+
+    def end(self) -> None:
+        """Leave the live line."""
+        if self.drawn:
+            click.echo()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import UserError, one_sentence, refuse_given, writable, writing
+from .common import Trained, UserError, one_sentence, refuse_given, writable, writing
 from .results import Results
 from .saved import folder_of, open_saved, saved_options, say
 from .train import predictions
@@ -129,7 +129,7 @@ def _seeds(problem: Problem, forecaster: Any, scores: Any) -> list[list[Any]]:
 
 
 def _scramble(problem: Problem, notes: dict[str, Any], folder: Path, no_plots: bool) -> None:
-    """Train on permuted windows, and print, write and draw what that does; each network as soon as it is done."""
+    """Train on permuted windows, and print, write and draw what that does; each network is written when it is done."""
     from ..reopening import saved_recipe
     from ..scrambling import DRAWS, scramble_time
 
@@ -137,21 +137,20 @@ def _scramble(problem: Problem, notes: dict[str, Any], folder: Path, no_plots: b
         recipe = saved_recipe(notes)
         problem.check(recipe)
     results = Results(writable(folder), not no_plots)
-    count = "a network" if recipe.seeds == 1 else f"{recipe.seeds} networks"
-    say(
-        f"Training Flatten -> Dense, then the network, each in order and then on permuted steps; {count} each time. "
-        f"All that {DRAWS} times, each with other first weights and another permutation."
-    )
-    found, rows = [], []
-    with one_sentence():
-        for one in scramble_time(problem, recipe, verbose=1):
-            found.append(one)
-            rows += [[one.name, k + 1, *draw] for k, draw in enumerate(one.draws)]
-            with writing(folder):
-                results.table("scrambled.csv", ["network", "draw", *SCRAMBLED], rows, "RMSEs with permuted steps")
+    click.echo("Training the network and Flatten -> Dense, in order and on permuted steps.")
+    found, rows, line = [], [], Trained()
+    try:
+        with one_sentence():
+            for one in scramble_time(problem, recipe, progress=line.show):
+                found.append(one)
+                rows += [[one.name, k + 1, *draw] for k, draw in enumerate(one.draws)]
+                with writing(folder):
+                    results.table("scrambled.csv", ["network", "draw", *SCRAMBLED], rows, "RMSEs with permuted steps")
+    finally:
+        line.end()
     name = " and ".join(problem.targets)
     click.echo(f"\nRMSE of {name}, {problem.judged} rows, by the order of a window's {recipe.window} steps")
-    click.echo(f"(medians of {DRAWS} draws)")
+    click.echo(f"(medians of {DRAWS} draws, each with other first weights and another permutation)")
     click.echo(f"{'':<17}" + "".join(f"{what:>{len(what) + 3}}" for what in SCRAMBLED))
     for one in found:
         cells = zip(SCRAMBLED, (one.ordered, one.tested, one.trained), strict=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import STOPPED, UserError, one_sentence, writable, writing
+from .common import STOPPED, Trained, UserError, one_sentence, writable, writing
 from .options import problem_from, problem_options, training_options
 from .results import Results
 
@@ -28,8 +26,6 @@ LISTS = {
     "dropouts": "dropout",
 }
 WHOLE = ("units", "window")
-OFTEN, SELDOM = 0.1, 5.0  # seconds between two lines of progress, in a terminal and in a log file
-ENOUGH = 10  # trainings from which the rest can be told
 TOLD = 3  # failures that are printed
 
 
@@ -100,7 +96,7 @@ def sweep(
     line = _Line(run)
     try:
         with one_sentence(), writing(folder):
-            run.run(jobs, scheduler, line.show)
+            run.run(jobs, scheduler, line.trial)
     except KeyboardInterrupt:
         stopped = True
     finally:
@@ -182,38 +178,20 @@ def _description(run: SweepRun, settings: int, seeds: int) -> str:
     return "\n".join(click.wrap_text(text, WIDTH) for text in (problem.title, said))
 
 
-class _Line:
-    """A line of progress: live in a terminal, now and then in a log file."""
+class _Line(Trained):
+    """The line of progress, with the smallest error so far."""
 
     def __init__(self, run: SweepRun) -> None:
-        self.begun, self.before = time.monotonic(), len(run.done)
-        self.live, self.last, self.drawn = sys.stdout.isatty(), self.begun, False
+        super().__init__(len(run.done))
         self.best = min((t.error for t in run.done.values() if not t.failure), default=float("inf"))
         self.failed = sum(bool(t.failure) for t in run.done.values())
 
-    def show(self, trial: Trial, done: int, total: int) -> None:
+    def trial(self, trial: Trial, done: int, total: int) -> None:
         """Say that a training has ended."""
-        from ..progress import duration
-
         self.failed += bool(trial.failure)
         self.best = self.best if trial.failure else min(self.best, trial.error)
-        now = time.monotonic()
-        if done < total and now - self.last < (OFTEN if self.live else SELDOM):
-            return
-        self.last = now
-        fresh = done - self.before
-        left = duration((now - self.begun) / fresh * (total - done)) if fresh >= ENOUGH else "..."
-        text = f"{done} of {total} trained, smallest error {self.best:.4g}" + f", {self.failed} failed" * bool(
-            self.failed
-        )
-        text += f", {left} left" if done < total else f", {duration(now - self.begun)}"
-        self.drawn = self.live
-        click.echo(f"\r{text:<79}" if self.live else text, nl=not self.live)
-
-    def end(self) -> None:
-        """Leave the live line."""
-        if self.drawn:
-            click.echo()
+        failed = f", {self.failed} failed" if self.failed else ""
+        self.show(done, total, f", smallest error {self.best:.4g}{failed}")
 
 
 def _command(ctx: click.Context, series: str, given: dict[str, Any], recipe: Recipe) -> str:

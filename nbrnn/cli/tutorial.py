@@ -47,13 +47,14 @@ def list_lessons() -> None:
         passed = passed_lessons()
     for lesson in lessons:
         done = "passed" if lesson.number in passed else ""
-        click.echo(f"{lesson.number:4}  {lesson.title:<{WIDTH - 12}}{done}".rstrip())
+        click.echo(f"{lesson.number:4}  {lesson.title:<{WIDTH - 23}}{lesson.minutes:>3} min   {done}".rstrip())
         click.echo(click.wrap_text(lesson.question, WIDTH, "      ", "      "))
     first = next((lesson.number for lesson in lessons if lesson.number not in passed), None)
     if first is None:
         click.echo("\nAll lessons are passed. Next:  nbrnn train sunspots")
         return
-    click.echo("\nEach can be read alone; if recurrent networks are new to you, begin with 1 to 5.")
+    click.echo("\nMinutes are about what it takes to read a lesson and to do its exercises.")
+    click.echo("Each can be read alone; if recurrent networks are new to you, begin with 1 to 5.")
     click.echo("Next:")
     click.echo(_listed(first, "run", "exercises", "check", "notebook"))
 
@@ -123,27 +124,35 @@ def _pause(done: int, of: int) -> bool:
 @tutorial.command("check", epilog="Example:  nbrnn tutorial check 1 answers-01.py")
 @click.argument("number", type=int)
 @click.argument("answers")
+@click.option("--show", is_flag=True, help="Tell our answer with the first wrong one.")
 @click.pass_context
-def check(ctx: click.Context, number: int, answers: str) -> None:
+def check(ctx: click.Context, number: int, answers: str, show: bool) -> None:
     """Check your answers to a lesson's exercises.
 
-    ANSWERS is your Python file; it is executed. The first quantity that is wrong is named: yours, ours, the difference
-    and a hint. The exit code is 0 if all are right, 1 if one is wrong.
+    ANSWERS is your Python file; it is executed. The first quantity that is wrong is named: yours, whether it is too
+    large or too small, and a hint. If it is wrong once more, or with --show, also ours and the difference. The exit
+    code is 0 if all are right, 1 if one is wrong.
     """
     from ..targets import compiling
     from ..tutorial.lessons import find_lessons, load_lesson
     from ..tutorial.running import check_answers
-    from ..tutorial.state import passed_lessons, remember, state_file
+    from ..tutorial.state import passed_lessons, remember, remember_wrong, state_file, wrong_before
 
     compiling.announce = click.echo
     with one_sentence():
         lesson = load_lesson(number)
-        right = check_answers(lesson, Path(answers), _wrapped)
+        before = wrong_before(number)
+        wrong, of = {*before}, len(lesson.exercises())
+        passed = check_answers(lesson, Path(answers), _wrapped, show, wrong)
+        right = passed == of
+        click.echo(f"All answers of lesson {number} are right." if right else f"Exercises passed: {passed} of {of}")
+        with writing(state_file().parent):
+            if right:
+                remember(number)
+            elif wrong != before:
+                remember_wrong(number, wrong)
         if not right:
             ctx.exit(WRONG)
-        click.echo(f"All answers of lesson {number} are right.")
-        with writing(state_file().parent):
-            remember(number)
         left = [other for other in find_lessons() if other not in passed_lessons()]
     if left:
         click.echo(f"Next:  nbrnn tutorial run {left[0]} --step")

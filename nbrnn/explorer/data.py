@@ -174,6 +174,8 @@ def part(trace: Trace, shown: int, units: list[int], steps: range, shares: bool)
             "counted": sum(taken),
             "features": len(features),
             "of_features": D,
+            "below": [one.name for one in trace.layers[:shown]],
+            "above": [one.name for one in trace.layers[shown + 1 :]],
         },
     }
 

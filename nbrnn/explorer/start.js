@@ -68,6 +68,16 @@ const explorer = (() => {
     });
   }
 
+  /** What a page of a part leaves out of the model. */
+  function beside() {
+    const { below, above } = partial,
+      loss = app.model.value.loss === null ? "" : " and the loss";
+    return (
+      (below.length ? ` Its input x is what ${below.join(", then ")} made of the sequence.` : "") +
+      (above.length ? ` How the output is made from h (${above.join(", ")}) is not on this page; the output${loss} stand${loss ? "" : "s"} here as numbers.` : "")
+    );
+  }
+
   function begin() {
     const { L, T } = app,
       form = L.kind === "GRU" ? (L.after ? ", reset after the product" : ", reset before the product") : "";
@@ -81,7 +91,7 @@ const explorer = (() => {
       byId("partial").hidden = false;
       byId("partial").textContent =
         `This page shows a part: units ${list} of ${partial.of_units}, steps ${app.first} to ${app.last} of ${partial.of_steps}` +
-        `${partial.features < partial.of_features ? `, inputs 1 to ${partial.features} of ${partial.of_features}` : ""}. What the others add stands in the formulas as one number; weights cannot be changed here.`;
+        `${partial.features < partial.of_features ? `, inputs 1 to ${partial.features} of ${partial.of_features}` : ""}. What the others add stands in the formulas as one number; weights cannot be changed here.${beside()}`;
     }
     byId("slider").max = T;
     byId("backward").disabled = !app.model.target;

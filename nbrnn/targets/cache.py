@@ -83,10 +83,13 @@ def _usable(path: Path) -> bool:
 
 
 @cache
-def folder() -> Path | None:
-    """Return this machine code's folder, made if need be; None, with a warning, if nothing can be written."""
+def folder(title: str = "") -> Path | None:
+    """Return the folder of this machine's code, or of other code's title, made if need be.
+
+    None, with a warning, if nothing can be written.
+    """
     for home in _homes():
-        path = home / f"kernels-{key()}"
+        path = home / f"kernels-{title or key()}"
         if _usable(path):
             os.utime(path)
             _prune(path)

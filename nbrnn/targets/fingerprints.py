@@ -7,11 +7,13 @@ goes into a hash: its bytecode and constants, and the functions and globals that
 from __future__ import annotations
 
 import hashlib
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numba.core.types import Type
 
 KNOWN = ("nbrnn", "numba", "numpy", "math", "cmath", "builtins", "llvmlite")  # covered by the folder's name, or fixed
 PLAIN = (int, float, complex, str, bytes, bool, type(None), np.generic, np.dtype, type(Ellipsis))
@@ -40,7 +42,7 @@ def _function(function: Any, seen: set[int]) -> Iterator[str]:
     if id(function) in seen:
         return
     seen.add(id(function))
-    yield from (function.__module__, function.__qualname__, repr(function.__defaults__))  # its code names its module
+    yield from (str(function.__module__), function.__qualname__, repr(function.__defaults__))  # code names its module
     for cell in function.__closure__ or ():
         yield from _value(cell.cell_contents, (), seen)
     yield from _code(function.__code__, function.__globals__, seen)
@@ -58,17 +60,32 @@ def _code(code: types.CodeType, scope: dict[str, Any], seen: set[int]) -> Iterat
             yield from (name, *_value(scope[name], code.co_names, seen))
 
 
+def _as_written(function: types.FunctionType) -> bool:
+    """Return whether a function is what its module's source says: not made within another, nor of other globals."""
+    module = sys.modules.get(function.__module__ or "")
+    return function.__closure__ is None and module is not None and function.__globals__ is vars(module)
+
+
+def _own(module: str | None) -> bool:
+    """Return whether code is this package's, or made of a text by it."""
+    return module is None or module.partition(".")[0] == "nbrnn"
+
+
 def _value(value: Any, names: tuple[str, ...], seen: set[int]) -> Iterator[str]:
     """Yield what tells a global from another; of a module, what is named of it."""
     module = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
     compiled = getattr(value, "py_func", None)
     if isinstance(value, PLAIN):
         yield f"{type(value).__name__} {value!r}"
+    elif isinstance(value, Type):
+        yield str(value)
     elif isinstance(value, (tuple, list, frozenset)):
         for one in value:
             yield from _value(one, (), seen)
     elif isinstance(value, np.ndarray):
         yield f"{value.dtype} {value.shape} {value.tobytes().hex()}"
+    elif isinstance(value, types.FunctionType) and _own(module) and not _as_written(value):
+        yield from _function(value, seen)
     elif compiled is None and (module or "builtins").partition(".")[0] in KNOWN and not isinstance(value, np.ufunc):
         yield f"{module} {getattr(value, '__qualname__', getattr(value, '__name__', ''))}"
     elif isinstance(value, np.ufunc):
@@ -80,7 +97,7 @@ def _value(value: Any, names: tuple[str, ...], seen: set[int]) -> Iterator[str]:
     elif isinstance(compiled or value, types.FunctionType):
         if compiled is not None:
             yield repr(sorted(value.targetoptions.items(), key=str))
-        known = (module or "").partition(".")[0] in KNOWN
+        known = (module or "").partition(".")[0] in KNOWN and _as_written(compiled or value)
         yield from ([f"{module} {value.__qualname__}"] if known else _function(compiled or value, seen))
     else:
         raise _Unknown

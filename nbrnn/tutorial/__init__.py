@@ -1,13 +1,14 @@
 """What lessons use: `check` compares an answer with the engine's, `show` hands over a picture.
 
-`check` stops at the first wrong answer, with one sentence. `show` displays the picture in a notebook; `nbrnn tutorial`
-writes it to a file.
+`check` stops at the first wrong answer, with one sentence; the right one is told at the second wrong answer. `show`
+displays the picture in a notebook; `nbrnn tutorial` writes it to a file.
 """
 
 from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,9 +24,10 @@ from ..checks import real_number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "Session", "WrongAnswer", "check", "open_session", "show"]
+__all__ = ["Picture", "Session", "WrongAnswer", "asked_quick", "check", "open_session", "show"]
 
 ENOUGH = 6  # numbers of an array that a sentence shows
+NEAR = 0.01  # of the right number
 
 
 class WrongAnswer(Exception):
@@ -43,10 +45,12 @@ class Session:
     say: Callable[[str], Any]
     folder: Path | None = None  # where pictures go; None: nowhere
     pictures: list[str] = field(default_factory=list)
-    passed: int = 0
+    told: bool = False  # whether the right answer is told at once
+    wrong: set[str] = field(default_factory=set)  # quantities that were wrong before
 
 
 _session: ContextVar[Session | None] = ContextVar("session", default=None)
+_wrong: set[str] = set()  # of a notebook
 
 
 @contextmanager
@@ -108,11 +112,32 @@ def show(figure: Figure, name: str) -> Picture:
     return picture
 
 
+def asked_quick() -> bool:
+    """Return whether a lesson that was started as a script, `python tutorials/10_gates.py --quick`, shall be quick.
+
+    A notebook has no such options, and `nbrnn tutorial run` has its own.
+
+    Raises
+    ------
+    SystemExit
+        With exit code 2 after one sentence, if the script was started with anything else.
+    """
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    if file is None or Path(file).resolve() != Path(sys.argv[0]).resolve():
+        return False
+    unknown = [argument for argument in sys.argv[1:] if argument != "--quick"]
+    if unknown:
+        sys.stderr.write(f"Error: {Path(file).name} takes --quick and nothing else, not {' '.join(unknown)}.\n")
+        raise SystemExit(2)
+    return len(sys.argv) > 1
+
+
 def check(name: str, yours: Any, ours: Any, hint: str = "", tolerance: float = 1e-9) -> None:
     """Compare a learner's answer with the right one; say that it is right, or raise what is wrong with it.
 
     An answer is right if no number is farther off than `tolerance` times the largest of the right numbers, or times 1
-    if they are smaller.
+    if they are smaller. The first time that a quantity is wrong, the sentence says in which direction; the second
+    time, in a run of `nbrnn tutorial check` or of a notebook's cell, it tells the right answer too.
 
     Parameters
     ----------
@@ -133,48 +158,72 @@ def check(name: str, yours: Any, ours: Any, hint: str = "", tolerance: float = 1
     ValueError
         If `tolerance` is not a number of at least 0.
     """
-    problem = _problem(name, yours, ours, real_number("tolerance", tolerance))
+    wrong, right = _problem(name, yours, ours, real_number("tolerance", tolerance))
     session = _session.get()
-    if problem is not None:
-        raise WrongAnswer(f"WRONG  {problem}" + (f"\n       Hint: {hint}" if hint else ""))
+    if wrong:
+        told = session is not None and session.told
+        before = session.wrong if session else _wrong
+        lines = [f"WRONG  {wrong}"] + ([f"Hint: {hint}"] if hint else [])
+        if right and (told or name in before):
+            lines.insert(1, right)
+        elif right:
+            before.add(name)
+            lines.append(f"Ours is told {'with --show, or ' if session else ''}if this is wrong again.")
+        raise WrongAnswer(f"\n{' ' * 7}".join(lines))
     (session.say if session else print)(f"ok     {name} = {_shown(ours)}")
-    if session:
-        session.passed += 1
 
 
-def _problem(name: str, yours: Any, ours: Any, tolerance: float) -> str | None:
-    """Return what is wrong with an answer, or None."""
+def _problem(name: str, yours: Any, ours: Any, tolerance: float) -> tuple[str, str]:
+    """Return what is wrong with an answer, and what would be right; empty where there is nothing to say."""
     if yours is ... or yours is None:
         open_one = f"{name} is not answered yet: replace the three dots by your answer."
-        return open_one if yours is ... else f"{name} is None: does your function return what it computed?"
+        return (open_one if yours is ... else f"{name} is None: does your function return what it computed?"), ""
     if isinstance(ours, str):
-        right = isinstance(yours, str) and yours.strip().casefold() == ours.strip().casefold()
-        return None if right else f"{name}: yours is {yours!r}, ours is {ours!r}."
+        if isinstance(yours, str) and yours.strip().casefold() == ours.strip().casefold():
+            return "", ""
+        if ours in ("yes", "no"):  # there is nothing to keep back
+            return f"{name}: yours is {yours!r}, ours is {ours!r}.", ""
+        return f"{name}: yours is {yours!r}, which is wrong.", f"Ours is {ours!r}."
     wanted = np.asarray(ours)
     try:
         given = np.asarray(yours)
     except ValueError:
-        return f"{name}: yours has rows of different lengths; it must have the shape {wanted.shape}."
+        return f"{name}: yours has rows of different lengths; it must have the shape {wanted.shape}.", ""
     if given.dtype.kind not in "biufc":
         kind = "a number" if wanted.ndim == 0 else f"an array of numbers of the shape {wanted.shape}"
-        return f"{name}: yours is {_short(yours)}, but it must be {kind}."
+        return f"{name}: yours is {_short(yours)}, but it must be {kind}.", ""
     if given.shape != wanted.shape and not given.size == wanted.size == 1:
         if max(given.ndim, wanted.ndim) == 1 and max(given.size, wanted.size) <= ENOUGH:
-            return f"{name}: yours is {_listed(given)}, ours is {_listed(wanted)}."
-        return f"{name}: yours has the shape {given.shape}, ours has {wanted.shape}."
+            many = "a single number" if wanted.size == 1 else f"{wanted.size} numbers"
+            return f"{name}: yours is {_listed(given)}, but it must be {many}.", f"Ours is {_listed(wanted)}."
+        return f"{name}: yours has the shape {given.shape}, ours has {wanted.shape}.", ""
     given = given.reshape(wanted.shape)
     if not wanted.size:
-        return None
+        return "", ""
     limit = tolerance * max(1.0, float(np.abs(wanted).max()))
     # Python's subtraction would wrap around in small and unsigned integers.
     difference = given.astype(np.result_type(given, np.float64)) - wanted
     wrong = np.argwhere(~(np.abs(difference) <= limit))
     if not len(wrong):
-        return None
+        return "", ""
     place = tuple(int(k) for k in wrong[0])
-    where = name + (f"[{', '.join(map(str, place))}]" if place else "")
-    both = f"yours is {_number(given[place])}, ours is {_number(wanted[place])}"
-    return f"{where}: {both}" + ("." if wanted.dtype.kind == "b" else f", the difference is {difference[place]:.6g}.")
+    where = name + (f" at [{', '.join(map(str, place))}]" if place else "")
+    mine, right, off = given[place], wanted[place], difference[place]
+    if wanted.dtype.kind == "b":
+        return f"{where}: yours is {_number(mine)}, ours is {_number(right)}.", ""
+    text = f"{where}: yours is {_number(mine)}, {_compared(mine, right, off, limit)}."
+    return text, f"Ours is {_number(right)}, the difference is {off:.6g}."
+
+
+def _compared(mine: Any, right: Any, off: Any, limit: float) -> str:
+    """Return in which direction a number is off, but not what would be right."""
+    if np.iscomplexobj(off) or np.isnan(off):
+        return "which is wrong"
+    if np.sign(mine) * np.sign(right) < 0:
+        return "which has the wrong sign" + ("" if abs(off + 2 * right) <= limit else " and the wrong size")
+    negative = mine < 0 and right < 0  # people speak of how far it is from 0
+    how = ("too large" if (off > 0) != negative else "too small") + (" in size" if negative else "")
+    return f"which is {how}" + (", by less than 1 %" if abs(off) < NEAR * abs(right) else "")
 
 
 def _number(value: Any) -> str:

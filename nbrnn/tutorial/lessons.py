@@ -17,6 +17,8 @@ from pathlib import Path
 TAGS = ("exercise", "solution", "check")
 FILE = re.compile(r"(\d\d)_\w+\.py")
 TITLE = re.compile(r"# Lesson (\d+): (.+)")
+SCRIPT = re.compile(r"^QUICK = nbrnn\.tutorial\.asked_quick\(\)", re.M)
+WORDS, CODE, EXERCISE = 200, 1, 5  # words that are read in a minute; minutes for a cell of code, for an exercise
 QUESTION = re.compile(r"^\*\*Question\.\*\*\s+(.+?)(?=\n\n|\Z)", re.S | re.M)
 
 
@@ -60,6 +62,13 @@ class Lesson:
     def setup(self) -> Cell:
         """The first cell of code."""
         return next(cell for cell in self.cells if cell.kind == "code")
+
+    @property
+    def minutes(self) -> int:
+        """About how long it takes to read it and to do its exercises, in steps of 5."""
+        words = sum(len(cell.source.split()) for cell in self.cells if cell.kind == "markdown")
+        code = sum(cell.kind == "code" and not cell.tag for cell in self.cells)
+        return 5 * round((words / WORDS + CODE * code + EXERCISE * len(self.tagged("exercise"))) / 5)
 
     def tagged(self, tag: str) -> list[Cell]:
         """Return the cells with a tag."""
@@ -144,7 +153,8 @@ def read_lesson(path: Path) -> Lesson:
     ValueError
         If it does not begin with its title and question, the number is not the file name's, or a cell is malformed.
     """
-    cells = parse_cells(path.read_text(encoding="utf-8"), path.name)
+    # Its own options are a script's; what reads its cells sets QUICK in its text.
+    cells = parse_cells(SCRIPT.sub("QUICK = False", path.read_text(encoding="utf-8")), path.name)
     head = cells[0].source if cells and cells[0].kind == "markdown" else ""
     title, question = TITLE.match(head), QUESTION.search(head)
     if not title or not question or not path.name.startswith(f"{int(title[1]):02d}_"):

@@ -70,7 +70,9 @@ def run_lesson(
     return True
 
 
-def check_answers(lesson: Lesson, path: Path, say: Say = print) -> bool:
+def check_answers(
+    lesson: Lesson, path: Path, say: Say = print, told: bool = False, wrong: set[str] | None = None
+) -> int:
     """Run a learner's file, then the lesson's checks on what it defines; say each verdict up to the first wrong one.
 
     Parameters
@@ -80,11 +82,15 @@ def check_answers(lesson: Lesson, path: Path, say: Say = print) -> bool:
         The learner's Python file, as `exercise_file` begins it.
     say : callable
         Called with each text.
+    told : bool
+        Whether the right answer is told with the first wrong one.
+    wrong : set of str, optional
+        The quantities that were wrong before, whose right answers are told too; what is wrong now is added.
 
     Returns
     -------
-    bool
-        Whether all checks passed.
+    int
+        How many exercises passed; the check ends with the first that does not.
 
     Raises
     ------
@@ -96,16 +102,17 @@ def check_answers(lesson: Lesson, path: Path, say: Say = print) -> bool:
     asked, text = lesson.answers(), read_answers(path)
     namespace: dict[str, Any] = {"__name__": "lesson"}
     answers: dict[str, Any] = {"__name__": "answers", "__file__": str(path)}
-    with open_session(Session(say)) as session:
+    passed = 0
+    with open_session(Session(say, told=told, wrong=set() if wrong is None else wrong)):
         _execute(lesson.setup.text, lesson.path, namespace)
         try:
             _execute(text, path, answers)
             namespace |= {name: answers[name] for name in asked if name in answers}
             for cell in lesson.tagged("check"):
                 _execute(cell.text, lesson.path, namespace)
-        except WrongAnswer as wrong:
-            say(str(wrong))
-            return False
+                passed += 1
+        except WrongAnswer as mistake:
+            say(str(mistake))
         except (Exception, SystemExit) as error:
             lines = text.splitlines()
             number = _line(error, path)
@@ -113,8 +120,7 @@ def check_answers(lesson: Lesson, path: Path, say: Say = print) -> bool:
             if left is not None:
                 say(f"WRONG  three dots are still left in {path}, line {left}: {lines[left - 1].strip()}")
             say(_explained(error, number, path, lines, lesson))
-            return False
-        return session.passed > 0
+    return passed
 
 
 def read_answers(path: Path) -> str:

@@ -45,9 +45,10 @@ def wrap(text: str, width: int) -> str:
 def plain(text: str) -> str:
     """Return a line without Markdown's signs for bold and emphasis, its links as 'text (address)'; code stays."""
     codes = iter(CODE.findall(text))
-    text = CODE.sub("\0", text).replace("**", "")  # what stands in code is no sign
+    text = CODE.sub("\0", text)  # what stands in code is no sign
     text = re.sub(r"\[([^]]+)\]\(([^)]+)\)", r"\1 (\2)", text)
-    text = re.sub(r"(?<![\w*])\*(\S|\S[^*]*\S)\*(?![\w*])", r"\1", text)
+    for sign in (r"\*\*", r"\*"):  # a power, 2**3 or k ** 50, has a word or a space at its inner side
+        text = re.sub(rf"(?<![\w*]){sign}(?!\*)(\S|\S.*?\S){sign}(?![\w*])", r"\1", text)
     return re.sub("\0", lambda _: next(codes), text)
 
 

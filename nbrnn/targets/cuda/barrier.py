@@ -14,8 +14,8 @@ all have read may be written behind the next meeting: two buffers of h, taking t
 
 All blocks must be on the chip at once: a grid has at most as many blocks as the chip has processors, and launches of
 one stream do not overlap. Where that fails all the same (another program's blocks never leave), a watchdog ends the
-wait: the block that has looked SPINS times writes `status`, leaves NaN for results, and so do the others after as many
-looks. So an optimizer changes no weight, and the host finds the status when it fetches a run's log.
+wait: the block that has looked SPINS times counts in `status` and leaves NaN for results, and so do the others after
+as many looks. So an optimizer changes no weight, and the host finds the status when it fetches a run's log.
 """
 
 from functools import cache
@@ -26,12 +26,12 @@ from llvmlite import ir
 from numba import config, cuda, types
 from numba.extending import intrinsic
 
-from .launching import launch
+from .device import CPU
+from .launching import Queue, launch, room, shadow
 
 APART = 32  # counters between those of two groups: a cache line of their own
 GROUPS = 1024
 SPINS = 1 << 22  # looks at a counter, each about as long as a read of the second cache: seconds, not minutes
-NOT_MET = 1
 
 if config.ENABLE_CUDASIM:
 
@@ -77,7 +77,7 @@ else:
 
 
 def arrive_and_wait(counters, status, group, target, spins):  # type: ignore[no-untyped-def]
-    """Return whether `target` blocks have arrived before a number of looks is over; `status` says so if not.
+    """Return whether `target` blocks have arrived before a number of looks is over; `status` counts those who do not.
 
     One thread of a block calls it, between two syncthreads of all.
     """
@@ -85,11 +85,16 @@ def arrive_and_wait(counters, status, group, target, spins):  # type: ignore[no-
     for _ in range(spins):
         if arrived(counters, group) >= target:
             return True
-    status[0] = NOT_MET
+    arrive(status, 0)
     return False
 
 
-arrives_and_waits = cuda.jit(device=True)(arrive_and_wait)
+def all_have_met(status):  # type: ignore[no-untyped-def]
+    """Return whether no wait has been given up so far; blocks of one launch may read it at different times."""
+    return arrived(status, 0) == 0
+
+
+arrives_and_waits, have_all_met = cuda.jit(device=True)(arrive_and_wait), cuda.jit(device=True)(all_have_met)
 
 
 @cuda.jit
@@ -99,31 +104,35 @@ def open_meeting(counters):  # type: ignore[no-untyped-def]
         counters[group * APART] = 0
 
 
-@cache
 def meeting() -> tuple[Any, Any]:
     """Return the device's counters and its status word, which all launches share: one runs at a time."""
+    return _meeting() if Queue.counted is None else (room("meetings", GROUPS * APART, "int32"), shadow(1, np.int32))
+
+
+@cache
+def _meeting() -> tuple[Any, Any]:
     return cuda.to_device(np.zeros(GROUPS * APART, np.int32)), cuda.to_device(np.zeros(1, np.int32))
 
 
 def reopen() -> None:
     """Launch what sets the counters to zero."""
-    launch(open_meeting, meeting()[0])
+    launch(open_meeting, meeting()[0], count=GROUPS)
 
 
 def require_met() -> None:
-    """Raise RuntimeError if blocks did not meet since this was asked last; it waits for all that was launched.
+    """Raise ValueError if blocks did not meet since this was asked last; it waits for all that was launched.
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If a watchdog ended a wait. What the launches since then have left is not to be used.
     """
-    if not meeting.cache_info().currsize:
+    if not _meeting.cache_info().currsize:
         return
     status = meeting()[1]
-    if status.copy_to_host()[0] == NOT_MET:
+    if status.copy_to_host()[0]:
         status.copy_to_device(np.zeros(1, np.int32))
-        raise RuntimeError(
+        raise ValueError(
             "the blocks of a group did not meet: some of them were not running, as happens where another program holds "
-            "processors of the GPU; close it, or choose design 'steps', which needs no meetings."
+            f"processors of the GPU: close it, set NBRNN_CUDA_DESIGN=steps, which needs no meetings, {CPU}."
         )

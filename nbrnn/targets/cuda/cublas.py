@@ -23,6 +23,7 @@ from .tiles import COLUMNS, TURNED
 OFF = "NBRNN_CUBLAS"  # 0: it is not used
 WORKSPACE = 32 * 2**20  # bytes; what NVIDIA recommends for Hopper and Blackwell, more than for the GPUs before
 AS_IT_IS, TRANSPOSED = 0, 1  # cublasOperation_t
+NO_MEMORY = 3  # cublasStatus_t: its own allocation has failed
 HEURISTIC = -1  # cublasGemmAlgo_t: it chooses itself
 FLOAT32, FLOAT64, BFLOAT16 = 0, 1, 14  # cudaDataType_t
 SUMS = {"float64": 70, "float32": 68, "tf32": 77, "bfloat16": 68}  # cublasComputeType_t: 64F, 32F, 32F_FAST_TF32, 32F
@@ -95,8 +96,8 @@ class Library:
     ----------
     functions : object
         Has the library's functions, with C's arguments.
-    workspace : device array
-        Its bytes are the library's from now on.
+    workspace : device array, optional
+        Its bytes are the library's from now on; if it is not given it is made with the handle, when it is first needed.
     address : callable
         Returns where an array begins.
 
@@ -106,20 +107,33 @@ class Library:
         If a function says that it has failed.
     """
 
-    def __init__(self, functions: Any, workspace: Any, address: Any = address_of) -> None:
+    def __init__(self, functions: Any, workspace: Any = None, address: Any = address_of) -> None:
         self.functions, self.workspace, self.address = functions, workspace, address
-        self.handle = ctypes.c_void_p()
-        self._call("cublasCreate_v2", ctypes.byref(self.handle))
+        self.handle: Any = None
+
+    def open(self) -> None:
+        """Make the handle and its workspace, once."""
+        if self.handle is not None:
+            return
+        if self.workspace is None:
+            cuda.current_context()  # a handle belongs to the context that is current
+            self.workspace = cuda.device_array(WORKSPACE, np.uint8)
+        handle = ctypes.c_void_p()
+        self._call("cublasCreate_v2", ctypes.byref(handle))
+        self.handle = handle
 
     def _call(self, name: str, *arguments: Any) -> None:
         """Call a function, and look at what it returns."""
         status = getattr(self.functions, name)(*arguments)
+        if status == NO_MEMORY:
+            raise ValueError(f"CUDA_ERROR_OUT_OF_MEMORY, as {name} of cuBLAS says")
         if status:
             raise ValueError(f"cuBLAS failed: {name} returned {status}; set {OFF}=0 to do without it.")
 
     @property
     def version(self) -> str:
         """The library's version, such as 12.9.1."""
+        self.open()
         number = ctypes.c_int()
         self._call("cublasGetVersion_v2", self.handle, ctypes.byref(number))
         return f"{number.value // 10000}.{number.value // 100 % 100}.{number.value % 100}"
@@ -139,6 +153,12 @@ class Library:
         precision : str
             One of PRECISIONS (designs.py).
         """
+        if Queue.counted is not None:
+            Queue.counted.add("cuBLAS")
+            return
+        self.open()
+        if Queue.trying:
+            return
         self.use(stream_of(Queue.now))
         factor, result = NUMBERS[precision], FLOAT64 if precision == "float64" else FLOAT32
         real = ctypes.c_double if precision == "float64" else ctypes.c_float
@@ -162,8 +182,7 @@ def _loaded() -> tuple[Any, str]:
         path = pathfinder.load_nvidia_dynamic_lib("cublas").abs_path
     except RuntimeError:  # DynamicLibNotFoundError
         return None, "cuBLAS is not installed (pip install 'nbrnn[cuda12]' or 'nbrnn[cuda13]')"
-    cuda.current_context()  # a handle belongs to the context that is current
-    return Library(ctypes.CDLL(path), cuda.device_array(WORKSPACE, np.uint8)), ""
+    return Library(ctypes.CDLL(path)), ""
 
 
 def library() -> tuple[Any, str]:

@@ -17,6 +17,7 @@ from typing import Any
 from numba import config
 
 DRIVERS = {12: "525", 13: "580"}  # the oldest NVIDIA driver for a CUDA toolkit, by its first number
+OLDEST = (7, 0)  # compute capability that all kernels are compiled for
 CPU = 'or stay on the CPU: model.to("cpu")'
 
 
@@ -124,6 +125,7 @@ def _driver() -> tuple[tuple[int, int] | None, int, int]:
     except OSError:
         return None, 0, 0
     number, count = ctypes.c_int(), ctypes.c_int()
+    _Began.pid = _Began.pid or os.getpid()
     library.cuDriverGetVersion(ctypes.byref(number))
     known = number.value // 1000, number.value % 1000 // 10
     state = int(library.cuInit(0))
@@ -150,16 +152,54 @@ def require_device() -> None:
             "the CUDA target needs NUMBA_ENABLE_CUDASIM=1 and NUMBA_DISABLE_JIT=1 together (Numba's simulator) or "
             "neither of them (a GPU)."
         )
-    problem = "" if simulating() else _missing_here()
+    if simulating():
+        return
+    problem = _missing_here() or _forked() or _unusable()
     if problem:
         raise ValueError(problem)
-    if not simulating():
-        config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # kernels of one thread, which move a counter, are meant to be small
+    config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # kernels of one thread, which move a counter, are meant to be small
 
 
 @cache
 def _missing_here() -> str:
     return missing(look())
+
+
+class _Began:
+    """The process in which the driver was started."""
+
+    pid = 0
+
+
+def _forked() -> str:
+    """Return a sentence if the driver was started before this process was forked: there it works no more."""
+    if _Began.pid in (0, os.getpid()):
+        return ""
+    return (
+        "this process was forked from one that had started the NVIDIA driver, which does not work then: start it by "
+        f"multiprocessing's 'spawn', {CPU}."
+    )
+
+
+def _unusable() -> str:
+    """Return a sentence if the GPU that is there cannot be used; nothing if it can."""
+    try:
+        now = chip()
+    except Exception as error:  # of cuda-core, of numba-cuda, or of the driver's bindings
+        return (
+            f"the GPU does not start ({first_line(error)}): type nvidia-smi to see whether another process holds it "
+            f"for itself (compute mode) or all of its memory, {CPU}."
+        )
+    if now.capability < OLDEST:
+        had, wanted = (".".join(map(str, c)) for c in (now.capability, OLDEST))
+        return f"{now.name} has compute capability {had}, but the kernels need {wanted} or later: take another, {CPU}."
+    return ""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first sentence of what an error says, without its stop; its type's name if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].partition(". ")[0].strip().rstrip(".:") if lines else type(error).__name__
 
 
 @cache
@@ -197,6 +237,9 @@ def describe() -> dict[str, str]:
         return {"GPU": "none; Numba's simulator stands for one (NUMBA_ENABLE_CUDASIM=1)"}
     found = look()
     problem = missing(found)
+    if problem:
+        return {"GPU": f"none: {problem}"}
+    problem = _unusable()
     if problem:
         return {"GPU": f"none: {problem}"}
     from .products import describe as products

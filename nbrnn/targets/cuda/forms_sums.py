@@ -1,7 +1,8 @@
 """Sums on the device: losses, metrics, a weight's penalty, counts of masks, norms of gradients.
 
-One block makes a sum, so that no launch has to wait for parts of others: LANES partial sums, each of every LANES-th
-element, then pairs of them, in an order that the number of threads does not change. They run in float64, as the CPU's.
+A block makes LANES partial sums, each of every LANES-th element, then adds pairs of them, in an order that the number
+of threads does not change. Many elements are shared out to slices, a block each, whose sums one more launch adds up;
+how many follows from the elements alone. Sums run in float64, as the CPU's.
 """
 
 import math
@@ -10,8 +11,10 @@ from typing import Any
 from numba import cuda, float64
 
 from ...kernels import KERNELS
-from .launching import FORMS, LANES, TEAM, launch, shared_out
+from .launching import FORMS, LANES, TEAM, launch, lengths_of, shared_out
+from .products import room
 
+SLICES = 1024  # at most, of one sum
 ROW = "weight[iN // each : iN // each + 1]"  # of the output; nothing where there are no weights
 
 
@@ -27,16 +30,25 @@ def add_up(parts):  # type: ignore[no-untyped-def]
         half //= 2
 
 
+@cuda.jit(device=True)
+def leave(into, slot, q, w, value):  # type: ignore[no-untyped-def]
+    """Write word w of the q-th sum: three words behind one another, and one before them that is the same for all."""
+    if w > 0:
+        into[slot + 3 * q + w] = value
+    elif q == 0:
+        into[slot] = value
+
+
 SUMMED = """
-def shared_out({names}):
+def shared_out({names}, slices, sums):
     {counts}
     one = cuda.local.array({words}, {into}.dtype)
     parts = cuda.shared.array(({words}, {lanes}), float64)
-    i{block} = cuda.blockIdx.x
+    i{block}, part = cuda.blockIdx.x // slices, cuda.blockIdx.x % slices
     for lane in range(cuda.threadIdx.x, {lanes}, cuda.blockDim.x):
         for w in range({words}):
             parts[w, lane] = 0.0
-        for i in range(lane, {total}, {lanes}):
+        for i in range(part * {lanes} + lane, {total}, slices * {lanes}):
             {places}
             KERNEL({views})
             for w in range({words}):
@@ -44,19 +56,53 @@ def shared_out({names}):
     add_up(parts)
     if cuda.threadIdx.x == 0:
         for w in range({words}):
-            {into}[{slot} + (3 * i{block} if w > 0 else 0) + w] = parts[w, 0]
+            if slices == 1:
+                leave({into}, {slot}, i{block}, w, parts[w, 0])
+            else:
+                sums[w, cuda.blockIdx.x] = parts[w, 0]
 """
+
+
+@cuda.jit
+def add_slices(sums, slices, slot, add, into):  # type: ignore[no-untyped-def]
+    """Leave the sums over all slices: a block for each of them, or add the one to what stands there."""
+    parts, q = cuda.shared.array((1, LANES), float64), cuda.blockIdx.x
+    for w in range(sums.shape[0]):
+        for lane in range(cuda.threadIdx.x, LANES, cuda.blockDim.x):
+            parts[0, lane] = 0.0
+            for part in range(lane, slices, LANES):
+                parts[0, lane] += sums[w, q * slices + part]
+        add_up(parts)
+        if cuda.threadIdx.x == 0:
+            leave(into, slot, q, w, into[slot] + parts[0, 0] if add else parts[0, 0])
+        cuda.syncthreads()
+
+
+def slices_of(count: int) -> int:
+    """Return in how many slices so many elements are added."""
+    return 1 if count <= 2 * LANES else min(SLICES, -(-count // LANES))
+
+
+def sums_of(words: int, count: int) -> Any:
+    """Return room for the sums of all slices."""
+    return room("sums", words * count, "float64").reshape((words, count))
 
 
 def _summed(name: str, letters: str, words: int = 1, across: str = "", into: str = "stats", **views: str) -> None:
     """Register a kernel that leaves `words` sums over the letters' elements; `across` makes sums of its own each."""
-    names = [argument.name for argument in KERNELS[name].arguments]
+    names, places = [argument.name for argument in KERNELS[name].arguments], lengths_of(name)
     open_ = {"words": words, "lanes": LANES, "into": into, "block": across or "_"}
     open_["slot"], views = ("slot", {"slot": "0"} | views) if "slot" in names else ("0", views)
     kernel = shared_out(SUMMED, name, letters, {into: "one"} | views, across, globals(), **open_)
 
     def launches(*arguments: Any) -> None:
-        launch(kernel, *arguments, grid=(arguments[0].shape[1] if across else 1, TEAM))
+        own = dict(zip(names, arguments, strict=True))
+        lengths = {letter: own[places[letter][0]].shape[places[letter][1]] for letter in letters + across}
+        slices, each = slices_of(math.prod(lengths[letter] for letter in letters)), lengths.get(across, 1)
+        sums = sums_of(words, each * slices if slices > 1 else 1)
+        launch(kernel, *arguments, slices, sums, grid=(each * slices, TEAM))
+        if slices > 1:
+            launch(add_slices, sums, slices, own.get("slot", 0), 0, own[into], grid=(each, TEAM))
 
     FORMS[name] = launches
 
@@ -80,19 +126,22 @@ _penalty = KERNELS["penalty"].function
 
 
 @cuda.jit
-def add_penalty(w, control, samples, count, l1, l2, nothing, stats):  # type: ignore[no-untyped-def]
+def add_penalty(w, control, samples, count, l1, l2, nothing, stats, slices, sums):  # type: ignore[no-untyped-def]
     """Add a weight's penalty to the loss, as the sum of what the CPU's kernel adds for each of its numbers."""
     parts, one = cuda.shared.array((1, LANES), float64), cuda.local.array(1, float64)
     rows = stats[count] if count >= 0 else float(samples)
     for lane in range(cuda.threadIdx.x, LANES, cuda.blockDim.x):
         parts[0, lane] = 0.0
-        for i in range(lane, w.size, LANES):
+        for i in range(cuda.blockIdx.x * LANES + lane, w.size, slices * LANES):
             one[0] = 0.0
             _penalty(w[i : i + 1], control, rows, -1, l1, l2, nothing, one)
             parts[0, lane] += one[0]
     add_up(parts)
     if cuda.threadIdx.x == 0:
-        stats[0] += parts[0, 0]
+        if slices == 1:
+            stats[0] += parts[0, 0]
+        else:
+            sums[0, cuda.blockIdx.x] = parts[0, 0]
 
 
 @cuda.jit
@@ -106,7 +155,11 @@ def pull_weights(w, control, samples, l1, l2, dw):  # type: ignore[no-untyped-de
 
 def penalty(w: Any, control: Any, samples: int, count: int, l1: float, l2: float, dw: Any, stats: Any) -> None:
     """Launch a weight's penalty."""
-    launch(add_penalty, w, control, samples, count, l1, l2, dw[:0], stats, grid=(1, TEAM))
+    slices = slices_of(w.size)
+    sums = sums_of(1, slices)
+    launch(add_penalty, w, control, samples, count, l1, l2, dw[:0], stats, slices, sums, grid=(slices, TEAM))
+    if slices > 1:
+        launch(add_slices, sums, slices, 0, 1, stats, grid=(1, TEAM))
     if dw.size:
         launch(pull_weights, w, control, samples, l1, l2, dw, count=w.size)
 

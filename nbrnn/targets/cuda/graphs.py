@@ -13,6 +13,8 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from numba import cuda
 
 from ...kernels.abi import BATCH, EPOCH, POSITION, SEED, SHARDS, STATUS, STEP
 from ...kernels.optimizers import GRADIENT_NOT_FINITE
-from .device import simulating
+from .device import first_line, simulating
 from .launching import Queue
 
 # Words of a job: where a run stands. The host writes them before a run, `log_batch` and `end_batch` move them on.
@@ -90,16 +92,21 @@ class Replayed:
     ----------
     launches : sequence of callable
         Each launches some kernels on `Queue.now`, always the same ones.
+    ready : bool, default False
+        Whether their kernels, and the rooms for results in between, are there already.
     """
 
-    def __init__(self, launches: Sequence[Callable[[], None]]) -> None:
-        self.launches = launches
+    def __init__(self, launches: Sequence[Callable[[], None]], ready: bool = False) -> None:
+        self.launches, self.ready = launches, ready
         self.graph: Any = None
         self.ran = False
 
     def __call__(self) -> None:
         """Run the batch's launches."""
-        if self.graph is None and self.ran and capturing():
+        if not self.ready:
+            try_out(self.launches)
+            self.ready = True
+        if self.ran and self.graph is None and capturing():
             self.graph = capture(self.launches)
         if self.graph is None:
             for launches in self.launches:
@@ -115,6 +122,18 @@ class Replayed:
         self.graph, self.ran = None, False
 
 
+def try_out(launches: Sequence[Callable[[], None]]) -> None:
+    """Make all ready that some launches need, kernels and memory in between: an error leaves everything as it was."""
+    if simulating():
+        return
+    Queue.trying = True
+    try:
+        for launches_ in launches:
+            launches_()
+    finally:
+        Queue.trying = False
+
+
 def capturing() -> bool:
     """Return whether batches become graphs: not in the simulator, nor where NBRNN_CUDA_GRAPHS=0 is set."""
     return not simulating() and os.environ.get(OFF, "").strip() != "0"
@@ -128,24 +147,29 @@ def capture(launches: Sequence[Callable[[], None]]) -> Any:
     ValueError
         If they cannot be captured.
     """
-    builder = new_builder()
+    builder, before = new_builder(), Queue.now
     try:
-        builder.begin_building()
-        before, Queue.now = Queue.now, builder
-        try:
+        with undisturbed():
+            builder.begin_building()
+            Queue.now = builder
             for launches_ in launches:
                 launches_()
-        finally:
-            Queue.now = before
             builder.end_building()
-        return builder.complete()
+            return builder.complete()
     except Exception as error:
         raise ValueError(
-            f"the kernels of a batch could not be captured as a CUDA graph ({error}): set {OFF}=0 to launch them one "
-            "by one."
+            f"the kernels of a batch could not be captured as a CUDA graph ({first_line(error)}): set {OFF}=0 to "
+            "launch them one by one."
         ) from error
     finally:
-        builder.close()
+        Queue.now = before
+        with suppress(Exception):  # a capture that has failed cannot be ended without an error
+            builder.close()
+
+
+def undisturbed() -> Any:
+    """Return a context in which no memory is given back to the device, whatever Python's garbage collector finds."""
+    return cuda.defer_cleanup()
 
 
 def new_builder() -> Any:
@@ -157,6 +181,7 @@ def new_builder() -> Any:
     return device.create_graph_builder()
 
 
+@cache
 def default_stream() -> Any:
     """Return the stream that numba.cuda, CuPy and PyTorch use unless told otherwise: what they do is in order."""
     from cuda.core import Stream

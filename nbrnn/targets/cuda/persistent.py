@@ -16,15 +16,15 @@ from ...kernels.activations import squash, steepness
 from ...kernels.gru import blend, step_after, step_reset_back, step_unmix
 from ...kernels.lstm import step, step_back
 from .designs import DESIGNS, Design, Site
-from .launching import launch
+from .launching import launch, room
 from .persistent_blocks import add_block, add_pairs, block, get_block, get_pairs, pairs, put_block, put_pairs
 from .persistent_cells import CELLS
 from .persistent_layout import DROPPED, THREADS, Layout, fitting
 from .persistent_layout import KERNELS as SHAPES
-from .persistent_memory import STATIC, allow_shared, peek, peek4, poke, poke4
+from .persistent_memory import apart, peek, peek4, poke, poke4
 from .persistent_text import text_of
 from .precision import rounded, using
-from .products import nothing, product, room
+from .products import nothing, product
 
 ROOM = 32 * 2**20  # bytes of x Wx + b at once where no buffer of the program may hold all steps
 CHOICE = (4, 8, 16) if config.ENABLE_CUDASIM else THREADS  # threads of a block; the simulator starts them in Python
@@ -46,25 +46,12 @@ def compiled(layout: Layout, words: frozenset[str], activation: int, gate: int) 
     scope = {
         "cuda": cuda, "REAL": real, "KIND": from_dtype(np.dtype(real)), "DROPPED": DROPPED[layout.precision],
         "ACT": activation, "GATE": gate, "rounded": rounded, "peek": peek, "poke": poke, "peek4": peek4,
-        "poke4": poke4, "squash": squash, "steepness": steepness, "step": step, "step_back": step_back,
+        "poke4": poke4, "apart": apart, "squash": squash, "steepness": steepness, "step": step, "step_back": step_back,
         "blend": blend, "step_after": step_after, "step_unmix": step_unmix, "step_reset_back": step_reset_back,
         **{f.__name__: f for f in (block, pairs, put_block, put_pairs, get_block, get_pairs, add_block, add_pairs)},
     }  # fmt: skip
     exec(text_of(CELLS[layout.kernel], layout, words), scope)
     return cuda.jit(**({} if config.ENABLE_CUDASIM else {"launch_bounds": (layout.threads, 1)}))(scope["persistent"])
-
-
-_opened: dict[Any, Any] = {}  # kernels that may have more shared memory than a block has without asking
-
-
-def _launched(layout: Layout, kernel: Any, samples: int, arguments: tuple[Any, ...]) -> None:
-    """Launch a kernel on as many blocks as the samples need."""
-    if layout.shared > STATIC and not config.ENABLE_CUDASIM:
-        if kernel not in _opened:
-            _opened[kernel] = kernel.specialize(*arguments)
-            allow_shared(_opened[kernel], layout.shared)
-        kernel = _opened[kernel]
-    launch(kernel, *arguments, grid=(-(-samples // layout.rows), layout.threads), shared=layout.shared)
 
 
 def run(layout: Layout, values: dict[str, Any], t0: int, t1: int, base: int = 0) -> None:
@@ -100,7 +87,8 @@ def run(layout: Layout, values: dict[str, Any], t0: int, t1: int, base: int = 0)
 
     holding = frozenset(word for word, holds in words.items() if holds)
     kernel = compiled(layout, holding, values["activation"], given("gate", 0))
-    _launched(layout, kernel, samples, tuple(argument(n) for n in [*cell.arguments.split(", "), "batch", "t0", "t1"]))
+    arguments = [argument(n) for n in [*cell.arguments.split(", "), "batch", "t0", "t1"]]
+    launch(kernel, *arguments, grid=(-(-samples // layout.rows), layout.threads), shared=layout.shared)
 
 
 def forward(layout: Layout, values: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from .persistent_layout import FOUR, Layout, Matrix
 # Sequences stand in the order of their lengths: once the first of a block has no more steps, the block has none.
 FRAME = """
 def persistent({arguments}, batch, t0, t1):
-    M = cuda.shared.array(0, KIND)
+    M = cuda.shared.array(0, KIND, alignment=16)
     tid, first, zero = cuda.threadIdx.x, cuda.blockIdx.x * {rows}, REAL(0)
     {places}
     BH = batch * H
@@ -84,6 +84,9 @@ cuda.syncthreads()
 """
 
 
+READ = 4  # blocks of weights that a thread reads at once
+
+
 @dataclass(frozen=True)
 class Cell:
     """A kernel's own lines."""
@@ -125,6 +128,8 @@ def loading(m: Matrix, number: int, name: str, layout: Layout) -> str:
         else:
             lines.append(f"put_{block}(M, {layout.place(number, i)} + tid * {FOUR}, {layout.threads * FOUR}, ")
             lines[-1] += f"{block}({name}, {place}))"
+        if i // FOUR % READ == READ - 1 or i + FOUR == m.each:
+            lines.append("apart()")
     return "\n".join(lines)
 
 

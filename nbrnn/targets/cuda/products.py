@@ -19,7 +19,8 @@ from numba import config, cuda
 
 from ...kernels.activations import LINEAR, act, slope
 from .cublas import fits, gemm_of, library
-from .launching import launch
+from .device import chip
+from .launching import Queue, launch, room, shadow
 from .precision import DROPPED, dropped_bits, precision_of, rounded, upper_half
 from .tiles import COLUMNS, PLAIN, TURNED, Tile, tiled
 
@@ -40,16 +41,14 @@ if config.ENABLE_CUDASIM:  # the same code with few threads
     TILES = dict.fromkeys(TILES, Tile(4, 16, 8, 4, 8, 2)) | dict.fromkeys(("wide", "middle"), Tile(16, 16, 8, 8, 8))
 
 
-@cache
 def nothing(kind: str, dimensions: int) -> Any:
     """Return an empty array of the device."""
-    return cuda.device_array((1,) * dimensions, kind)[:0]
+    return _nothing(kind, dimensions) if Queue.counted is None else shadow((0,) * dimensions, kind)
 
 
 @cache
-def room(purpose: str, size: int, kind: str) -> Any:
-    """Return the device's room for results in between: made when it is first asked for, then always the same."""
-    return cuda.device_array(size, kind)
+def _nothing(kind: str, dimensions: int) -> Any:
+    return cuda.device_array((1,) * dimensions, kind)[:0]
 
 
 def by_library(rows: int, columns: int, depth: int, precision: str, bounded: bool = False) -> bool:
@@ -65,7 +64,8 @@ def by_library(rows: int, columns: int, depth: int, precision: str, bounded: boo
         Whether the device alone knows how many rows are at work.
     """
     large = rows > LOW_ROWS and rows * columns * depth >= LIBRARY_FROM[precision]
-    return large and not bounded and library()[0] is not None
+    there = large and not bounded and library()[0] is not None
+    return there and (precision not in DROPPED or chip().capability >= (8, 0))  # older chips' tensor cores know neither
 
 
 def describe() -> str:

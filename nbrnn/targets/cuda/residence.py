@@ -12,7 +12,7 @@ from numba import cuda
 
 from ...memory import NotEnoughMemoryError, in_words
 from ...program import Weights
-from .device import CPU, memory_left, simulating
+from .device import CPU, first_line, memory_left, simulating
 
 OWN = ("params", "slots", "hyper")
 
@@ -39,6 +39,7 @@ class Residence:
         self.front = np.zeros(0)  # of the optimizer's numbers, as the device has them
         self.lent = False  # whether others may write to the device's arrays
         self.copies: dict[str, np.ndarray] = {}  # what the host was brought, where the arrays are lent
+        self.lost = False  # whether the device has failed to give them back
 
     def bind(self, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         """Return the device's copies of those arrays that are a model's own; new ones get memory here."""
@@ -58,6 +59,8 @@ class Residence:
 
     def send(self) -> None:
         """Bring the device up to date before a run."""
+        if self.lent and not simulating():
+            cuda.synchronize()  # others may write on streams of their own
         if self.newer:
             return
         if self.touched or self.seen != Weights.changes or not self.lasting:
@@ -89,9 +92,10 @@ class Residence:
             try:
                 copies = {name: array.copy_to_host() for name, array in self.device.items()}
             except Exception as error:
+                self.lost = True
                 raise ValueError(
-                    f"the weights cannot be read back from the GPU ({error}); those in the host's memory are as they "
-                    "were when they were last looked at."
+                    f"the weights cannot be read back from the GPU ({first_line(error)}); those in the host's memory "
+                    'are as they were when they were last looked at: model.to("cpu") goes on from them.'
                 ) from error
             for name, copy in copies.items():
                 self.host[name][...] = copy
@@ -135,7 +139,12 @@ def zeros(size: int, dtype: Any) -> Any:
 
 def is_shortage(error: Exception) -> bool:
     """Return whether an error says that the device has no memory left."""
-    return isinstance(error, MemoryError) or "OUT_OF_MEMORY" in str(error)
+    return "OUT_OF_MEMORY" in str(error) or (simulating() and isinstance(error, MemoryError))
+
+
+def is_drivers(error: Exception) -> bool:
+    """Return whether an error is the driver's, told by numba-cuda or cuda-core."""
+    return type(error).__module__.startswith(("cuda.", "numba.cuda.cudadrv."))
 
 
 def shortage(nbytes: int = 0) -> NotEnoughMemoryError:

@@ -166,8 +166,8 @@ def split_of(site: Site) -> Split | str:
         return "it has no dropout between steps"
     if H % 4:
         return f"it reads states four numbers at a time, and {H} units are no multiple of 4"
-    if site.precision in PER_REGISTER and chip.capability < (8, 0):
-        return "its tensor cores are those of compute capability 8.0 and later"
+    if chip.capability < (8, 0):
+        return "its copies to shared memory, and its tensor cores, are those of compute capability 8.0 and later"
     found = []
     for units in UNITS:
         groups = min(B, chip.processors // -(-H // units))
