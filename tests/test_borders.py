@@ -232,6 +232,6 @@ def test_layers_and_products_at_every_border_for_vectors_of_another_width(width,
     chosen += " and (float32 or float64 and (dense or input_gradient or weight or fills_up))"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", chosen],
-        env=environment(NBRNN_VECTOR_BYTES=width), check=False, capture_output=True, text=True, timeout=400,
+        env=environment(NBRNN_VECTOR_BYTES=width), check=False, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0 and "16 passed" in done.stdout, done.stdout
