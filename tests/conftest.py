@@ -100,7 +100,7 @@ def run_python(environment):
             check=False,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
         assert done.returncode == 0, f"the process failed:\n{done.stdout}\n{done.stderr}"
         return done.stdout

@@ -94,17 +94,17 @@ def call_kernel(name, dtype, arguments, allot=None):
 
 
 def seconds_of(pid):
-    """Return the processor time that a process has had; where that is not to be seen, the clock."""
+    """Return the processor time that a process has had; elsewhere than on Linux the clock."""
     if sys.platform != "linux":
         return time.perf_counter()
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_while_it_works(pid, seconds):
+def wait_while_it_works(process, seconds):
     """Wait until a process has had so much more of the processor, however many others want it."""
-    until = seconds_of(pid) + seconds
-    while seconds_of(pid) < until:
+    until = seconds_of(process.pid) + seconds
+    while process.poll() is None and seconds_of(process.pid) < until:
         time.sleep(0.02)
 
 

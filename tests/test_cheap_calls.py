@@ -61,7 +61,7 @@ def test_ctrl_c_stops_a_long_run_and_leaves_the_states(environment):
         watch.start()
         try:
             assert run.stdout.readline() == "ready\n", run.stderr.read()
-            wait_while_it_works(run.pid, 0.5)
+            wait_while_it_works(run, 0.5)
             run.send_signal(signal.SIGINT)
             assert run.stdout.readline() == "stopped True\n", run.stderr.read()
         finally:

@@ -62,7 +62,7 @@ def interrupt(environment, work, check="", begin=""):
         try:
             assert run.stdout.readline() == "ready\n"
             watch.start()
-            wait_while_it_works(run.pid, 0.5)
+            wait_while_it_works(run, 0.5)
             before = seconds_of(run.pid)
             run.send_signal(signal.SIGINT)
             assert run.stdout.readline() == "stopped\n"

@@ -70,7 +70,7 @@ def run(environment, tmp_path):
             check=False,
             capture_output=True,
             encoding="utf-8",
-            timeout=300,
+            timeout=900,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
