@@ -152,7 +152,7 @@ def test_processes_compile_together_and_measure_alone(tmp_path, monkeypatch):
     with turns.turn(alone=True) as one, turns.turn(alone=True) as other:
         assert one and other  # nobody shares
     monkeypatch.setenv(turns.FILE, str(tmp_path / "turns"))
-    monkeypatch.setattr(turns, "PATIENCE", 0.0)
+    monkeypatch.setenv(turns.SECONDS, "0")
     with turns.turn(alone=False) as one, turns.turn(alone=False) as other:
         assert one and other
         with turns.turn(alone=True) as third:
