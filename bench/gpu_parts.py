@@ -175,13 +175,13 @@ def parts(folder: Path, rehearse: bool, lacking: str) -> list[Part]:
         Part("tests", "the tests marked gpu", tests(), 4, 6, ("pytest", "hypothesis")),
         Part(
             "layers", "layers beside cuDNN, the sizes that matter most",
-            grid("layers", gated, ("64", "256", "512"), "16,64", both), 3, 5, turns=True,
+            grid("layers", gated, ("64", "256", "512"), "16,64", both), 3, 6, turns=True,
         ),
         Part("fits", "lessons' fits: CPU, GPU, PyTorch", (Run("fits", fits),), 1, 3),
         Part(
             "layers-more", "layers beside cuDNN, the other sizes",
             (*grid("more", gated, ("128", "1024"), "1,16,64,128", both),
-             *grid("edge", gated, ("64,256,512",), "1,128", both)), 4, 7, turns=True,
+             *grid("edge", gated, ("64,256,512",), "1,128", both)), 4, 8, turns=True,
         ),
         Part("cudnn", "cuDNN's own grid", (Run("cudnn", cudnn),), 2.5, 4, lacks=lacking),
         Part("crossover", "from which size on the GPU is faster", (Run("crossover", crossover),), 2, 4),

@@ -2,7 +2,7 @@
 
 A process holds the lock of NBRNN_BENCH_TURNS=FILE with others while it compiles, and alone while it measures, so
 nothing is measured before all have compiled. A process that hangs must not keep the others waiting for ever: after
-PATIENCE seconds they measure all the same, and say so.
+NBRNN_BENCH_PATIENCE seconds they measure all the same, and say so.
 """
 
 import os
@@ -15,7 +15,7 @@ try:
 except ImportError:  # on Windows each process has the GPU for itself
     fcntl = None  # type: ignore[assignment]
 
-FILE, PATIENCE = "NBRNN_BENCH_TURNS", 150.0
+FILE, SECONDS, PATIENCE = "NBRNN_BENCH_TURNS", "NBRNN_BENCH_PATIENCE", 150.0
 BEGUN = time.monotonic()
 
 
@@ -41,6 +41,6 @@ def _locked(file: object, kind: int) -> bool:
             fcntl.flock(file, kind | fcntl.LOCK_NB)  # type: ignore[call-overload]
             return True
         except OSError:
-            if time.monotonic() - BEGUN > PATIENCE:
+            if time.monotonic() - BEGUN > float(os.environ.get(SECONDS, PATIENCE)):
                 return False
             time.sleep(0.05)

@@ -29,6 +29,7 @@ from gpu_parts import ROOT, Part, Run, no_device, parts, peer
 POLL, PATIENCE = 0.1, 10.0  # seconds between two looks; until a process that was killed is left alone
 LEAST = 0.3  # minutes that a part must have left
 STATE, REPORT = "parts.json", "report.txt"
+SHARE = 0.6  # of a part's time, after which a process that measures no longer waits for the others
 ENDS = 25  # lines of a process' errors that the report shows, and
 SHOWN = 120  # of what it printed
 
@@ -73,7 +74,7 @@ def carry_out(part: Part, folder: Path, minutes: float, at_once: int) -> dict[st
     """Run a part's processes, some at once, and return how each ended."""
     own = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.getenv("PYTHONPATH"))))}
     if part.turns:
-        own["NBRNN_BENCH_TURNS"] = str(folder / "turns.lock")
+        own |= {"NBRNN_BENCH_TURNS": str(folder / "turns.lock"), "NBRNN_BENCH_PATIENCE": str(minutes * 60 * SHARE)}
     waiting, going, ended = list(part.runs), [], {}
     until = time.monotonic() + minutes * 60
     try:

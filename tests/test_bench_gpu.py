@@ -152,7 +152,7 @@ def test_processes_compile_together_and_measure_alone(tmp_path, monkeypatch):
     with turns.turn(alone=True) as one, turns.turn(alone=True) as other:
         assert one and other  # nobody shares
     monkeypatch.setenv(turns.FILE, str(tmp_path / "turns"))
-    monkeypatch.setattr(turns, "PATIENCE", 0.0)
+    monkeypatch.setenv(turns.SECONDS, "0")
     with turns.turn(alone=False) as one, turns.turn(alone=False) as other:
         assert one and other
         with turns.turn(alone=True) as third:
@@ -164,8 +164,8 @@ def test_processes_compile_together_and_measure_alone(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- all parts in one go
 
 HANGS = """
-import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+import subprocess
+child = subprocess.Popen(["sleep", "600"])
 print("begun", child.pid, flush=True)
 child.wait()
 """
@@ -179,13 +179,13 @@ def made_up():
     broken = "import os, signal; print('last words', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     bad = [python(f"bad-{k}", code) for k, code in enumerate(("print('one')", "1/0", broken), start=1)]
     return [
-        parts_of.Part("good", "what works", (python("good", "print('here')"),), 1, 1),
-        parts_of.Part("bad", "", tuple(bad), 1, 1),
-        parts_of.Part("slow", "", (python("slow", HANGS), python("late", "print('late')")), 1, 0.03),
+        parts_of.Part("good", "what works", (python("good", "print('here')"),), 1, 5),
+        parts_of.Part("bad", "", tuple(bad), 1, 5),
+        parts_of.Part("slow", "", (python("slow", HANGS), python("late", "print('late')")), 1, 0.1),
         parts_of.Part("absent", "", (python("absent", ""),), 1, 1, needs=("no_such_module",)),
         parts_of.Part("toolless", "", (python("toolless", "", tool=("no-such-tool",)),), 1, 1),
         parts_of.Part("peerless", "", (python("peerless", ""),), 1, 1, lacks="PyTorch is not installed"),
-        parts_of.Part("last", "", (python("last", "print('after all that')"),), 1, 1),
+        parts_of.Part("last", "", (python("last", "print('after all that')"),), 1, 5),
     ]
 
 
