@@ -130,9 +130,9 @@ def test_pytorchs_layer_computes_what_ours_does(cell):
 
 def test_every_part_is_run_and_what_fails_or_is_missing_is_named(tmp_path, capsys, monkeypatch):
     parts = [
-        on_gpu.Part("good", ("-c", "print('here')"), 1),
-        on_gpu.Part("bad", ("-c", "raise SystemExit(3)"), 1),
-        on_gpu.Part("slow", ("-c", "import time; time.sleep(60)"), 0.01),
+        on_gpu.Part("good", ("-c", "print('here')"), 5),
+        on_gpu.Part("bad", ("-c", "raise SystemExit(3)"), 5),
+        on_gpu.Part("slow", ("-c", "import time; time.sleep(300)"), 0.01),
         on_gpu.Part("absent", ("-c", ""), 1, needs="no_such_module"),
         on_gpu.Part("toolless", ("-c", ""), 1, tool="no-such-tool"),
     ]

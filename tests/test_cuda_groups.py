@@ -182,8 +182,7 @@ class TestCompiled:
                 "tf32",
             ) and "1024 units are too many" in split
             return
-        make = grouppasses.forward_kernel if way == "forward" else grouppasses.backward_kernel
-        kernel = make(cell, split, TANH, SIGMOID)
+        kernel = grouppasses.kernel_of(cell, split, TANH, SIGMOID)
         assert CHIPS[chip].capability in ARCHITECTURES
         found = compiled(kernel, signature_of(cell, way), CHIPS[chip].capability, tmp_path)
         assert found.stack == found.spills == found.shared == 0 and ".local" not in found.ptx

@@ -1,5 +1,7 @@
 """The CUDA target's products: in the simulator, by a stand-in for cuBLAS, and compiled for GPUs that are not there."""
 
+import re
+
 import numpy as np
 import pytest
 from column_major import ColumnMajor, near_tf32
@@ -48,6 +50,9 @@ class TestCompiled:
         assert found.shared == tile.shared(np.dtype(dtype).itemsize) <= 48 * 1024
         assert found.ptx.count("fma.rn.f") >= tile.down * tile.across
         assert dtype == "float64" or ".f64" not in found.ptx
+        # All of a tile's numbers are asked for before the first is waited for.
+        before = re.split(r"st\.shared\.f|fma\.rn\.f", found.ptx, maxsplit=1)[0]
+        assert before.count("ld.global.f") >= (tile.rows + tile.columns) * tile.depth // tile.threads
 
     def test_what_is_launched_beside_tiles_compiles(self, tmp_path):
         M, V, I, whole = array("float32", 2), array("float32", 1), array("int64", 1), types.int64

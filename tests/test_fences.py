@@ -77,5 +77,5 @@ def test_the_fence_kills_who_touches_it(environment):
     code += "a[2] = 1; print(a[2], flush=True); ctypes.c_char.from_address(a.ctypes.data + int(sys.argv[2])).value"
     for offset, outcome in ((11, 0), (12, -11)):
         command = [sys.executable, "-c", code, str(Path(__file__).parent), str(offset)]
-        done = subprocess.run(command, env=environment(), check=False, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(command, env=environment(), check=False, capture_output=True, text=True, timeout=300)
         assert (done.returncode, done.stdout) == (outcome, "1.0\n"), done.stderr

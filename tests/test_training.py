@@ -224,9 +224,8 @@ model.fit(x, y, batch_size=48, epochs=3, verbose=1)
 other = nbrnn.Sequential(layers(), input_shape=(5, 2), seed=1)
 other.compile("sgd", "huber")
 other.fit(x, y, batch_size=48, epochs=3, verbose=1)
-small = nbrnn.Sequential(layers()[1:], input_shape=(5, 2), seed=1)
-report = nbrnn.check_gradients(small, x[:2])
-numbers = [w for m in (model, other) for w in m.get_weights()] + [np.array([r.numeric for r in report.rows])]
+exact = nbrnn.Sequential(layers()[1:], input_shape=(5, 2), seed=1, dtype="complex128")
+numbers = [w for m in (model, other) for w in m.get_weights()] + [exact.predict(x)]
 print("bits", hashlib.sha256(b"".join(n.tobytes() for n in numbers)).hexdigest())
 """
 

@@ -29,13 +29,32 @@ def place(t, count):  # type: ignore[no-untyped-def]
     return t if t < count else t & (count - 1)
 
 
+@inlined
+def gates_at(V, t, row, j, H):  # type: ignore[no-untyped-def]
+    """Return the first three numbers of a unit: of its gates, or of what is made of them."""
+    return V[t, row, j], V[t, row, H + j], V[t, row, 2 * H + j]
+
+
+@inlined
+def keep(V, t, row, j, H, first, second, third):  # type: ignore[no-untyped-def]
+    """Write them."""
+    V[t, row, j] = first
+    V[t, row, H + j] = second
+    V[t, row, 2 * H + j] = third
+
+
+@inlined
+def keep4(V, t, row, j, H, first, second, third, fourth):  # type: ignore[no-untyped-def]
+    """Write all four of a cell of four gates."""
+    keep(V, t, row, j, H, first, second, third)
+    V[t, row, 3 * H + j] = fourth
+
+
 def _lstm_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
     @inlined
     def step(shared, r, m, made, t, row, j, pre, p, h, c, g, s, a):  # type: ignore[no-untyped-def]
         H = h.shape[2]
-        ai = pre[p, row, j]
-        af = pre[p, row, H + j]
-        an = pre[p, row, 2 * H + j]
+        ai, af, an = gates_at(pre, p, row, j, H)
         ao = pre[p, row, 3 * H + j]
         if made:
             ai += total(shared, r, m)
@@ -43,17 +62,11 @@ def _lstm_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
             an += total(shared, r, 2 * UNITS + m)
             ao += total(shared, r, 3 * UNITS + m)
         if a.size > 0:
-            a[t, row, j] = ai
-            a[t, row, H + j] = af
-            a[t, row, 2 * H + j] = an
-            a[t, row, 3 * H + j] = ao
+            keep4(a, t, row, j, H, ai, af, an, ao)
         before = c[place(t, c.shape[0]), row, j]
         i, f, n, o, cell, squashed, out = lstm.step(ai, af, an, ao, before, ACTIVATION, GATE, True)
         k = place(t, g.shape[0])
-        g[k, row, j] = i
-        g[k, row, H + j] = f
-        g[k, row, 2 * H + j] = n
-        g[k, row, 3 * H + j] = o
+        keep4(g, k, row, j, H, i, f, n, o)
         c[place(t + 1, c.shape[0]), row, j] = cell
         s[k, row, j] = squashed
         h[place(t + 1, h.shape[0]), row, j] = out
@@ -64,17 +77,12 @@ def _lstm_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
 def _lstm_backward(ACTIVATION: int, GATE: int) -> Any:
     @inlined
     def step(t, row, j, H, dh, da, c, g, s, dc, unused):  # type: ignore[no-untyped-def]
-        i = g[t, row, j]
-        f = g[t, row, H + j]
-        n = g[t, row, 2 * H + j]
+        i, f, n = gates_at(g, t, row, j, H)
         o = g[t, row, 3 * H + j]
         di, df, dn, do, down = lstm.step_back(
             i, f, n, o, c[t, row, j], s[t, row, j], dh, dc[row, j], ACTIVATION, GATE, True
         )
-        da[t, row, j] = di
-        da[t, row, H + j] = df
-        da[t, row, 2 * H + j] = dn
-        da[t, row, 3 * H + j] = do
+        keep4(da, t, row, j, H, di, df, dn, do)
         dc[row, j] = down
 
     return step
@@ -84,8 +92,7 @@ def _gru_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
     @inlined
     def step(shared, r, m, made, t, row, j, pre, p, h, c, g, q, a):  # type: ignore[no-untyped-def]
         H = h.shape[2]
-        az = pre[p, row, j]
-        ar = pre[p, row, H + j]
+        az, ar, an = gates_at(pre, p, row, j, H)
         state = h.dtype.type(0)
         if made:
             az += total(shared, r, m)
@@ -96,15 +103,11 @@ def _gru_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
             ar += c[H + j]
             state += c[2 * H + j]
         before = h[place(t, h.shape[0]), row, j]
-        z, reset, an, n, out = gru.step_after(az, ar, pre[p, row, 2 * H + j], state, before, ACTIVATION, GATE, True)
+        z, reset, an, n, out = gru.step_after(az, ar, an, state, before, ACTIVATION, GATE, True)
         if a.size > 0:
-            a[t, row, j] = az
-            a[t, row, H + j] = ar
-            a[t, row, 2 * H + j] = an
+            keep(a, t, row, j, H, az, ar, an)
         k = place(t, g.shape[0])
-        g[k, row, j] = z
-        g[k, row, H + j] = reset
-        g[k, row, 2 * H + j] = n
+        keep(g, k, row, j, H, z, reset, n)
         q[k, row, j] = state
         h[place(t + 1, h.shape[0]), row, j] = out
 
@@ -114,17 +117,11 @@ def _gru_forward(total: Any, UNITS: int, ACTIVATION: int, GATE: int) -> Any:
 def _gru_backward(ACTIVATION: int, GATE: int) -> Any:
     @inlined
     def step(t, row, j, H, dh, dq, h, g, q, da, through):  # type: ignore[no-untyped-def]
-        z = g[t, row, j]
-        reset = g[t, row, H + j]
-        n = g[t, row, 2 * H + j]
+        z, reset, n = gates_at(g, t, row, j, H)
         dz, dn, direct = gru.step_unmix(z, n, h[t, row, j], dh, ACTIVATION, GATE, True)
         dr, dq_n = gru.step_reset_back(reset, q[t, row, j], dn, GATE, True)
-        da[t, row, j] = dz
-        da[t, row, H + j] = dr
-        da[t, row, 2 * H + j] = dn
-        dq[t, row, j] = dz
-        dq[t, row, H + j] = dr
-        dq[t, row, 2 * H + j] = dq_n
+        keep(da, t, row, j, H, dz, dr, dn)
+        keep(dq, t, row, j, H, dz, dr, dq_n)
         through[row, j] = direct
 
     return step

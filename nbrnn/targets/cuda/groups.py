@@ -13,7 +13,7 @@ from .barrier import meeting, reopen
 from .designs import DESIGNS, Design, Site
 from .forms_cells import flat
 from .forms_masks import wipe_all
-from .grouppasses import backward_kernel, forward_kernel
+from .grouppasses import kernel_of
 from .launching import SIMULATED, launch, room
 from .products import nothing, product
 from .splits import Split, split_of
@@ -43,8 +43,8 @@ def _others(kernel: str, own: dict[str, Any], count: int) -> list[Any]:
     return arrays + [nothing("float32", 1)] * (count - len(arrays))
 
 
-def forward_form(site: Site, split: Split) -> Callable[..., None]:
-    """Return what launches a forward pass, given the kernel's arguments.
+def form_of(site: Site, split: Split) -> Callable[..., None]:
+    """Return what launches a pass, given the arguments of the CPU's kernel.
 
     Parameters
     ----------
@@ -57,18 +57,26 @@ def forward_form(site: Site, split: Split) -> Callable[..., None]:
     callable
     """
     names = [a.name for a in KERNELS[site.kernel].arguments]
-    cell, T, B = site.kernel.removesuffix("_forward"), site.sizes["T"], site.sizes["B"]
-    columns = split.gates * split.H
+    cell = site.kernel.rpartition("_")[0]
+    launches = (_backward if split.backward else _forward)(site, split, cell)
+
+    def form(*arguments: Any) -> None:
+        own = dict(zip(names, arguments, strict=True))
+        launches(own, kernel_of(cell, split, own["activation"], own.get("gate", SIGMOID)))
+
+    return form
+
+
+def _forward(site: Site, split: Split, cell: str) -> Callable[..., None]:
+    T, B, columns = site.sizes["T"], site.sizes["B"], split.gates * split.H
     kept = site.sizes["U"] > T if cell == "simple_rnn" else site.sizes["K"] == T
     steps = T if kept else max(1, min(T, ROOM // (4 * B * columns)))
     rest = None if kept else room("inputs of groups", steps * B * columns, "float32")
 
-    def launches(*arguments: Any) -> None:
-        own = dict(zip(names, arguments, strict=True))
+    def launches(own: dict[str, Any], kernel: Any) -> None:
         x, h, initial = own["x"], own["h"], own.get("initial", 1)
         if cell == "lstm" and not initial:
             launch(wipe_all, own["c"][:1], count=own["c"][0].size)
-        kernel = forward_kernel(cell, split, own["activation"], own.get("gate", SIGMOID))
         for first in range(0, T, steps):
             stop = min(T, first + steps)
             if rest is None:
@@ -82,27 +90,10 @@ def forward_form(site: Site, split: Split) -> Callable[..., None]:
     return launches
 
 
-def backward_form(site: Site, split: Split) -> Callable[..., None]:
-    """Return what launches a backward pass, given the kernel's arguments.
-
-    Parameters
-    ----------
-    site : Site
-    split : Split
-        How it lies on the chip.
-
-    Returns
-    -------
-    callable
-    """
-    names = [a.name for a in KERNELS[site.kernel].arguments]
-    cell = site.kernel.removesuffix("_backward")
-
-    def launches(*arguments: Any) -> None:
-        own = dict(zip(names, arguments, strict=True))
+def _backward(site: Site, split: Split, cell: str) -> Callable[..., None]:
+    def launches(own: dict[str, Any], kernel: Any) -> None:
         if cell == "lstm" and not own["final"]:
             launch(wipe_all, own["dc"].reshape((1, *own["dc"].shape)), count=own["dc"].size)
-        kernel = backward_kernel(cell, split, own["activation"], own.get("gate", SIGMOID))
         multiplied, dh0 = own["dq" if cell == "gru_after" else "da"], own["dh0"]
         steps = multiplied.shape[0] + (1 if dh0.size else 0)
         given = [own["Wh"], own["alive"], own["add"], own["dh"], multiplied, dh0, *_others(site.kernel, own, 5)]
@@ -121,7 +112,7 @@ def form(site: Site) -> Callable[..., None]:
     """Return what launches a site that is not refused."""
     split = split_of(site)
     assert isinstance(split, Split)
-    return (backward_form if split.backward else forward_form)(site, split)
+    return form_of(site, split)
 
 
 for _kernel in OTHERS:

@@ -63,8 +63,13 @@ def high_half(both: Any) -> Any:
     return np.uint32(int(np.float32(both).view(np.uint32)) & HIGH).view(np.float32)
 
 
+def apart() -> None:
+    """Let no read behind go before this place, where its address and its number would take registers."""
+
+
 # ---------------------------------------------------------------- the same in machine code
 
+MEET = "bar.warp.sync 0xffffffff;"  # of all lanes of a warp: memory is in order before and behind it
 WORD, FLOAT = ir.IntType(32), ir.FloatType()
 
 
@@ -121,67 +126,45 @@ def _poke4(typingctx, V, at, four):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _pair(typingctx, low, high):  # type: ignore[no-untyped-def]
+def _apart(typingctx):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        one, two = (builder.bitcast(a, WORD) for a in args)
-        return builder.bitcast(builder.or_(builder.lshr(one, WORD(16)), two), FLOAT)
+        meet = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), MEET, "~{memory}", side_effect=True)
+        builder.call(meet, [], attrs=("convergent",))
+        return context.get_dummy_value()
 
-    return types.float32(types.float32, types.float32), codegen
+    return types.void(), codegen
 
 
-def _half(instruction: str) -> Any:
-    """Make an intrinsic that unpacks by an instruction which stays where it is.
+def _stays(instruction: str, count: int) -> Any:
+    """Make an intrinsic of float32s by an instruction on their bits which stays where it is.
 
-    As plain arithmetic on what does not change it would go before the loop, with a register for each half.
+    As plain arithmetic on weights, what unpacks would go before the loop, with a register for each half, and what packs
+    behind all reads of weights, until when there would be one for each half, too.
     """
+    places = ["=r", *["r"] * count]
 
-    @intrinsic
-    def half(typingctx, both):  # type: ignore[no-untyped-def]
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            asm = ir.InlineAsm(ir.FunctionType(WORD, [WORD]), instruction, "=r,r", side_effect=True)
-            return builder.bitcast(builder.call(asm, [builder.bitcast(args[0], WORD)]), FLOAT)
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        asm = ir.InlineAsm(ir.FunctionType(WORD, [WORD] * count), instruction, ",".join(places), side_effect=True)
+        return builder.bitcast(builder.call(asm, [builder.bitcast(a, WORD) for a in args]), FLOAT)
 
-        return types.float32(types.float32), codegen
-
-    return half
-
-
-_low_half, _high_half = _half("shl.b32 $0, $1, 16;"), _half(f"and.b32 $0, $1, {HIGH:#x};")
+    kind = types.float32(*[types.float32] * count)
+    if count == 1:
+        return intrinsic(lambda typingctx, both: (kind, codegen))
+    return intrinsic(lambda typingctx, low, high: (kind, codegen))
 
 
-@overloaded(peek)
-def _native_peek(V, at):  # type: ignore[no-untyped-def]
-    return lambda V, at: _peek(V, at)
+_low_half, _high_half = _stays("shl.b32 $0, $1, 16;", 1), _stays(f"and.b32 $0, $1, {HIGH:#x};", 1)
+_pair = _stays("prmt.b32 $0, $1, $2, 0x7632;", 2)  # the higher two bytes of each
 
 
-@overloaded(poke)
-def _native_poke(V, at, value):  # type: ignore[no-untyped-def]
-    return lambda V, at, value: _poke(V, at, value)
-
-
-@overloaded(peek4)
-def _native_peek4(V, at):  # type: ignore[no-untyped-def]
-    return lambda V, at: _peek4(V, at)
-
-
-@overloaded(poke4)
-def _native_poke4(V, at, four):  # type: ignore[no-untyped-def]
-    return lambda V, at, four: _poke4(V, at, four)
-
-
-@overloaded(pair)
-def _native_pair(low, high):  # type: ignore[no-untyped-def]
-    return lambda low, high: _pair(low, high)
-
-
-@overloaded(low_half)
-def _native_low_half(both):  # type: ignore[no-untyped-def]
-    return lambda both: _low_half(both)
-
-
-@overloaded(high_half)
-def _native_high_half(both):  # type: ignore[no-untyped-def]
-    return lambda both: _high_half(both)
+overloaded(peek)(lambda V, at: lambda V, at: _peek(V, at))
+overloaded(poke)(lambda V, at, value: lambda V, at, value: _poke(V, at, value))
+overloaded(peek4)(lambda V, at: lambda V, at: _peek4(V, at))
+overloaded(poke4)(lambda V, at, four: lambda V, at, four: _poke4(V, at, four))
+overloaded(pair)(lambda low, high: lambda low, high: _pair(low, high))
+overloaded(low_half)(lambda both: lambda both: _low_half(both))
+overloaded(high_half)(lambda both: lambda both: _high_half(both))
+overloaded(apart)(lambda: lambda: _apart())
 
 
 def allow_shared(kernel: Any, nbytes: int) -> None:

@@ -84,6 +84,9 @@ cuda.syncthreads()
 """
 
 
+READ = 4  # blocks of weights that a thread reads at once
+
+
 @dataclass(frozen=True)
 class Cell:
     """A kernel's own lines."""
@@ -125,6 +128,8 @@ def loading(m: Matrix, number: int, name: str, layout: Layout) -> str:
         else:
             lines.append(f"put_{block}(M, {layout.place(number, i)} + tid * {FOUR}, {layout.threads * FOUR}, ")
             lines[-1] += f"{block}({name}, {place}))"
+        if i // FOUR % READ == READ - 1 or i + FOUR == m.each:
+            lines.append("apart()")
     return "\n".join(lines)
 
 
