@@ -92,9 +92,9 @@ class Executor:
         self.design = design or wanted_design()
         self.figures = first["stats"].size
         resident = [name for name in OWN if self.residence.host.get(name) is arrays.get(name, self)]
-        require_card(plan, memory_left(), resident, memory_beside(plan, self.residence.precision, self.design))
         self.rooms: dict[Any, Any] = {}  # for results in between
         with told():
+            require_card(plan, memory_left(), resident, memory_beside(plan, self.residence.precision, self.design))
             self._allocate(first.dtype)
         self.status = 0
         self.calls: dict[int, list[Callable[[], None]]] = {}
