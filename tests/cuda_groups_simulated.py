@@ -231,6 +231,6 @@ def test_blocks_that_do_not_meet_leave_and_are_reported(name, monkeypatch):
     assert np.isnan(left["h"][T] if "forward" in name else left["dq"][0]).any()
     again = on_the_device(name, split_for(name, "float32"), drawn(name))
     assert not any(np.isnan(array).any() for array in again.values())  # at once, and without results
-    with pytest.raises(RuntimeError, match="the blocks of a group did not meet"):
+    with pytest.raises(ValueError, match="the blocks of a group did not meet"):
         barrier.require_met()
     barrier.require_met()
