@@ -14,12 +14,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from column_major import ColumnMajor
 from numba import cuda
 from support import random_weights
 
 import nbrnn
 from nbrnn.memory import NotEnoughMemoryError
-from nbrnn.targets.cuda import device, graphs, keeping
+from nbrnn.targets.cuda import device, graphs, keeping, products
+from nbrnn.targets.cuda.cublas import WORKSPACE, Library
 from nbrnn.targets.cuda.exchange import DeviceArray
 
 DRIVER = ctypes.CDLL("libcuda.so.1")
@@ -139,6 +141,24 @@ def used():
     return DRIVER.fake_used()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_library_is_opened_before_a_batch_and_captured_on_its_stream(precision, monkeypatch):
+    library, streams = Library(ColumnMajor()), set()
+    own = library.use
+    monkeypatch.setattr(library, "use", lambda stream: (streams.add(stream), own(stream)))
+    monkeypatch.setattr(products, "library", lambda: (library, ""))
+    monkeypatch.setattr(products, "LIBRARY_FROM", dict.fromkeys(products.LIBRARY_FROM, 0))
+    monkeypatch.setattr(products, "LOW_ROWS", 0)
+    before, model = used(), make().to("cuda", precision=precision)
+    stated = model.memory(batch_size=4, samples=22)
+    assert stated["cuBLAS"] == 64 * 2**20 and library.handle is None and used() == before
+    fit(model)
+    assert library.workspace.nbytes == WORKSPACE and len(streams) == 3 and 0 in streams  # and of two captures
+    taken = used() - before - WORKSPACE
+    assert 0 <= stated.total - stated["compiled kernels"] - stated["cuBLAS"] - taken < 64
+    assert not log("refused")
+
+
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 1])
 def test_memory_that_runs_out_leaves_the_model_as_it_was(share, monkeypatch):
     from nbrnn.targets.cuda import executor
@@ -171,6 +191,8 @@ def test_memory_that_runs_out_leaves_the_model_as_it_was(share, monkeypatch):
         ("cuLaunchKernelEx", 30, 1, r"could not be captured as a CUDA graph \(CUDA_ERROR_INVALID_VALUE.*\): set"),
         ("cuStreamBeginCapture_v2", 1, 900, r"could not be captured as a CUDA graph \(CUDA_ERROR_STREAM_CAPTURE"),
         ("cuGraphInstantiateWithParams", 1, 2, r"more of the GPU's memory could not be had"),
+        ("cuMemAlloc_v2", 1, 1, r"the GPU, or its driver, has failed \(.*cuMemAlloc.*: start Python again"),
+        ("cuMemAlloc_v2", 9, 1, r"the GPU, or its driver, has failed \(.*cuMemAlloc.*: start Python again"),
         ("cuGraphLaunch", 1, 2, r"more of the GPU's memory could not be had"),
         ("cuMemcpyDtoH_v2", 1, 719, r"the GPU, or its driver, has failed \(.*start Python again"),
     ],

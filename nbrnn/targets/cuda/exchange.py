@@ -14,7 +14,7 @@ from numba import cuda
 
 from ...arrays import Elsewhere, extent
 from .device import first_line, simulating
-from .residence import zeros
+from .residence import told, zeros
 
 CUDA = 2, 13  # kinds of devices of DLPack: a GPU's memory, and memory that host and GPU share
 ORDERED = None, 1  # streams of an interface that need no waiting: none, and the default stream
@@ -77,8 +77,9 @@ class DeviceArray(Elsewhere):
             return np.empty(self.shape, self.dtype)
         ends = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
         before, after = -sum(e for e in ends if e < 0), sum(e for e in ends if e > 0)
-        every = device_array(self.pointer - before, before + after + self.itemsize, np.dtype(np.uint8), self)
-        return np.ndarray(self.shape, self.dtype, every.copy_to_host(), before, self.strides).copy()
+        with told():
+            every = device_array(self.pointer - before, before + after + self.itemsize, np.dtype(np.uint8), self)
+            return np.ndarray(self.shape, self.dtype, every.copy_to_host(), before, self.strides).copy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:

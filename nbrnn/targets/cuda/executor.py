@@ -22,12 +22,12 @@ from . import groups as _groups  # noqa: F401  (it registers its design)
 from . import persistent as _persistent  # noqa: F401  (it registers its design)
 from .barrier import require_met
 from .calls import launch_of, memory_beside, part_of, wanted_design
-from .device import CPU, first_line, memory_left, require_device
+from .device import memory_left, require_device
 from .exchange import DeviceArray, pointer_of
 from .forms import FORMS
 from .launching import TURN, Queue, launch
 from .precision import using
-from .residence import OWN, Residence, is_drivers, is_shortage, shortage, zeros
+from .residence import OWN, Residence, told, zeros
 
 ENDS = ("output", "final")  # what a whole pass leaves for the caller
 STEP, PREPARE = 0, -1  # programs of a plan beside those of so many samples
@@ -92,28 +92,34 @@ class Executor:
         self.design = design or wanted_design()
         self.figures = first["stats"].size
         resident = [name for name in OWN if self.residence.host.get(name) is arrays.get(name, self)]
-        require_card(plan, memory_left(), resident, memory_beside(plan, self.residence.precision, self.design))
         self.rooms: dict[Any, Any] = {}  # for results in between
-        self.blocks: dict[str, Any] = self.residence.bind(self.arrays)
-        for name, size in plan.sizes.items():
-            if name not in arrays:
-                self.blocks[name] = zeros(size, dtype_of(name, first.dtype))
-        self.own: dict[str, Any] = {}  # the device's memory for what the caller gives
-        self.fixed = False  # whether arrays that are fed again hold what they held
-        self.stale_order = True
-        for name in arrays:
-            if name not in OWN:
-                self._feed(name, self.arrays[name])
-        self.job = cuda.to_device(graphs.make_job(batch_size=1))
-        self.log = zeros(graphs.HEAD + graphs.ROWS * self.figures, np.float64)
-        self.kept_hyper = zeros(self.blocks["hyper"].size if plan.update else 1, np.float64)
-        self.kept_states = zeros(self.blocks["carried"].size, first.dtype) if "carried" in self.blocks else None
+        with told():
+            require_card(plan, memory_left(), resident, memory_beside(plan, self.residence.precision, self.design))
+            self._allocate(first.dtype)
         self.status = 0
         self.calls: dict[int, list[Callable[[], None]]] = {}
         self.batches: dict[int, graphs.Replayed] = {}
         self.tried: set[int] = set()  # the sizes of batches whose kernels are ready
 
     # ------------------------------------------------------------------ memory
+
+    def _allocate(self, dtype: np.dtype) -> None:
+        """Take the device's memory, and bring the caller's arrays there."""
+        plan, arrays = self.plan, self.arrays
+        self.blocks: dict[str, Any] = self.residence.bind(arrays)
+        for name, size in plan.sizes.items():
+            if name not in arrays:
+                self.blocks[name] = zeros(size, dtype_of(name, dtype))
+        self.own: dict[str, Any] = {}  # the device's memory for what the caller gives
+        self.fixed = False  # whether arrays that are fed again hold what they held
+        self.stale_order = True
+        for name in arrays:
+            if name not in OWN:
+                self._feed(name, arrays[name])
+        self.job = cuda.to_device(graphs.make_job(batch_size=1))
+        self.log = zeros(graphs.HEAD + graphs.ROWS * self.figures, np.float64)
+        self.kept_hyper = zeros(self.blocks["hyper"].size if plan.update else 1, np.float64)
+        self.kept_states = zeros(self.blocks["carried"].size, dtype) if "carried" in self.blocks else None
 
     @property
     def order(self) -> np.ndarray:
@@ -143,7 +149,8 @@ class Executor:
             same = self.fixed and not isinstance(array, DeviceArray) and _address(array) == _address(self.arrays[name])
             self.arrays[name] = array
             if not same:
-                self._feed(name, array)
+                with told():
+                    self._feed(name, array)
 
     def _feed(self, name: str, array: Any) -> None:
         """Bring an array to the device, or take it where it stands; results go from a place that stays to the caller's.
@@ -175,16 +182,8 @@ class Executor:
         with TURN:
             before, Queue.rooms = Queue.rooms, self.rooms
             try:
-                with using(self.residence.precision):
+                with told(), using(self.residence.precision):
                     return self._run(first, stop, shuffle, seed, epoch, step)
-            except Exception as error:
-                if is_shortage(error):  # of what kernels take beside the plan's blocks
-                    raise shortage() from error
-                if is_drivers(error):
-                    raise ValueError(
-                        f"the GPU, or its driver, has failed ({first_line(error)}): start Python again, {CPU}."
-                    ) from error
-                raise
             finally:
                 Queue.rooms = before
 
