@@ -1,10 +1,4 @@
-"""Persistent kernels compiled without a GPU, and what the assembler says of them. As a script: a table of all sizes.
-
-python tests/cuda_persistent_compiled.py [A100 H200 B200]
-"""
-
-import sys
-from tempfile import TemporaryDirectory
+"""Persistent kernels compiled without a GPU, and what the assembler says of them."""
 
 from cuda_compiling import array, compiled
 from numba import types
@@ -12,12 +6,10 @@ from numba import types
 from nbrnn.targets.cuda import persistent
 from nbrnn.targets.cuda.device import CHIPS
 from nbrnn.targets.cuda.persistent_cells import CELLS
-from nbrnn.targets.cuda.persistent_layout import fitting
 
 SCALARS = {"G", "A", "E", "base", "add", "batch", "t0", "t1"}
 TRAINING = frozenset({"tape", "whole_h", "whole_c", "every", "biased"})
 EVERYTHING = TRAINING | {"masked", "limited", "taped", "ends"}
-SIZES = [*(("float32", h) for h in (16, 32, 64, 96, 128)), *(("bfloat16", h) for h in (128, 160, 192)), ("float64", 64)]
 
 
 def assembled(layout, words, chip, folder):
@@ -29,27 +21,3 @@ def assembled(layout, words, chip, folder):
     kinds["alive"] = array("int64", 1)
     kernel = persistent.compiled(layout, words, 1, 2)
     return compiled(kernel, tuple(kinds.values()), CHIPS[chip].capability, folder)
-
-
-def table(chips):
-    """Print what every kernel uses, at all sizes."""
-    with TemporaryDirectory() as folder:
-        for chip in chips:
-            for name in CELLS:
-                for precision, units in SIZES:
-                    for samples, words in ((64, TRAINING), (64, EVERYTHING), (1024, TRAINING)):
-                        layout = fitting(name, units, samples, precision, CHIPS[chip])
-                        print(chip, name, precision, units, samples, "all options" * (words is EVERYTHING), end=" | ")
-                        if layout is None:
-                            print("does not fit", flush=True)
-                            continue
-                        made = assembled(layout, words, chip, folder)
-                        print(f"{layout.registers} of {made.registers} registers hold weights", end=", ")
-                        print(f"spills {made.spills}, stack {made.stack}, {layout.threads} threads", end=", ")
-                        print(
-                            f"{layout.rows} rows, {layout.shared} bytes shared, {layout.clocks:.0f} clocks", flush=True
-                        )
-
-
-if __name__ == "__main__":
-    table(sys.argv[1:] or CHIPS)

@@ -13,7 +13,7 @@ from ...program import Buffer, Call, Program
 from . import groups as _groups  # noqa: F401  (it registers its design)
 from . import persistent as _persistent  # noqa: F401  (it registers its design)
 from .counting import beside
-from .designs import DESIGNS, Site, choose
+from .designs import DESIGNS, Site, choose, told
 from .device import chip
 from .forms import FORMS
 from .launching import TURN
@@ -95,5 +95,4 @@ def design_of(program: Program, precision: str, call: Call) -> str:
     if call.kernel not in RECURRENT:
         return ""
     site = site_of(program, call, precision)
-    design = choose(site, wanted_design())
-    return ": ".join(text for text in (design.name, design.describe(site)) if text)
+    return told(site, wanted_design())

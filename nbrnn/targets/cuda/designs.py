@@ -65,3 +65,19 @@ def choose(site: Site, wanted: str = "") -> Design:
             if wanted:
                 raise ValueError(f"design {wanted!r} cannot run {site.kernel}: {reason}.")
     raise ValueError(f"{site.kernel} has no design {wanted!r}; there are {', '.join(d.name for d in known)}.")
+
+
+def told(site: Site, wanted: str = "") -> str:
+    """Return a site's design for the printed program: where its weights lie, and why no better one was taken.
+
+    Raises
+    ------
+    ValueError
+        As `choose` does.
+    """
+    taken = choose(site, wanted)
+    before = designs_of(site.kernel)
+    refused = [] if wanted else before[: [design.name for design in before].index(taken.name)]
+    reasons = [f"not {each.name}, since {each.refuses(site) or 'it was measured to be slower'}" for each in refused]
+    parts = "; ".join(text for text in (taken.describe(site), *reasons) if text)
+    return ": ".join(text for text in (taken.name, parts) if text)

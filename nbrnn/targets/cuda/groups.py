@@ -108,6 +108,14 @@ def refuses(site: Site) -> str:
     return split if isinstance(split, str) else ""
 
 
+def describe(site: Site) -> str:
+    """Return where a site's weights lie: how many groups of how many blocks, and how much of them each block has."""
+    split = split_of(site)
+    assert isinstance(split, Split)
+    groups = f"{split.groups} group{'s' * (split.groups > 1)} of {split.members} block{'s' * (split.members > 1)}"
+    return f"{groups}, {split.weights * split.threads * 4 / 1024:.3g} KB of weights in the registers of each block"
+
+
 def form(site: Site) -> Callable[..., None]:
     """Return what launches a site that is not refused."""
     split = split_of(site)
@@ -116,4 +124,4 @@ def form(site: Site) -> Callable[..., None]:
 
 
 for _kernel in OTHERS:
-    DESIGNS.setdefault(_kernel, []).append(Design("groups", refuses, form))
+    DESIGNS.setdefault(_kernel, []).append(Design("groups", refuses, form, describe))

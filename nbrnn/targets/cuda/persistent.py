@@ -19,7 +19,7 @@ from .designs import DESIGNS, Design, Site
 from .launching import launch, room
 from .persistent_blocks import add_block, add_pairs, block, get_block, get_pairs, pairs, put_block, put_pairs
 from .persistent_cells import CELLS
-from .persistent_layout import DROPPED, THREADS, Layout, fitting
+from .persistent_layout import DROPPED, THREADS, Layout, fitting, kinds_of, laid
 from .persistent_layout import KERNELS as SHAPES
 from .persistent_memory import apart, peek, peek4, poke, poke4
 from .persistent_text import text_of
@@ -129,12 +129,20 @@ def refuses(site: Site) -> str:
     """Return why a site does not fit: nothing where it does."""
     if layout_of(site) is not None:
         return ""
-    weights = sum(a * b for a, b in SHAPES[site.kernel][0]) * site.sizes["H"] ** 2
-    size = {"float64": 8, "bfloat16": 2}.get(site.precision, 4)
+    H, precision, chip = site.sizes["H"], site.precision, site.chip
+    least = min(
+        laid(site.kernel, H, precision, chip, 1, CHOICE, kinds_of(precision)), key=lambda one: one.shared, default=None
+    )
+    if least is None:
+        sums = max(outputs for _, outputs in SHAPES[site.kernel][0]) * H
+        return f"a step of its {H} units, with {sums} sums, takes more registers than {CHOICE[-1]} threads can have"
+    held = least.registers * 4 * least.threads
+    left = max(0, chip.shared - least.weights[0] * least.size)
+    weights = held + least.shared - least.weights[0] * least.size
     return (
-        f"its {site.sizes['H']} units have {weights * size // 1024} KB of recurrent weights in {site.precision}, "
-        f"and a processor of {site.chip.name} has {site.chip.registers // 256} KB of registers and "
-        f"{site.chip.shared // 1024} KB of shared memory for these and for all else"
+        f"the recurrent weights of its {H} units take {weights // 1024} KB in {precision}, and beside what a step "
+        f"needs a processor of {chip.name} has {held // 1024} KB of registers and {left // 1024} KB of shared memory "
+        "for them"
     )
 
 

@@ -167,7 +167,7 @@ def spare(kernel: str, abreast: int, items: int, size: int, packed: bool) -> int
 
     An item has what it loads ahead, now and for the next step, what it keeps, and its places in so many arrays; pairs
     have to be unpacked beside what holds them. The numbers are above what kernels with all options need
-    (tests/cuda_persistent_compiled.py).
+    (tests/cuda_scan.py).
     """
     ahead, keeps = KERNELS[kernel][1:3]
     return 34 + (2 * FOUR * abreast + (2 * ahead + keeps + 11 + 18 * packed) * items) * size // 4
@@ -218,6 +218,24 @@ def lay(
     return Layout(kernel, units, precision, rows, abreast, threads, tuple(matrices))
 
 
+def laid(
+    kernel: str, units: int, precision: str, chip: Chip, rows: int, choice: tuple[int, ...], kinds: tuple[bool, ...]
+) -> list[Layout]:
+    """Return the layouts that leave a thread the registers it needs, whether or not shared memory holds the rest."""
+    found = []
+    for n in choice:
+        most = min(MOST_REGISTERS, chip.registers // n // 8 * 8)
+        for packed in kinds:
+            each = [lay(kernel, units, precision, rows, a, n, most, packed) for a in ROWS[:3] if a <= rows]
+            found += [one for one in each if one and one.needed <= most]
+    return found
+
+
+def kinds_of(precision: str) -> tuple[bool, ...]:
+    """Return whether weights may stand in pairs: in bfloat16 they may."""
+    return (False, True) if precision == "bfloat16" else (False,)
+
+
 @cache
 def fitting(
     kernel: str, units: int, samples: int, precision: str, chip: Chip, choice: tuple[int, ...] = THREADS
@@ -229,15 +247,10 @@ def fitting(
     """
 
     def best(rows: int, threads: tuple[int, ...], kinds: tuple[bool, ...]) -> Layout | None:
-        fits = []
-        for n in threads:
-            most = min(MOST_REGISTERS, chip.registers // n // 8 * 8)
-            for packed in kinds:
-                laid = [lay(kernel, units, precision, rows, a, n, most, packed) for a in ROWS[:3] if a <= rows]
-                fits += [one for one in laid if one and one.needed <= most and one.shared <= chip.shared]
+        fits = [one for one in laid(kernel, units, precision, chip, rows, threads, kinds) if one.shared <= chip.shared]
         return min(fits, key=lambda one: (one.clocks, -one.abreast), default=None)
 
-    found = best(1, choice, (False, True) if precision == "bfloat16" else (False,))
+    found = best(1, choice, kinds_of(precision))
     for rows in ROWS[1:]:
         if found is None or found.rows * chip.processors >= samples:
             break
