@@ -169,8 +169,9 @@ def spare(kernel: str, abreast: int, items: int, size: int, packed: bool) -> int
     have to be unpacked beside what holds them. The numbers are above what kernels with all options need
     (tests/cuda_scan.py).
     """
-    ahead, keeps = KERNELS[kernel][1:3]
-    return 34 + (2 * FOUR * abreast + (2 * ahead + keeps + 11 + 18 * packed) * items) * size // 4
+    products, ahead, keeps, _ = KERNELS[kernel]
+    pairs = 24 * (len(products) - 1) if packed else 0  # what reads the second matrix, beside all of the first
+    return 29 + pairs + (2 * FOUR * abreast + (2 * ahead + keeps + 16 + 24 * packed) * items) * size // 4
 
 
 def lay(

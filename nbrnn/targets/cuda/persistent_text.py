@@ -84,7 +84,7 @@ cuda.syncthreads()
 """
 
 
-READ = 4  # blocks of weights that a thread reads at once
+READ = 2  # blocks of weights that a thread reads at once; of pairs, half as many
 
 
 @dataclass(frozen=True)
@@ -116,19 +116,18 @@ def named(text: str, words: frozenset[str]) -> str:
     return "\n".join(lines)
 
 
-def loading(m: Matrix, number: int, name: str, layout: Layout) -> str:
-    """Return the lines that bring a thread its part of a matrix, in blocks of four inputs and four outputs."""
+def loading(m: Matrix, number: int, name: str, layout: Layout, held: bool) -> str:
+    """Return the lines that bring a thread its part of a matrix: what registers hold, or what shared memory does."""
     name, _, turned = name.partition(" ")
-    block = "pairs" if m.packed else "block"
-    lines = [f"begin{number}, group{number} = tid // {m.groups} * {m.each}, tid % {m.groups} * {FOUR}"]
-    for i in range(0, m.each, FOUR):
+    block, lines = "pairs" if m.packed else "block", []
+    for i in range(0, m.held, FOUR) if held else range(m.held, m.each, FOUR):
         place = f"begin{number} + {i}, group{number}, {m.inputs}, {m.outputs}, {bool(turned)}, DROPPED"
-        if i < m.held:
+        if held:
             lines.append(f"w{number}_{i} = {block}({name}, {place})")
         else:
             lines.append(f"put_{block}(M, {layout.place(number, i)} + tid * {FOUR}, {layout.threads * FOUR}, ")
             lines[-1] += f"{block}({name}, {place}))"
-        if i // FOUR % READ == READ - 1 or i + FOUR == m.each:
+        if m.packed or i // FOUR % READ == READ - 1 or i + FOUR == m.each:
             lines.append("apart()")
     return "\n".join(lines)
 
@@ -214,9 +213,12 @@ def text_of(cell: Cell, layout: Layout, words: frozenset[str]) -> str:
     )
     places = {"H": layout.units} | {f"X{k}": place for k, place in enumerate(layout.operands[:-1])}
     places |= {f"ROW{k}": m.row for k, m in enumerate(layout.matrices)}
+    matrices = list(enumerate(zip(layout.matrices, cell.matrices, strict=True)))
     weights = [
-        loading(m, k, name, layout) for k, (m, name) in enumerate(zip(layout.matrices, cell.matrices, strict=True))
+        f"begin{k}, group{k} = tid // {m.groups} * {m.each}, tid % {m.groups} * {FOUR}" for k, (m, _) in matrices
     ]
+    for held in (False, True):  # what passes through registers comes before what stays there
+        weights += [loading(m, k, name, layout, held) for k, m, name in matrices]
     return FRAME.format(
         arguments=cell.arguments,
         rows=layout.rows,
@@ -224,7 +226,7 @@ def text_of(cell: Cell, layout: Layout, words: frozenset[str]) -> str:
         places=f"{', '.join(places)} = {', '.join(map(str, places.values()))}",
         operands=layout.operands[-1],
         start=indent(named(LATER if cell.backward else "", words), "    "),
-        weights=indent("\n".join(weights), "    "),
+        weights=indent("\n".join(line for line in weights if line), "    "),
         items=items(ITEM.format(threads=layout.threads, all=layout.rows * layout.units), 4),
         opening=items(cell.opening, 4) + "\n" + items(first.replace("TIME", start), 4),
         loop=indent(named(loop, words), "    "),
