@@ -12,11 +12,18 @@ import pytest
 from browsing import browser, opened, shared  # noqa: F401
 from hypothesis import HealthCheck, settings
 
-# Before nbrnn is imported; pytest's parallel workers and the processes that tests start share the folder.
+# Before nbrnn is imported; processes that tests start share the folder, pytest's parallel workers do not: each begins
+# with a copy of what was compiled before the run.
 FRESH = None if os.environ.get("NBRNN_CACHE_DIR") else tempfile.mkdtemp(prefix="nbrnn-tests-")
 os.environ["NBRNN_CACHE_DIR"] = FRESH or os.environ["NBRNN_CACHE_DIR"]
-if "PYTEST_XDIST_WORKER" in os.environ:
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER:
     os.environ.setdefault("NBRNN_COMPILERS", "1")  # the cores are taken
+    common = Path(os.environ["NBRNN_CACHE_DIR"])
+    if common.parent.name != "workers":  # else a worker's test has started pytest
+        own = common / "workers" / WORKER
+        shutil.copytree(common, own, ignore=shutil.ignore_patterns("workers"), dirs_exist_ok=True)
+        os.environ["NBRNN_CACHE_DIR"] = str(own)
 
 if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
     import cuda_strict  # noqa: F401
