@@ -3,12 +3,15 @@
 nbrnn bench --device cuda --against cudnn --out nbrnn-out/gpu
 
 Both sides get the same weights and inputs, and their outputs are compared before anything is timed. Times are those of
-the device's events, the product with the inputs included. *train* is forward, a mean squared error over all states, and
-backward to all weight gradients; cuDNN computes the input's gradient too, which its interface leaves no choice of.
+the device's events, the product with the inputs included; PyTorch runs eagerly, as its users run it. *train* is
+forward, a mean squared error over all states, and backward to all weight gradients; cuDNN computes the input's gradient
+too, which its interface leaves no choice of.
 """
 
+import gc
 import statistics
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,16 +19,18 @@ from typing import Any
 
 import numpy as np
 from gpu_cases import Case
-from report import or_dash, seconds_text, three
+from gpu_table import APART
+from gpu_turns import shared, turn
+from numba import cuda
 
 import nbrnn
 from nbrnn.lowering import PREDICT, TRAIN, Feed, make_plan
 from nbrnn.plan import Plan
 from nbrnn.program import Options, aligned
 from nbrnn.targets.cuda import Executor
+from nbrnn.targets.cuda.calls import RECURRENT, site_of
 from nbrnn.targets.cuda.designs import choose, designs_of
-from nbrnn.targets.cuda.device import chip, simulating
-from nbrnn.targets.cuda.executor import RECURRENT, site_of
+from nbrnn.targets.cuda.device import chip, memory_left, simulating
 from nbrnn.targets.cuda.graphs import seconds_of
 from nbrnn.targets.cuda.residence import Residence
 
@@ -33,6 +38,8 @@ FORMAT = 1
 LAYERS: dict[str, Any] = {"lstm": nbrnn.LSTM, "gru": nbrnn.GRU, "simple_rnn": nbrnn.SimpleRNN}
 LEAST = 2 if simulating() else 15  # rounds; what the simulator takes says nothing
 ROUND = 0.01  # seconds that a round lasts at least, on the device
+WARM = 0.0 if simulating() else 0.05  # seconds of work on the device before a player is timed: its clocks rise
+DRAWN = 64  # steps of random inputs, which then repeat: drawing more takes longer than all else
 
 
 @dataclass(frozen=True)
@@ -50,13 +57,15 @@ def arrays_for(case: Case) -> dict[str, np.ndarray]:
     model, rng = layer_model(case), np.random.default_rng(0)
     scale = case.H**-0.5
     Wx, Wh, b = (rng.standard_normal(w.shape, dtype=np.float32) * np.float32(scale) for w in model.get_weights())
-    x, y = rng.standard_normal((2, case.B, case.T, case.H), dtype=np.float32)
+    drawn = rng.standard_normal((2, case.B, min(case.T, DRAWN), case.H), dtype=np.float32)
+    x, y = (np.resize(a.swapaxes(0, 1), (case.T, case.B, case.H)).swapaxes(0, 1).copy() for a in drawn)
     return {"Wx": Wx, "Wh": Wh, "b": b, "x": x, "y": y}
 
 
 def layer_model(case: Case) -> Any:
     """Return a model of the case's layer alone."""
-    layer = LAYERS[case.cell](case.H, return_sequences=True)
+    quick = "glorot_uniform"  # all weights are set later; orthogonal ones take seconds
+    layer = LAYERS[case.cell](case.H, return_sequences=True, recurrent_initializer=quick)
     return nbrnn.Sequential([layer], input_shape=(case.T, case.H), seed=0)
 
 
@@ -127,12 +136,14 @@ def measured(case: Case, settings: Settings) -> dict[str, Any]:
     arrays = arrays_for(case)
     ours = Layer(case, arrays, settings.design)
     ours.warm()
-    result: dict[str, Any] = asdict(case) | {"goal": case.goal, "designs": ours.names()}
+    result: dict[str, Any] = asdict(case) | {"goal": case.goal, "design": settings.design, "designs": ours.names()}
     players: dict[str, Any] = {"nbrnn": ours}
     if settings.peer is not None:
         players["cudnn"] = peer = settings.peer.Layer(case, arrays)
+        peer.warm()
         result["difference"] = float(abs(ours.outputs(arrays) - peer.outputs()).max())
-    calls = {n: max(1, min(1000, round(settings.seconds / max(p.timed(1), 1e-7)))) for n, p in players.items()}
+        result["agrees"] = result["difference"] <= APART[case.precision]  # NaN does not
+    calls = {name: calls_of(player, settings.seconds) for name, player in players.items()}
     times: dict[str, list[float]] = {name: [] for name in players}
     for _ in range(settings.rounds):
         for name, player in players.items():
@@ -144,10 +155,19 @@ def measured(case: Case, settings: Settings) -> dict[str, Any]:
             "best_s": min(taken),
             "us_per_step": median / case.T * 1e6,
             "seconds": taken,
+            "calls": calls[name],
         }
     if "cudnn" in times:
         result["ratio"] = result["cudnn"]["median_s"] / result["nbrnn"]["median_s"]
     return result
+
+
+def calls_of(player: Any, seconds: float) -> int:
+    """Return how many calls take so many seconds, after some that warm up."""
+    taken = [player.timed(1)]
+    while sum(taken) < WARM and len(taken) < 100:
+        taken.append(player.timed(1))
+    return max(1, min(1000, round(seconds / max(min(taken), 1e-7))))
 
 
 def machine() -> dict[str, Any]:
@@ -167,7 +187,7 @@ def begin(settings: Settings) -> dict[str, Any]:
     own = {"format": FORMAT, "taken": taken, "rounds": settings.rounds, "machine": machine()}
     if settings.peer is not None:
         own["machine"]["versions"] |= settings.peer.versions()
-    return own | {"results": [], "failures": []}
+    return own | {"results": [], "failures": [], "refused": []}
 
 
 def designs() -> list[str]:
@@ -179,39 +199,45 @@ def hold(
     cases: list[Case], settings: Settings, into: dict[str, Any], status: Callable[[str], None] = lambda text: None
 ) -> Iterator[dict[str, Any]]:
     """Measure the cases one after the other, into a report; one that fails is named there, and the others go on."""
+    with turn(alone=False):
+        for case in cases if shared() else ():
+            status(f"compiling for {case.label}")
+            with suppress(Exception):  # what is wrong is said when it is measured
+                Layer(case, arrays_for(case), settings.design).warm()
+            gc.collect()
     for case in cases:
         status(case.label)
         try:
-            result = measured(case, settings)
-        except (ValueError, RuntimeError, MemoryError) as error:
-            into["failures"].append({"case": case.label, "error": " ".join(str(error).split())})
+            with turn(alone=True) as alone:
+                result = measured(case, settings) | {"alone": alone}
+        except Exception as error:  # a library's own, such as a driver's
+            text = " ".join(str(error).split()) or type(error).__name__
+            refused = text.startswith(f"design {settings.design!r} cannot run")
+            into["refused" if refused else "failures"].append({"case": case.label, "error": text})
+            if not refused and not usable():
+                into["failures"].append({"case": "the cases after it", "error": "the GPU's context is broken"})
+                break
             continue
+        finally:
+            release(settings)
         into["results"].append(result)
         status("")
         yield result
 
 
-def summary(found: dict[str, Any]) -> str:
-    """Return in a sentence how many goals are met."""
-    judged = [r for r in found["results"] if r["goal"] and "ratio" in r]
-    if not judged:
-        return "No case here has a goal; those of 512 steps against cuDNN have."
-    met = sum(r["ratio"] >= r["goal"] for r in judged)
-    least = min(r["ratio"] / r["goal"] for r in judged)
-    return f"{met} of {len(judged)} goals are met; the lowest ratio is {least:.2f} of its goal."
+def usable() -> bool:
+    """Return whether the device still does anything: after an illegal address, say, it refuses all of this process."""
+    try:
+        cuda.synchronize()
+    except Exception:
+        return False
+    return True
 
 
-HEAD = f"{'layer':<11}{'H':>5}{'B':>5}{'nbrnn':>10}{'cuDNN':>10}{'ratio':>7}{'goal':>6}  {'us a step':>9}  design"
-
-
-def line(result: dict[str, Any]) -> str:
-    """Return a result as a line of at most 80 columns."""
-
-    def side(name: str) -> str:
-        return or_dash(result.get(name, {}).get("median_s"), seconds_text)
-
-    goal, ratio = or_dash(result["goal"], three), or_dash(result.get("ratio"), three)
-    designs = "/".join(dict.fromkeys(result["designs"]))
-    title = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}[result["cell"]]
-    start = f"{title:<11}{result['H']:>5}{result['B']:>5}{side('nbrnn'):>10}{side('cudnn'):>10}"
-    return f"{start}{ratio:>7}{goal:>6}  {result['nbrnn']['us_per_step']:>9.2f}  {designs}"[:80]
+def release(settings: Settings) -> None:
+    """Give the memory of a case back."""
+    gc.collect()
+    with suppress(Exception):  # of a device that is not usable any more
+        if settings.peer is not None:
+            settings.peer.release()
+        memory_left()  # numba.cuda gives back what it holds when it is asked

@@ -20,6 +20,12 @@ def versions() -> dict[str, str]:
     return found
 
 
+def release() -> None:
+    """Give the memory that is not used back to the device."""
+    if DEVICE == "cuda":
+        torch.cuda.empty_cache()
+
+
 def reordered(cell: str, weight: np.ndarray) -> np.ndarray:
     """Return a weight with its gates in PyTorch's order, and units before features."""
     parts = np.split(weight, len(GATES[cell]), axis=-1)
@@ -70,10 +76,18 @@ class Layer:
             self.net.zero_grad(set_to_none=True)
             torch.nn.functional.mse_loss(self.net(self.x)[0], self.y).backward()
 
+    def warm(self) -> None:
+        """Let the libraries choose and load what they run."""
+        self.begin()
+        for _ in range(3):
+            self.run()
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+
     def timed(self, calls: int) -> float:
         """Return the seconds of a call, by the device's events, or by the clock where there is none."""
         self.begin()
-        if DEVICE != "cuda":
+        if DEVICE != "cuda":  # where the processor stands in, for a rehearsal
             start = time.perf_counter()
             for _ in range(calls):
                 self.run()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,12 +84,14 @@ class Memory:
     parts: tuple[Part, ...]
 
     @classmethod
-    def of(cls, plan: Plan) -> Memory:
+    def of(cls, plan: Plan, beside: Mapping[str, int] | None = None) -> Memory:
         """Return what a plan's executor holds.
 
         Parameters
         ----------
         plan : Plan
+        beside : dict of str to int, optional
+            Bytes of what is held beside the plan's blocks, by its name: on a GPU.
         """
         sums: dict[tuple[str, int], int] = {}
         for block, (each, copies) in plan.nbytes.items():
@@ -98,6 +100,7 @@ class Memory:
         program = plan.programs[min(plan.shard, max(plan.programs))]
         cut = f", {plan.shards} shards of {plan.shard}" if plan.shards > 1 else ""
         title = f"{program.title}, batches of {min(plan.batch, plan.samples)}{cut}, {program.dtype.name}"
+        sums |= {(name, 1): each for name, each in (beside or {}).items()}
         return cls(title, tuple(Part(name, each, copies) for (name, copies), each in sums.items() if each))
 
     @property
@@ -156,7 +159,9 @@ def require(*plans: Plan) -> None:
     )
 
 
-def require_card(plan: Plan, left: int | None, resident: Sequence[str] = ()) -> None:
+def require_card(
+    plan: Plan, left: int | None, resident: Sequence[str] = (), beside: Mapping[str, int] | None = None
+) -> None:
     """Refuse a plan that what is left of a GPU's memory cannot hold.
 
     Parameters
@@ -166,13 +171,15 @@ def require_card(plan: Plan, left: int | None, resident: Sequence[str] = ()) -> 
         Bytes; None where nothing is known, and then nothing is refused.
     resident : sequence of str
         Blocks that stand there already.
+    beside : dict of str to int, optional
+        Bytes of what is held beside the plan's blocks, by its name.
 
     Raises
     ------
     NotEnoughMemoryError
         If it needs more; the sentence holds the arithmetic.
     """
-    memory = plan.memory
+    memory = Memory.of(plan, beside)
     needed = memory.total - sum(math.prod(plan.nbytes[name]) for name in resident if name in plan.nbytes)
     if left is None or needed <= left:
         return

@@ -12,6 +12,7 @@ from .checks import one_of
 from .layers import Layer
 
 if TYPE_CHECKING:
+    from .plan import Plan
     from .program import Layout
     from .targets.cuda.residence import Residence
 
@@ -124,6 +125,14 @@ class Placed:
             for b in places
             if b.block == "params" and "/" in b.name
         }
+
+    def _on_the_card(self, plan: Plan) -> dict[str, int]:
+        """Return the bytes that a run of a plan takes on the GPU beside the plan's blocks, by what they are for."""
+        if self._residence is None:
+            return {}
+        from .targets.cuda.calls import memory_beside
+
+        return memory_beside(plan, self._residence.precision)
 
     def _come_back(self) -> None:
         """Bring what runs on the GPU have changed back to the host."""

@@ -250,9 +250,12 @@ class Recurrent(Layer):
         return {"Px": packed(p, Wx, rows, **gates), "Ph": packed(p, Wh, rows, **gates)}
 
     def steps_at_once(self, p: Program, x: Buffer) -> int:
-        """Return how many steps go back before their weight gradients are taken: dL/da is then still in the cache."""
+        """Return how many steps go back before their weight gradients are taken: dL/da is then still in the cache.
+
+        On a GPU a pass is one launch where it can be, and weight gradients are products of all rows.
+        """
         steps, samples, _ = x.shape
-        large = self._buffer(p, "recurrent_kernel").size >= LARGE and not p.options.tape
+        large = self._buffer(p, "recurrent_kernel").size >= LARGE and not p.options.tape and p.options.device == "cpu"
         rows = DEPTH if p.packing is None else 4 * DEPTH  # of which the mask leaves some
         return min(segment(p, steps), max(1, rows // samples)) if large else segment(p, steps)
 

@@ -261,7 +261,8 @@ class Stack(Placed):
             If an argument is out of range, or the model lacks what the mode needs.
         """
         batch = whole_number("batch_size", batch_size)
-        return plan_of(self, mode, batch, whole_number("samples", batch if samples is None else samples), steps).memory
+        plan = plan_of(self, mode, batch, whole_number("samples", batch if samples is None else samples), steps)
+        return Memory.of(plan, self._on_the_card(plan))
 
     def _inputs(self, x: Any, mask: Any = None, lengths: Any = None) -> Any:
         """Return checked inputs, with their masks if there are any; sequences of different lengths are padded."""

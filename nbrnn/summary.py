@@ -40,7 +40,7 @@ def plan_of(model: Stack, mode: str, batch: int, samples: int, steps: int | None
     options = Options(kept=predicts and bool(own._units("return_state")), threads=threads, device=model.device)
     plan = make_plan(own, mode, x, None if predicts else y, batch, options)
     if model.device == "cuda":
-        from .targets.cuda.executor import design_of
+        from .targets.cuda.calls import design_of
 
         for program in plan.programs.values():
             program.path_of = partial(design_of, program, model.precision)

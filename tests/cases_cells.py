@@ -1,9 +1,14 @@
 """Modules with custom cells, as a researcher writes them: minGRU from the docs, and others."""
 
+import functools
 import importlib.util
 import re
 import sys
+import tempfile
 from pathlib import Path
+
+from nbrnn.kernels import KERNELS
+from nbrnn.layers import LAYERS
 
 DOCS = Path(__file__).parents[1] / "docs" / "custom-cells.md"
 MIN_GRU = re.search(r"^```python\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.S | re.M)[1]
@@ -86,13 +91,33 @@ class Leaky(nbrnn.Cell):
     @staticmethod
     def backward(x, W, a, leak, order, dh, dx, dh_prev, dW):
         da = dh * (a > 0)
-        dh_prev[:] = leak**order * dh
         for k in range(dx.shape[0]):
+            dh_prev[k] = dh[k]
+            for j in range(dh.shape[1]):
+                dh_prev[k, j] *= leak**order
             for d in range(dx.shape[1]):
                 dx[k, d] = (da[k] * W[d]).sum()
                 for j in range(dh.shape[1]):
                     dW[d, j] += x[k, d] * da[k, j]
 '''
+
+TEXTS = {"MinGRU": MIN_GRU, "OwnLSTM": OWN_LSTM, "Leaky": LEAKY}
+FOLDER = tempfile.TemporaryDirectory()
+
+
+@functools.cache
+def own_cell(name):
+    """Return a custom cell by its name: one for all tests, so that its code is compiled once."""
+    return getattr(written(Path(FOLDER.name), name.lower(), TEXTS[name]), name)
+
+
+def forget(monkeypatch, name):
+    """Take a custom cell away until a test ends, so that the test may define it anew, in a module of its name."""
+    cell = own_cell(name)
+    monkeypatch.delitem(sys.modules, cell.__module__)
+    monkeypatch.delitem(LAYERS, name)
+    for way in ("forward", "backward"):
+        monkeypatch.delitem(KERNELS, f"{cell.kind}_{way}")
 
 
 def written(folder, name, text):

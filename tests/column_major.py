@@ -26,7 +26,7 @@ def read(numbers):
 def near_tf32(numbers):
     """Round to 10 bits of fraction, as the library may do of itself."""
     m, e = np.frexp(numbers)
-    return np.ldexp(np.rint(np.ldexp(m, 11)), e - 11)
+    return np.ldexp(np.copysign(np.floor(np.ldexp(abs(m), 11) + 0.5), m), e - 11)
 
 
 class ColumnMajor:

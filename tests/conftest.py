@@ -12,11 +12,18 @@ import pytest
 from browsing import browser, opened, shared  # noqa: F401
 from hypothesis import HealthCheck, settings
 
-# Before nbrnn is imported; processes that tests start share the folder, pytest's parallel workers do not.
+# Before nbrnn is imported; processes that tests start share the folder, pytest's parallel workers do not: each begins
+# with a copy of what was compiled before the run.
 FRESH = None if os.environ.get("NBRNN_CACHE_DIR") else tempfile.mkdtemp(prefix="nbrnn-tests-")
-os.environ["NBRNN_CACHE_DIR"] = str(
-    Path(FRESH or os.environ["NBRNN_CACHE_DIR"]) / os.environ.get("PYTEST_XDIST_WORKER", "")
-)
+os.environ["NBRNN_CACHE_DIR"] = FRESH or os.environ["NBRNN_CACHE_DIR"]
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER:
+    os.environ.setdefault("NBRNN_COMPILERS", "1")  # the cores are taken
+    common = Path(os.environ["NBRNN_CACHE_DIR"])
+    if common.parent.name != "workers":  # else a worker's test has started pytest
+        own = common / "workers" / WORKER
+        shutil.copytree(common, own, ignore=shutil.ignore_patterns("workers"), dirs_exist_ok=True)
+        os.environ["NBRNN_CACHE_DIR"] = str(own)
 
 if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
     import cuda_strict  # noqa: F401
@@ -40,6 +47,26 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("cudasim"):
                 item.add_marker(pytest.mark.skip(reason="minutes of simulated CUDA: pytest -m cudasim"))
+
+
+COMPILE = """
+from test_kernels import CASES, FORWARD
+from nbrnn.targets.compiling import ENTRY, PARALLEL, prepare
+
+for names, dtype in (([ENTRY, PARALLEL, *CASES], "float32"), (CASES, "float64"), (FORWARD, "complex128")):
+    prepare(names, dtype)
+"""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session):
+    """Compile every kernel before a whole run: parallel workers would all do it, at the same time."""
+    config = session.config
+    chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword
+    if chosen or config.option.markexpr or config.option.collectonly or hasattr(config, "workerinput"):
+        return
+    path = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", COMPILE], env=path, check=False)  # what fails here fails in its test
 
 
 def pytest_sessionfinish():
@@ -80,7 +107,7 @@ def run_python(environment):
             check=False,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
         assert done.returncode == 0, f"the process failed:\n{done.stdout}\n{done.stderr}"
         return done.stdout

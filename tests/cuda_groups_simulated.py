@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cuda_strict import Race
 from numba import cuda
 from support import assert_close
 
@@ -197,16 +198,39 @@ def test_a_block_that_never_comes_ends_the_wait(counted):
     assert there == [False, False] and status[0] == 2
 
 
+@pytest.mark.parametrize("limited", [False, True])
+@pytest.mark.parametrize("name", WAYS)
+def test_blocks_that_meet_take_all_steps_in_one_launch(name, limited, monkeypatch):
+    """A forward pass without a tape keeps two states that take turns, a pass back one step's gradient."""
+    monkeypatch.setattr(groups, "SIMULATED", False)
+    compare(name, drawn(name, limited=limited, every=False, keeps="backward" in name))
+    barrier.require_met()
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_blocks_that_do_not_wait_for_one_another_are_noticed(name, monkeypatch):
+    monkeypatch.setattr(groups, "SIMULATED", False)
+    monkeypatch.setattr(grouppasses, "arrives_and_waits", lambda *arguments: True)
+    with pytest.raises(Race, match="of device memory"):
+        on_the_device(name, split_for(name, "float32"), drawn(name))
+
+
 @pytest.mark.parametrize("name", ["lstm_forward", "gru_after_backward"])
 def test_blocks_that_do_not_meet_leave_and_are_reported(name, monkeypatch):
-    """The simulator runs one block after the other, so that a launch of several steps cannot meet."""
     barrier.require_met()
+    arrive = barrier.arrive
+
+    def but_one(counters, group):
+        if counters.size == 1 or threading.current_thread().blockIdx.x != 1:
+            arrive(counters, group)
+
+    monkeypatch.setattr(barrier, "arrive", but_one)
     monkeypatch.setattr(groups, "SIMULATED", False)
     monkeypatch.setattr(grouppasses, "SPINS", 20)
     left = on_the_device(name, split_for(name, "float32"), drawn(name))
     assert np.isnan(left["h"][T] if "forward" in name else left["dq"][0]).any()
     again = on_the_device(name, split_for(name, "float32"), drawn(name))
     assert not any(np.isnan(array).any() for array in again.values())  # at once, and without results
-    with pytest.raises(RuntimeError, match="the blocks of a group did not meet"):
+    with pytest.raises(ValueError, match="the blocks of a group did not meet"):
         barrier.require_met()
     barrier.require_met()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from column_major import ColumnMajor
+from column_major import ColumnMajor, near_tf32
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import cuda
@@ -41,6 +41,8 @@ def near(x, precision):
     """Round to a precision by arithmetic: np.rint takes the even one of two that are as near."""
     if precision not in DROPPED:
         return x.astype(np.float64)
+    if precision == "tf32":
+        return near_tf32(x.astype(np.float64))
     m, e = np.frexp(x.astype(np.float64))
     bits = 24 - DROPPED[precision]
     return np.ldexp(np.rint(np.ldexp(m, bits)), e - bits)

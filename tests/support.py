@@ -1,7 +1,10 @@
 """What several test files share: Hypothesis strategies, random models, and a way to call one kernel."""
 
 import ctypes
+import os
 import sys
+import time
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -88,6 +91,21 @@ def call_kernel(name, dtype, arguments, allot=None):
             blocks[k][inside] = before[k][inside]
         assert blocks[k].tobytes() == before[k].tobytes(), f"{name} wrote outside {key}, or into an input"
     return results
+
+
+def seconds_of(pid):
+    """Return the processor time that a process has had; elsewhere than on Linux the clock."""
+    if sys.platform != "linux":
+        return time.perf_counter()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_while_it_works(process, seconds):
+    """Wait until a process has had so much more of the processor, however many others want it."""
+    until = seconds_of(process.pid) + seconds
+    while process.poll() is None and seconds_of(process.pid) < until:
+        time.sleep(0.02)
 
 
 def random_weights(model, seed, scale=0.5):

@@ -4,15 +4,12 @@ A row makes a model anew, with random weights. A layer that joins the package ge
 reference_layers.py; test_table.py and test_parity_keras.py take the rest from there.
 """
 
-import functools
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cases_cells import LEAKY, MIN_GRU, OWN_LSTM, changed, written
+from cases_cells import TEXTS, own_cell
 from support import random_weights
 
 import nbrnn
@@ -300,17 +297,6 @@ FED = {
 ROWS |= {name: Row(make, keras=False) for name, make in FED.items()}
 
 # ---------------------------------------------------------------- cells from outside the package
-
-FOLDER = tempfile.TemporaryDirectory()
-TEXTS = {"MinGRU": MIN_GRU, "OwnLSTM": OWN_LSTM, "Leaky": LEAKY}
-
-
-@functools.cache
-def own_cell(name):
-    """Return a custom cell, under a name that no other test's cell has."""
-    text = changed(TEXTS[name], (f"class {name}(", f"class Table{name}("))
-    return getattr(written(Path(FOLDER.name), f"table_{name.lower()}", text), f"Table{name}")
-
 
 ROWS |= {f"own {name}": Row(lambda name=name: [own_cell(name)(4), Dense(2)], keras=False) for name in TEXTS}
 ROWS |= {

@@ -1,8 +1,11 @@
 """`nbrnn bench --device cuda`: its cases and table, mistakes, PyTorch's side, and a run in Numba's simulator."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +15,12 @@ from click.testing import CliRunner
 import nbrnn
 from nbrnn.cli import main
 from nbrnn.cli.bench import part
+from nbrnn.lowering import TRAIN, Feed, make_plan
+from nbrnn.program import Options
 
 ROOT = Path(__file__).parents[1]
 SIMULATOR = {"NUMBA_ENABLE_CUDASIM": 1, "NUMBA_DISABLE_JIT": 1}
-table, on_gpu = part("gpu_cases"), part("on_gpu")
+table, on_gpu, parts_of = (part(name) for name in ("gpu_cases", "on_gpu", "gpu_parts"))
 
 
 def test_the_goals_are_those_of_the_sizes_that_they_are_for():
@@ -125,32 +130,136 @@ def test_pytorchs_layer_computes_what_ours_does(cell):
     assert abs(other.net.weight_hh_l0.grad).max() > 0
 
 
+@pytest.mark.parametrize(("cell", "H", "B"), [("lstm", 64, 16), ("gru", 256, 64), ("simple_rnn", 512, 1)])
+def test_a_layer_on_a_gpu_goes_back_in_one_pass(cell, H, B):
+    layer = {"lstm": nbrnn.LSTM, "gru": nbrnn.GRU, "simple_rnn": nbrnn.SimpleRNN}[cell]
+    own = layer(H, return_sequences=True, recurrent_initializer="glorot_uniform")
+    model = nbrnn.Sequential([own], input_shape=(40, 3), seed=0)
+    model.compile("sgd", "mse")
+    feeds = Feed.contiguous(B, (40, 3)), Feed.contiguous(B, (40, H))
+    calls = make_plan(model, TRAIN, *feeds, B, Options(device="cuda")).programs[B].calls
+    assert sum(call.kernel.endswith("_backward") and call.kernel.startswith(cell) for call in calls) == 1
+
+
+@pytest.mark.cudasim
+def test_the_tests_for_a_gpu_pass_in_the_simulator(passes_in_the_simulator):
+    passes_in_the_simulator("test_gpu.py", NBRNN_GPU_TESTS="small")
+
+
+def test_processes_compile_together_and_measure_alone(tmp_path, monkeypatch):
+    turns = part("gpu_turns")
+    monkeypatch.delenv(turns.FILE, raising=False)
+    with turns.turn(alone=True) as one, turns.turn(alone=True) as other:
+        assert one and other  # nobody shares
+    monkeypatch.setenv(turns.FILE, str(tmp_path / "turns"))
+    monkeypatch.setenv(turns.SECONDS, "0")
+    with turns.turn(alone=False) as one, turns.turn(alone=False) as other:
+        assert one and other
+        with turns.turn(alone=True) as third:
+            assert not third
+    with turns.turn(alone=True) as one, turns.turn(alone=False) as other:
+        assert one and not other
+
+
 # ---------------------------------------------------------------- all parts in one go
 
+HANGS = """
+import subprocess
+child = subprocess.Popen(["sleep", "600"])
+print("begun", child.pid, flush=True)
+child.wait()
+"""
 
-def test_every_part_is_run_and_what_fails_or_is_missing_is_named(tmp_path, capsys, monkeypatch):
-    parts = [
-        on_gpu.Part("good", ("-c", "print('here')"), 1),
-        on_gpu.Part("bad", ("-c", "raise SystemExit(3)"), 1),
-        on_gpu.Part("slow", ("-c", "import time; time.sleep(60)"), 0.01),
-        on_gpu.Part("absent", ("-c", ""), 1, needs="no_such_module"),
-        on_gpu.Part("toolless", ("-c", ""), 1, tool="no-such-tool"),
+
+def python(name, code, **more):
+    return parts_of.Run(name, ("-c", code), **more)
+
+
+def made_up():
+    broken = "import os, signal; print('last words', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    bad = [python(f"bad-{k}", code) for k, code in enumerate(("print('one')", "1/0", broken), start=1)]
+    return [
+        parts_of.Part("good", "what works", (python("good", "print('here')"),), 1, 5),
+        parts_of.Part("bad", "", tuple(bad), 1, 5),
+        parts_of.Part("slow", "", (python("slow", HANGS), python("late", "print('late')")), 1, 0.1),
+        parts_of.Part("absent", "", (python("absent", ""),), 1, 1, needs=("no_such_module",)),
+        parts_of.Part("toolless", "", (python("toolless", "", tool=("no-such-tool",)),), 1, 1),
+        parts_of.Part("peerless", "", (python("peerless", ""),), 1, 1, lacks="PyTorch is not installed"),
+        parts_of.Part("last", "", (python("last", "print('after all that')"),), 1, 5),
     ]
-    monkeypatch.setattr(on_gpu, "parts", lambda *given: parts)
-    monkeypatch.setattr(sys, "argv", ["on_gpu.py", "--out", str(tmp_path / "out"), "--rehearse"])
-    assert on_gpu.main() == 1
-    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert said["good"].startswith("done") and said["bad"].startswith("failed with exit code 3")
-    assert said["slow"].startswith("stopped after 0.0 minutes")
+
+
+@pytest.fixture
+def carried_out(monkeypatch, tmp_path, capsys):
+    """Return what runs the made-up parts with some options: the exit code, and what was said by part."""
+    monkeypatch.setattr(on_gpu, "parts", lambda *given: made_up())
+    monkeypatch.setattr(on_gpu, "no_device", lambda: "")
+    monkeypatch.setattr(signal, "signal", lambda *given: None)
+    monkeypatch.setenv("NBRNN_GPU_TESTS", "small")
+
+    def run(*options):
+        monkeypatch.setattr(sys, "argv", ["on_gpu.py", "--out", str(tmp_path / "out"), "--rehearse", *options])
+        code = on_gpu.main()
+        said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
+        return code, said
+
+    return run
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ends processes by signals")
+def test_what_fails_hangs_or_is_missing_is_named_and_costs_the_others_nothing(carried_out, tmp_path):
+    code, said = carried_out("--at-once", "1", "--pack", str(tmp_path / "all.tar.gz"))
+    out = tmp_path / "out"
+    assert code == 1
+    assert said["good"].startswith("done, ") and (out / "good.txt").read_text() == "here\n"
+    assert re.match(r"1 of 3 done; bad-2 failed with exit code 1, \d+ s; bad-3 ended by signal 9", said["bad"])
+    assert re.match(r"0 of 2 done; slow stopped after \d+ s; late left out: the part's time was over", said["slow"])
+    child = int((out / "slow.txt").read_text().split()[1])
+    status = Path(f"/proc/{child}/stat")
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] in "ZX"
     assert said["absent"] == "left out: no_such_module is not installed"
     assert said["toolless"] == "left out: no-such-tool is not installed"
-    assert (tmp_path / "out" / "good.txt").read_text() == "here\n"
+    assert said["peerless"] == "left out: PyTorch is not installed"
+    assert said["last"].startswith("done")
+    told = (out / "report.txt").read_text()
+    assert "ZeroDivisionError" in told and "last words" in told and "after all that" in told
+    with tarfile.open(tmp_path / "all.tar.gz") as archive:
+        assert {"out/report.txt", "out/parts.json", "out/measured.json", "out/last.txt"} <= set(archive.getnames())
 
 
-def test_the_parts_name_what_there_is(tmp_path):
-    for rehearse in (False, True):
-        own = on_gpu.parts(tmp_path, rehearse, True)
-        assert len({p.name for p in own}) == len(own) and sum(p.minutes for p in own) < 40
-        for one in own:
-            scripts = [Path(a) for a in one.arguments if a.endswith(".py")]
-            assert all(path.is_file() for path in scripts)
+def test_without_a_gpu_a_sentence_says_what_is_missing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "argv", ["on_gpu.py", "--out", str(tmp_path / "out")])
+    monkeypatch.setattr(parts_of, "DEVICE", "raise ValueError('there is no GPU')")
+    assert on_gpu.main() == 2
+    assert capsys.readouterr().out.endswith("nothing can be measured: ValueError: there is no GPU\n")
+    monkeypatch.setattr(parts_of, "DEVICE", "")
+    assert parts_of.no_device() == ""
+
+
+def test_a_part_runs_again_alone_and_what_is_done_is_left_out(carried_out, tmp_path):
+    assert carried_out("--only", "good")[0] == 0
+    code, said = carried_out("--only", "good, last", "--resume")
+    assert code == 0 and set(said) == {"last"}
+    assert set(json.loads((tmp_path / "out" / "parts.json").read_text())) == {"good", "last"}
+    code, said = carried_out("--only", "last", "--minutes", "0")
+    assert code == 0 and said == {"last": "left out: the time is over"}
+    assert json.loads((tmp_path / "out" / "parts.json").read_text())["last"]["well"]  # as it was
+    with pytest.raises(SystemExit, match="2"):
+        carried_out("--only", "first")
+
+
+@pytest.mark.parametrize("rehearse", [False, True])
+@pytest.mark.parametrize("lacking", ["", "PyTorch sees no GPU"])
+def test_the_parts_name_what_there_is(tmp_path, rehearse, lacking):
+    own = parts_of.parts(tmp_path, rehearse, lacking)
+    names = [run.name for p in own for run in p.runs]
+    assert len({p.name for p in own}) == len(own) and len(set(names)) == len(names)
+    assert sum(p.expected for p in own) <= 25 and all(p.expected < p.minutes for p in own)
+    assert [p.name for p in own][:4] == ["info", "tests", "layers", "fits"] and own[-1].name == "sanitizer"
+    text = (ROOT / "tests" / "test_gpu.py").read_text()
+    chosen = {a.rpartition("::")[2] for p in own for run in p.runs for a in run.arguments if "::" in a}
+    assert chosen == set(re.findall(r"^def (test_\w+)", text, re.M))  # every test, once
+    for run in (run for p in own for run in p.runs):
+        assert all(Path(a).is_file() for a in run.arguments if a.endswith(".py"))
+        assert lacking == "" or "--against" not in run.arguments
+    assert next(p for p in own if p.name == "cudnn").missing() == lacking

@@ -3,6 +3,7 @@
 The twins of twins.py are vectorised; they are compared here with the naive ones of reference.py, at small sizes.
 """
 
+import itertools
 import subprocess
 import sys
 from dataclasses import replace
@@ -78,8 +79,11 @@ def choices(k, **more):
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
 @pytest.mark.parametrize("name", FORWARD)
 def test_forward_passes_at_every_border(name, dtype):
-    """Packed weights give the same bits as plain ones; a first state that is not given is not read."""
-    for k, H, B, D in sizes():
+    """Packed weights give the same bits as plain ones; a first state that is not given is not read.
+
+    Complex numbers know neither lanes nor tiles, so of them every fifth case: all sizes and choices meet in these too.
+    """
+    for k, H, B, D in itertools.islice(sizes(), 0, None, 5 if dtype == "complex128" else 1):
         T = 1 + k % 2
         packed = dtype != "complex128"
         own = choices(k, T=T, B=B, D=D, H=H, N=B, F=D, O=H, packed=packed, states_kept=T + 1)
@@ -228,6 +232,6 @@ def test_layers_and_products_at_every_border_for_vectors_of_another_width(width,
     chosen += " and (float32 or float64 and (dense or input_gradient or weight or fills_up))"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", chosen],
-        env=environment(NBRNN_VECTOR_BYTES=width), check=False, capture_output=True, text=True, timeout=400,
+        env=environment(NBRNN_VECTOR_BYTES=width), check=False, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0 and "16 passed" in done.stdout, done.stdout

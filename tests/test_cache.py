@@ -143,7 +143,7 @@ def test_old_folders_are_pruned_and_young_ones_and_others_stay(monkeypatch, tmp_
         warnings.simplefilter("error")
         current = cache.folder()
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(set(ages) - {"kernels-aaaa"})
-    assert time.time() - current.stat().st_mtime < 60  # it has been used today
+    assert time.time() - current.stat().st_mtime < 3600  # it has been used today
     assert (current / "code.nbc").exists()
 
 

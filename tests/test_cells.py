@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases_cells import LEAKY, MIN_GRU, OWN_LSTM, changed, written
+from cases_cells import MIN_GRU, TEXTS, changed, forget, own_cell, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import assert_close, few, seeds
@@ -21,11 +21,9 @@ needs_jit = pytest.mark.skipif(not cpu.JIT, reason="about compiled code")
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory):
+def cells():
     """Return the custom cells by name."""
-    folder = tmp_path_factory.mktemp("cells")
-    texts = {"MinGRU": MIN_GRU, "OwnLSTM": OWN_LSTM, "Leaky": LEAKY}
-    return {name: getattr(written(folder, name.lower(), text), name) for name, text in texts.items()}
+    return {name: own_cell(name) for name in TEXTS}
 
 
 def sigmoid(a):
@@ -230,14 +228,15 @@ def test_a_trace_has_the_declared_arrays_of_every_step(cells, name, backwards):
         (("dh[i, j] - dn[i, j]", "dh[i, j]"), {"Wz", "bz", "Wn", "bn", "x", "h0"}),
     ),
 )
-def test_a_wrong_backward_is_named_by_parameter(tmp_path, edit, wrong):
-    module = written(tmp_path, "wrong_gru", changed(MIN_GRU, edit, ("class MinGRU", "class WrongGRU")))
-    model = random_model([module.WrongGRU(3), Dense(1)], (4, 2), seed=1, loss="mse")
+def test_a_wrong_backward_is_named_by_parameter(tmp_path, monkeypatch, edit, wrong):
+    forget(monkeypatch, "MinGRU")
+    module = written(tmp_path, "mingru", changed(MIN_GRU, edit))
+    model = random_model([module.MinGRU(3), Dense(1)], (4, 2), seed=1, loss="mse")
     report = nbrnn.check_gradients(model, np.random.default_rng(0).normal(size=(2, 4, 2)))
     failed = {row.name.rpartition("/")[2] for row in report.rows if row.relative_error > 1e-12}
     assert failed == wrong and not report.passed
     for name in wrong - {"x"}:
-        assert any(line.startswith(f"wrong_gru/{name} ") and "WRONG" in line for line in str(report).splitlines())
+        assert any(line.startswith(f"min_gru/{name} ") and "WRONG" in line for line in str(report).splitlines())
 
 
 LIES = {
@@ -301,13 +300,13 @@ def test_a_declaration_that_does_not_hold_is_refused_where_it_stands(tmp_path, c
     assert "\n" not in str(caught.value) and "Refused" not in LAYERS
 
 
-def test_a_cell_may_be_defined_anew_where_it_was_defined(tmp_path):
+def test_a_cell_may_be_defined_anew_where_it_was_defined(tmp_path, monkeypatch):
+    forget(monkeypatch, "MinGRU")
     x = np.full((1, 1, 1), 0.5)
-    text = changed(MIN_GRU, ("class MinGRU", "class Anew"))
     ys = []
     for edit in (("sigmoid(z[i, j])", "sigmoid(z[i, j])"), ("sigmoid(z[i, j])", "sigmoid(z[i, j]) / 2")):
-        module = written(tmp_path, "anew", changed(text, edit))
-        ys.append(random_model([module.Anew(1)], (1, 1), seed=0).predict(x))
+        module = written(tmp_path, "mingru", changed(MIN_GRU, edit))
+        ys.append(random_model([module.MinGRU(1)], (1, 1), seed=0).predict(x))
     assert_close(ys[1], ys[0] / 2, 1e-12)
 
 

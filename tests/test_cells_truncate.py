@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases_cells import OWN_LSTM, written
+from cases_cells import own_cell
 from support import assert_close
 
 import nbrnn
@@ -11,10 +11,10 @@ from nbrnn.testing import random_model
 
 @pytest.mark.parametrize("truncate", (None, 1, 3, 7, 9))
 @pytest.mark.parametrize("every", (False, True))
-def test_a_truncated_cell_is_the_packages_lstm(tmp_path, every, truncate):
+def test_a_truncated_cell_is_the_packages_lstm(every, truncate):
     rng, trained, first = np.random.default_rng(0), [], None
     x, y = rng.normal(size=(6, 7, 2)), rng.normal(size=(6, 7, 2) if every else (6, 2))
-    for cell in (nbrnn.LSTM, written(tmp_path, "ownlstm", OWN_LSTM).OwnLSTM):
+    for cell in (nbrnn.LSTM, own_cell("OwnLSTM")):
         layers = [cell(3, return_sequences=True), cell(4, return_sequences=every), nbrnn.Dense(2)]
         model = random_model(layers, (7, 2), seed=1, loss="mse")
         first = model.get_weights() if first is None else first

@@ -305,7 +305,7 @@ def test_a_process_killed_while_it_writes_leaves_the_checkpoint_before_and_nothi
     path = tmp_path / "run"
     for dies, epochs in ((3, 2), (99, 4)):
         command = [sys.executable, "-c", DIES, str(path), str(dies)]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == (-signal.SIGKILL if dies == 3 else 0), done.stderr
         assert nbrnn.load_model(path).epochs == epochs
         assert len(list(tmp_path.iterdir())) == (2 if dies == 3 else 1)

@@ -15,7 +15,18 @@ from numba import cuda, typeof, types
 
 import nbrnn.targets.cuda as target
 from nbrnn.kernels import KERNELS
-from nbrnn.targets.cuda import exchange, executor, forms_masks, forms_sums, launching, residence
+from nbrnn.kernels.abi import dimension
+from nbrnn.targets.cuda import (
+    barrier,
+    calls,
+    exchange,
+    executor,
+    forms_masks,
+    forms_sums,
+    launching,
+    products,
+    residence,
+)
 from nbrnn.targets.cuda.device import CHIPS
 
 pytestmark = needs_compiler
@@ -75,11 +86,19 @@ def recorded(monkeypatch):
     for module in (executor, residence):
         monkeypatch.setattr(module, "zeros", lambda size, dtype: np.zeros(size, dtype).view(There))
         monkeypatch.setattr(module, "memory_left", lambda: CHIPS["H200"].memory)
-    monkeypatch.setattr(executor, "chip", lambda: CHIPS["H200"])
+    for module in (calls, products):
+        monkeypatch.setattr(module, "chip", lambda: CHIPS["H200"])
+    monkeypatch.setattr(launching, "make_ready", lambda *arguments: None)
     monkeypatch.setattr(exchange, "pointer_of", lambda array: array.__array_interface__["data"][0])
     monkeypatch.setenv("NBRNN_CUDA_GRAPHS", "0")
     monkeypatch.setenv("NBRNN_CUDA_DESIGN", "steps")
-    return found
+    monkeypatch.setattr(launching.Queue, "rooms", {})
+    kept = products._nothing, barrier._meeting
+    for arrays in kept:
+        arrays.cache_clear()
+    yield found
+    for arrays in kept:  # which are none of a device's
+        arrays.cache_clear()
 
 
 def array_type(array):
@@ -108,6 +127,33 @@ def test_what_a_model_launches_compiles_without_spills_and_in_float32(case, reco
             if name not in SUMS | SCALARS:
                 assert not ARITHMETIC.search(made.ptx), f"{name} calculates in float64"
                 assert made.stack == 0, (name, made.stack)
+
+
+def given(kernel, dtype, length):
+    """Return arguments of a kernel, all optional ones among them."""
+    kinds = {"model": dtype, "f8": "float64", "i8": "int64"}
+    for a in kernel.arguments:
+        if a.dims is None:
+            yield 1 if a.kind == "int" else np.dtype(dtype).type(0.5)
+        else:
+            parts = [dimension(text) for text in a.dims]
+            shape = [factor * (length if letter in "NR" else 3) + more for factor, letter, more in parts]
+            yield np.ones(shape, kinds[a.kind]).view(There)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_small_models_do_not_launch_compiles_too(dtype, recorded, tmp_path):
+    for name, form in launching.FORMS.items():
+        form(*given(KERNELS[name], dtype, 3))
+    for name in ("mse", "determination", "quantile"):  # in slices
+        launching.FORMS[name](*given(KERNELS[name], dtype, 2 * launching.LANES + 1))
+    barrier.reopen()
+    done = {function for function, _, _ in DONE} if dtype == "float32" else set()
+    for (function, kinds), (kernel, threads) in recorded.items():
+        if function not in done and function.__name__ != "product":  # which test_cuda_products.py compiles
+            made = compiled(kernel, kinds, (9, 0), tmp_path)
+            assert made.spills == 0 and made.registers * threads <= 65536, function.__name__
+    assert {"add_slices", "open_meeting"} <= {function.__name__ for function, _ in recorded}
 
 
 def test_a_gpus_grid_follows_from_the_elements_alone():

@@ -1,7 +1,16 @@
-"""What the host does for a GPU, with numba-cuda's own arrays over the host's memory: nothing runs, all else is real."""
+"""What the host does for a GPU, without one: nothing runs, all else is real.
+
+Once on a driver that is built for it (driver/libcuda.c), where numba-cuda, cuda-core and the bindings do what they do
+on a GPU; and once with numba-cuda's arrays over the host's memory, where nothing is compiled.
+"""
 
 import contextlib
 import ctypes
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +27,71 @@ pytestmark = [
         reason="numba-cuda is not installed",
     ),
 ]
+
+
+HERE = Path(__file__).parent
+
+
+def header():
+    """Return the folder of cuda.h, or None."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = [Path(p) for p in spec.submodule_search_locations] if spec else []
+    found = [p.parent for folder in folders for p in sorted(folder.glob("*/include/cuda.h"))]
+    return found[0] if found else None
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+    """Return the folder of a driver that runs nothing."""
+    compiler, place = shutil.which("cc") or shutil.which("gcc"), tmp_path_factory.mktemp("driver")
+    if sys.platform != "linux" or not compiler or header() is None:
+        pytest.skip("no C compiler, or no cuda.h (nvidia-cuda-runtime-cu12)")
+    named = ["-o", place / "libcuda.so.1", "-Wl,-soname,libcuda.so.1"]
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O1", f"-I{header()}", HERE / "driver" / "libcuda.c", *named], check=True
+    )
+    return place
+
+
+def test_all_host_code_on_a_driver_that_runs_nothing(driver, environment, tmp_path):
+    variables = {"LD_LIBRARY_PATH": driver, "FAKE_CUDA_LOG": tmp_path / "log"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "cuda_driven.py"],
+        env=environment(**variables), check=False, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    assert done.returncode == 0 and " passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+
+
+SAY = """
+import nbrnn
+try:
+    nbrnn.Sequential([nbrnn.Dense(1)], input_shape=(2,)).to("cuda")
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("FAKE_CUDA_DEVICES", 0, "the NVIDIA driver finds no GPU: type nvidia-smi"),
+        ("FAKE_CUDA_INIT", 804, "the NVIDIA driver does not start (error 804 of cuInit)"),
+        ("FAKE_CUDA_VERSION", 11080, "knows CUDA 11.8 at most, which is too old"),
+        ("FAKE_CUDA_START", 46, "the GPU does not start (CUDA_ERROR_DEVICE_UNAVAILABLE"),
+        ("FAKE_CUDA_START", 2, "the GPU does not start (CUDA_ERROR_OUT_OF_MEMORY"),
+        ("FAKE_CUDA_CAPABILITY", 61, "No GPU has compute capability 6.1, but the kernels need 7.0 or later"),
+    ],
+)
+def test_a_gpu_that_cannot_be_used_is_told_of_in_a_sentence(driver, run_python, variable, value, words):
+    said = run_python(SAY, LD_LIBRARY_PATH=driver, **{variable: value})
+    assert words in said and said.endswith('or stay on the CPU: model.to("cpu").\n') and said.count("\n") == 1
+
+
+def test_info_tells_of_the_gpu_that_is_there(driver, run_python):
+    code = "from nbrnn.cli import main; main(['info'], standalone_mode=False)"
+    said = run_python(code, LD_LIBRARY_PATH=driver)
+    assert "No GPU, compute capability 9.0, 132 processors" in said and "16.0 GiB free of 16.0 GiB" in said
+    assert "none: the GPU does not start" in run_python(code, LD_LIBRARY_PATH=driver, FAKE_CUDA_START=46)
 
 
 class Card:
@@ -53,7 +127,7 @@ def card(monkeypatch):
     from numba.cuda.cudadrv import devicearray, devices, driver
     from numba.cuda.dispatcher import CUDADispatcher
 
-    from nbrnn.targets.cuda import device, executor, graphs, residence
+    from nbrnn.targets.cuda import calls, device, exchange, executor, graphs, launching, products, residence
 
     there = Card()
 
@@ -77,12 +151,16 @@ def card(monkeypatch):
 
     monkeypatch.setattr(CUDADispatcher, "__getitem__", getitem)
     monkeypatch.setattr(device, "_missing_here", lambda: "")
+    for module in (device, calls, products):
+        monkeypatch.setattr(module, "chip", lambda: device.CHIPS["H200"])
     for module in (device, executor):
         monkeypatch.setattr(module, "memory_left", lambda: there.left)
-        monkeypatch.setattr(module, "chip", lambda: device.CHIPS["H200"])
     monkeypatch.setattr(residence, "memory_left", lambda: there.left)
     monkeypatch.setattr(graphs, "new_builder", there.builder)
     monkeypatch.setattr(graphs, "default_stream", lambda: "default")
+    monkeypatch.setattr(graphs, "undisturbed", contextlib.nullcontext)
+    monkeypatch.setattr(launching, "make_ready", lambda *arguments: None)
+    monkeypatch.setattr(exchange, "_require_here", lambda name, pointer: None)
     return there
 
 

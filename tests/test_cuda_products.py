@@ -1,5 +1,7 @@
 """The CUDA target's products: in the simulator, by a stand-in for cuBLAS, and compiled for GPUs that are not there."""
 
+import re
+
 import numpy as np
 import pytest
 from column_major import ColumnMajor, near_tf32
@@ -48,6 +50,9 @@ class TestCompiled:
         assert found.shared == tile.shared(np.dtype(dtype).itemsize) <= 48 * 1024
         assert found.ptx.count("fma.rn.f") >= tile.down * tile.across
         assert dtype == "float64" or ".f64" not in found.ptx
+        # All of a tile's numbers are asked for before the first is waited for.
+        before = re.split(r"st\.shared\.f|fma\.rn\.f", found.ptx, maxsplit=1)[0]
+        assert before.count("ld.global.f") >= (tile.rows + tile.columns) * tile.depth // tile.threads
 
     def test_what_is_launched_beside_tiles_compiles(self, tmp_path):
         M, V, I, whole = array("float32", 2), array("float32", 1), array("int64", 1), types.int64
@@ -75,10 +80,12 @@ def test_what_is_rounded_and_when():
 
 
 @pytest.mark.parametrize("dropped", [13, 16])
-def test_numbers_are_rounded_to_the_nearest_and_then_to_even(dropped):
+def test_numbers_are_rounded_to_the_nearest_and_then_to_even_or_away_from_zero(dropped):
     step = 2.0 ** (dropped - 23)  # between neighbours from 1 to 2
+    tie = 1.0 if dropped == 16 else 1 + step
     for x, expected in (
-        (1 + step / 2, 1.0), (1 + 1.5 * step, 1 + 2 * step), (-1 - 0.51 * step, -1 - step), (2 - step / 4, 2.0),
+        (1 + step / 2, tie), (-1 - step / 2, -tie), (2 - step / 4, 2.0),
+        (1 + 1.5 * step, 1 + 2 * step), (-1 - 0.51 * step, -1 - step),
         (0.0, 0.0), (-0.0, -0.0), (np.inf, np.inf), (np.finfo("f4").max, np.inf), (np.nan, np.nan),
     ):  # fmt: skip
         assert np.float32(rounded(np.float32(x), dropped)).tobytes() == np.float32(expected).tobytes()

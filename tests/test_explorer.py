@@ -118,9 +118,9 @@ def test_a_long_sequence_shows_its_end_and_a_model_with_many_weights_is_not_chec
 
 
 def test_what_cannot_be_held_is_refused():
-    model, x, y = made([LSTM(200), Dense(1)], 60)
-    with pytest.raises(ValueError, match="1 MB does not hold 200 units in 60 steps"):
-        nbrnn.explore(model, x, y, units=range(200), steps=[0, 59])
+    model, x, y = made([LSTM(120), Dense(1)], 9)
+    with pytest.raises(ValueError, match="1 MB does not hold 120 units in 9 steps"):
+        nbrnn.explore(model, x, y, units=range(120), steps=[0, 8])
 
 
 @settings(max_examples=12)

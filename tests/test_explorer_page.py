@@ -143,7 +143,7 @@ def test_a_part_of_a_model_agrees_too(opened, cell):
     )
     assert browser.run("return explorer.agreement.error") <= 1e-12
     assert "units 2, 6, 8 of 12, steps 4 to 7 of 9, inputs 1 to 8 of 11" in browser.text("#partial")
-    told = "How dense made the output of h is not on this page; the output and the loss stand here as numbers."
+    told = "How the output is made from h (dense) is not on this page; the output and the loss stand here as numbers."
     assert browser.text("#partial").endswith(told) and "Its input" not in browser.text("#partial")
     sandbox(browser).keys(END)
     assert browser.text("#where") == "step 7 of 7, forward"
@@ -155,7 +155,9 @@ def test_a_part_says_which_layers_it_leaves_out(opened):
     model, x, _ = made(layers, 4)
     browser = opened(model, x, None, layer=1, units=[0])
     names = [layer.name for layer in model.layers]
-    said = f"Its input x is what {names[0]} made of the sequence. How {names[2]}, then {names[3]} made the output of h"
+    said = (
+        f"Its input x is what {names[0]} made of the sequence. How the output is made from h ({names[2]}, {names[3]})"
+    )
     assert f"{said} is not on this page; the output stands here as numbers." in browser.text("#partial")
 
 

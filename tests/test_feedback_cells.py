@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases_cells import MIN_GRU, OWN_LSTM, written
+from cases_cells import own_cell
 from feedback_models import MODES, SEEN
 from support import assert_close, random_data, random_model
 from test_truncation import step, summed
@@ -12,9 +12,8 @@ from nbrnn import Dense, Feedback
 
 
 @pytest.fixture(params=["MinGRU", "OwnLSTM"])
-def cell(request, tmp_path):
-    text = {"MinGRU": MIN_GRU, "OwnLSTM": OWN_LSTM}[request.param]
-    return getattr(written(tmp_path, request.param.lower(), text), request.param)
+def cell(request):
+    return own_cell(request.param)
 
 
 def test_a_custom_cell_is_truncated_as_others_are(cell):

@@ -81,12 +81,17 @@ def start(environment, variant, folder):
     return subprocess.Popen([*map(str, arguments)], env=environment(), **pipes)
 
 
-def attempt(server, path, record, seconds=None):
-    """Start a fit, kill it after some seconds, and return whether it was killed; without seconds, let it end."""
+def attempt(server, path, record, seconds=None, saved=False):
+    """Start a fit, kill it after some seconds, and return whether it was killed; without seconds, let it end.
+
+    The seconds begin with the fit, or with its first checkpoint.
+    """
     server.stdin.write(f"{path} {record}\n")
     server.stdin.flush()
     child = int(server.stdout.readline())
     if seconds is not None:
+        while saved and not (path.exists() or record.exists()):
+            time.sleep(0.002)
         time.sleep(seconds)
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
@@ -110,7 +115,8 @@ def test_a_fit_that_is_killed_and_resumed_ends_with_the_same_bits(environment, t
                 if record.exists():  # it came to its end before it could be killed often enough
                     record.unlink()
                     path.unlink(missing_ok=True)
-                killed = attempt(server, path, record, draw.uniform(0, spent / 4) if kills < KILLS else None)
+                seconds = draw.uniform(0, spent / 4) if kills < KILLS else None
+                killed = attempt(server, path, record, seconds, saved=kills % 2 == 1)
                 kills += killed
                 inside += killed and path.exists()
         finally:

@@ -213,6 +213,6 @@ OTHERS = [w for w in (16, 32, 64) if w != lanes.VECTOR_BYTES]
 def test_lanes_of_another_width(other, environment):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "not another_width"]
     done = subprocess.run(
-        command, env=environment(NBRNN_VECTOR_BYTES=other), check=False, capture_output=True, text=True, timeout=300
+        command, env=environment(NBRNN_VECTOR_BYTES=other), check=False, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0 and "passed" in done.stdout, done.stdout

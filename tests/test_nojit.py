@@ -102,6 +102,6 @@ def test_a_breakpoint_in_a_kernel_is_reached(environment, tmp_path):
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert "('step', 0, (3, 4, 1))" in done.stdout and "('step', 1, (3, 4, 1))" in done.stdout, done.stdout

@@ -35,7 +35,7 @@ def rows():
         check=False,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -200,6 +200,6 @@ print(cpu.threading_layer())
 def test_info_says_what_is_wrong_with_the_number_of_threads(environment):
     line = [sys.executable, "-m", "nbrnn.cli", "info"]
     variables = environment(NBRNN_NUM_THREADS="9", NUMBA_NUM_THREADS="2")
-    done = subprocess.run(line, env=variables, check=False, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(line, env=variables, check=False, capture_output=True, text=True, timeout=900)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert done.stderr.startswith("Error: NBRNN_NUM_THREADS must be from 1 to 2, a whole number; ")

@@ -209,7 +209,7 @@ def test_weights_are_random_and_moderate(model, seed):
 def test_pre_activations_are_moderate():
     largest = []
 
-    @settings(max_examples=300, database=None, derandomize=True, phases=[Phase.generate])
+    @settings(max_examples=120, database=None, derandomize=True, phases=[Phase.generate])
     @given(data=st.data())
     def look(data):
         model = data.draw(testing.models(losses="mse"))

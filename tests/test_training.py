@@ -224,9 +224,8 @@ model.fit(x, y, batch_size=48, epochs=3, verbose=1)
 other = nbrnn.Sequential(layers(), input_shape=(5, 2), seed=1)
 other.compile("sgd", "huber")
 other.fit(x, y, batch_size=48, epochs=3, verbose=1)
-small = nbrnn.Sequential(layers()[1:], input_shape=(5, 2), seed=1)
-report = nbrnn.check_gradients(small, x[:2])
-numbers = [w for m in (model, other) for w in m.get_weights()] + [np.array([r.numeric for r in report.rows])]
+exact = nbrnn.Sequential(layers()[1:], input_shape=(5, 2), seed=1, dtype="complex128")
+numbers = [w for m in (model, other) for w in m.get_weights()] + [exact.predict(x)]
 print("bits", hashlib.sha256(b"".join(n.tobytes() for n in numbers)).hexdigest())
 """
 
@@ -259,7 +258,7 @@ for name, options in (("LSTM", {}), ("GRU", {}), ("GRU", {"reset_after": False})
     layers = [getattr(nbrnn, name)(65, **options), nbrnn.Dense(1)]
     model = nbrnn.Sequential(layers, input_shape=(6, 3), seed=1, dtype=sys.argv[2])
     model.compile("adam", "mse")
-    losses = model.fit(x, y, batch_size=64, epochs=2, verbose=0).history["loss"]
+    losses = model.fit(x, y, batch_size=64, epochs=3, verbose=0).history["loss"]
     (executor,) = model._executors.values()
     assert executor.worth_threads and executor.plan.prepare is not None and nbrnn.get_num_threads() == int(sys.argv[1])
     numbers = [*model.get_weights(), np.array(losses)]
@@ -269,7 +268,7 @@ for name, options in (("LSTM", {}), ("GRU", {}), ("GRU", {"reset_after": False})
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_packed_weights_give_the_same_bits_with_one_and_two_threads(run_python, dtype):
-    found = [run_python(PACKED, threads, dtype, NUMBA_NUM_THREADS=2) for threads in (1, 2, 2)]
+    found = [run_python(PACKED, threads, dtype, NUMBA_NUM_THREADS=2) for threads in (1, 2)]
     assert len(set(found)) == 1 and len(set(found[0].splitlines())) == 3
 
 

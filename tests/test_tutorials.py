@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,18 +28,12 @@ each_lesson = pytest.mark.parametrize("number", NUMBERS)
 TRIPLES = [(n, k) for n in NUMBERS for k in range(len(load_lesson(n).tagged("exercise")))]
 
 
-@cache
 def whole_run(number, folder):
     """Run a lesson with its solutions; return what it prints."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         assert run_lesson(load_lesson(number), folder, quick=True, solutions=True)
     return printed.getvalue()
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return tmp_path_factory.mktemp("pictures")
 
 
 def answers_with(lesson, untouched=()):
@@ -80,14 +73,13 @@ def test_a_lesson_holds_all_its_parts(number):
 
 @needs_jit
 @each_lesson
-def test_a_lesson_runs_and_draws(number, pictures):
-    folder = pictures / str(number)
-    folder.mkdir(exist_ok=True)
-    printed = whole_run(number, folder)
+def test_a_lesson_runs_and_draws_and_every_number_of_its_texts_is_real(number, tmp_path):
+    printed = whole_run(number, tmp_path)
     shown = re.findall(r"^picture: (.*)$", printed, re.M)
     assert shown and all(Path(path).read_bytes().startswith(b"\x89PNG") for path in shown)
     assert max(len(line) for line in printed.splitlines() if not line.startswith("picture: ")) <= 80
     assert printed.count("ok     ") >= len(load_lesson(number).tagged("exercise"))
+    assert_numbers_are_real(load_lesson(number), printed)
 
 
 def figures(text):
@@ -96,18 +88,14 @@ def figures(text):
     return set(re.findall(r"(?<![\w.])\d[\d.]*\d", text))
 
 
-@needs_jit
-@each_lesson
-def test_every_number_that_a_text_states_is_in_the_code_or_in_what_it_prints(number, pictures):
-    folder = pictures / str(number)
-    folder.mkdir(exist_ok=True)
-    lesson = load_lesson(number)
+def assert_numbers_are_real(lesson, output):
+    """Every number that a text states is in the code or in what it prints."""
     code = "\n".join(cell.source for cell in lesson.cells if cell.kind == "code")
-    printed = [line for line in whole_run(number, folder).splitlines() if not line.startswith("  |")]
+    printed = [line for line in output.splitlines() if not line.startswith("  |")]
     texts = {line for cell in lesson.cells if cell.kind == "markdown" for line in render(cell.source).splitlines()}
     output = "\n".join(line for line in printed if line not in texts)
     stated = {f for cell in lesson.cells if cell.kind == "markdown" for f in figures(cell.source)}
-    assert stated <= figures(code) | figures(output), f"lesson {number}"
+    assert stated <= figures(code) | figures(output), f"lesson {lesson.number}"
 
 
 @pytest.mark.parametrize(

@@ -165,8 +165,8 @@ assert 0.1 < kept[0] < 1 and kept[0] > 1e3 * kept[1] > 1e6 * kept[2]
 # tanh. If z is near 1, that way is open over many steps. The network can learn z, for each unit and each step.
 #
 # By hand: a bias b in front of the sigmoid, and nothing else, gives z = 1 / (1 + exp(-b)), and `z ** 50` of the
-# gradient is left after 50 steps. In the engine there are ways through Wh beside this one, so it gives a little less or
-# more.
+# gradient is left after 50 steps. In the engine there are ways through Wh beside this one, so it gives more where z is
+# small, and about as much where z is near 1.
 
 # %%
 arrives = {}
@@ -236,7 +236,7 @@ show(nbrnn.plot_gradient_flow(traces), "after-training")
 # %% [markdown]
 # All of them carry it back over 20 steps, where fresh ones let it fade: what the state carries forward, the gradient
 # carries back. In the LSTM it is c that carries; h sinks, and rises again at the right, where it has a say in the gates
-# that let the first number in.
+# that let the first number in. (Curves that end somewhat above 1 are no explosion.)
 #
 # ## Exploding, and clipping
 #

@@ -255,23 +255,23 @@ def score(model, part):
 
 seeds = range(2 if QUICK else 5)
 stacks = {count: [train(count, seed) for seed in seeds] for count in (1, 2)}
-chosen = {}
+chosen, called = {}, {1: "one LSTM layer", 2: "two LSTM layers"}
 for count, models in stacks.items():
     found = [score(model, "validation") for model in models]
     chosen[count] = np.median(found)
-    print(f"{count} LSTM layers: {chosen[count]:.3f} degrees, validation")
+    print(f"{called[count]}: {chosen[count]:.3f} degrees, validation")
     print(f"   (median; by seed {min(found):.3f} to {max(found):.3f})")
 best = min(chosen, key=chosen.get)
 test = parts["test"]
 linear = LeastSquaresAR(WINDOW).fit(parts["train"]).predict(test)
 ours = [score(model, "test") for model in stacks[best]]
 named = {
-    f"{best} LSTM layers, median": np.median(ours),
+    f"{called[best]}, median": np.median(ours),
     f"least squares, {WINDOW} days": rmse(truth["test"], linear),
     "the day before": rmse(truth["test"], last_value(test, WINDOW)),
 }
 for name, error in named.items():
-    print(f"test years: {name:22} {error:.3f} degrees")
+    print(f"test years: {name:23} {error:.3f} degrees")
 assert abs(chosen[1] - chosen[2]) < 0.1
 network, by_line, _ = named.values()
 assert network > 0.98 * by_line  # of the chosen number of layers

@@ -138,7 +138,8 @@ assert abs(loop[-1] - mean) < 0.4 and np.ptp(loop[-10:]) < 0.1
 # ## The engine's run: 500 steps of a sine
 #
 # Now a series with no noise at all, sin(t) in steps of 0.04. A GRU(10) reads 50 rows and gives the next. After 2501
-# rows, 2451 windows, it goes on alone for 500 steps, three turns of the sine.
+# rows, 2451 windows, it goes on alone for 500 steps, three turns of the sine. (While it learns, `CosineDecay` lets the
+# rate of Adam sink to 0.)
 
 # %%
 series, truth = np.split(np.sin(0.04 * np.arange(3001)), [2501])
@@ -148,7 +149,7 @@ epochs = 20 if QUICK else 60
 def sine_model(seed):
     layers = [nbrnn.GRU(10), nbrnn.Dense(1)]
     model = nbrnn.Sequential(layers, (50, 1), seed)
-    batches = epochs * -(-2451 // 16)  # until the rate has sunk to 0
+    batches = epochs * -(-2451 // 16)  # -(-a // b): a / b, rounded up
     model.compile(nbrnn.Adam(nbrnn.CosineDecay(0.01, batches)), "mse")
     return model
 
@@ -278,13 +279,13 @@ seen, came = past.values[-120:, 3], future[:, 3]
 found["as 120 rows ago"] = np.resize(seen, 300)
 of = {name: error(run, came) / scale[3] for name, run in found.items()}
 print(f"as 120 rows ago: RMSE / sd {of['as 120 rows ago']:.3f}")
-assert of["25 at a time"] < 0.3 and of["1 at a time"] > 0.5
+assert of["25 at a time"] < 0.3 and of["1 at a time"] > 0.8
 show(nbrnn.plot_runs(seen, came, found, title="The observable"), "driven")
 
 # %% [markdown]
 # One step at a time goes through the loop 300 times, and each turn adds its error: the swing remains, but too early or
-# too late. 25 at a time take 12 turns. Who knows that all comes again after 120 rows needs no network; the network was
-# not told.
+# too late, and that is no better than the mean. 25 at a time take 12 turns. Who knows that all comes again after 120
+# rows needs no network; the network was not told.
 #
 # ## Exercise 1: close the loop
 #

@@ -1,8 +1,7 @@
 # %% [markdown]
 # # Lesson 12: Classify
 #
-# **Question.** Why does a classifier of sequences end in "last step, then Linear, then Softmax", and why in this
-# order?
+# **Question.** Why does a classifier of sequences end in "last step, Linear, Softmax", and why in this order?
 #
 # You need lesson 10 (gates). You will work out the gradient of a softmax with a pencil, tell summer days from winter
 # days by their electricity, and nine speakers by one vowel each, spoken for as long as they like. Somebody asked this
@@ -198,10 +197,11 @@ assert np.median(errors) < nearest
 #
 # ## Nine speakers, ragged
 #
-# Nine men spoke the vowels "ae", 30 times each; an utterance is a sequence of 12 numbers a step (what shape the
-# throat has), and some last 7 steps, others 26. A network takes them as a *list of arrays*. Inside they are padded to
-# one length, and a *mask* says which steps count: a recurrent layer holds its state in padding, so its last state is
-# the one after the last true step. That is what "sequence last" has to mean here.
+# Nine men spoke the vowels "ae", 30 times each; an utterance is a sequence of 12 numbers a step (what shape the throat
+# has), and some last 7 steps, others 26. A network takes them as a *list of arrays*. Inside they are padded to one
+# length, and a *mask* says which steps count: a recurrent layer holds its state in padding, so its last state is the
+# one after the last true step. That is what "sequence last" has to mean here. (1-NN cannot compare them step by step;
+# it is given their mean steps.)
 
 # %%
 table = nbrnn.load_dataset("japanese-vowels").values

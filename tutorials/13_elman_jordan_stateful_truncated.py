@@ -293,7 +293,7 @@ assert np.median(errors) < 0.1 * np.var(held[1])
 
 # %% [markdown]
 # With k = 2 or 5 the blame never reaches the first number, and the median is about as bad as the mean. The state could
-# carry it, forward nothing is cut, and by luck a seed may come a little nearer. But nobody told the network to.
+# carry it, forward nothing is cut, and by luck a seed may come nearer. But nobody told the network to.
 #
 # ## Exercise 1: Jordan
 #
@@ -329,7 +329,7 @@ for series in ([1.0, 2.0, 3.0], [0.5, -1.0, 0.0, 2.0]):
 # ## Exercise 2: k = T is full
 #
 # The recurrence of lesson 5: h_t = w h_(t-1) + x_t, h_0 = 0, and the loss (h_T - target)^2. Return dL/dw with the
-# shares of the last k steps only. With k = T it must be the whole gradient.
+# shares of the last k steps only. With k = T, the largest k, it must be the whole gradient.
 
 
 # %% tags=["exercise"]

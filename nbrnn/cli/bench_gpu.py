@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,14 @@ def hold_on_gpu(ctx: click.Context, given: dict[str, Any], rounds: int | None, q
         require_device()
         cases = chosen(given, quick)
         against = bool(names("--against", given["against"], ("cudnn",)))
-        engine = part("gpu")
+        engine, text = part("gpu"), part("gpu_table")
         enough(engine.LEAST if rounds is None else rounds, engine.LEAST)
         if against:
             missing = [] if _has("torch") else ["torch"]
             installed("this Python", missing, ("cudnn",))
         peer = part("gpu_torch") if against else None
+        if peer is not None and not (peer.DEVICE == "cuda" or engine.simulating()):
+            raise UserError("PyTorch sees no GPU (torch.cuda.is_available() is False); leave --against cudnn out.")
         settings = engine.Settings(peer, rounds or engine.LEAST, engine.ROUND, given["design"])
         known = (*engine.designs(), "")
         if given["design"] not in known:
@@ -48,21 +51,37 @@ def hold_on_gpu(ctx: click.Context, given: dict[str, Any], rounds: int | None, q
     own = found["machine"]
     click.echo(f"{own['gpu']}, compute capability {'.'.join(map(str, own['capability']))}")
     click.echo(wrapped(", ".join(f"{name} {number}" for name, number in own["versions"].items())))
-    heading: tuple[str, str] = ("", "")
-    for result in engine.hold(cases, settings, found, status):
-        if heading != (heading := (result["precision"], result["mode"])):
-            click.echo(f"\n{result['mode']}, {result['precision']}, T = {result['T']}\n{engine.HEAD}")
-        click.echo(engine.line(result))
-    click.echo("")
-    click.echo(wrapped(engine.summary(found)))
     if folder is not None:
-        with writing(folder):
-            (folder / "gpu.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        _write(folder, found)
+
+    def results() -> Iterator[dict[str, Any]]:
+        for result in engine.hold(cases, settings, found, status):
+            if folder is not None:
+                _write(folder, found)  # a run that is stopped leaves what it has
+            yield result
+
+    for line in text.lines(results()):
+        click.echo(line)
+    click.echo("")
+    click.echo(wrapped(text.summary(found["results"])))
+    for doubt in text.doubts(found["results"]):
+        click.echo(wrapped(doubt))
+    if found["refused"]:
+        click.echo(wrapped(f"Left out: {len(found['refused'])} cases that the design cannot run."))
+    if folder is not None:
+        _write(folder, found)
         click.echo(f"\nWritten: gpu.json, every time and ratio, into the folder {folder}")
     for failure in found["failures"]:
         click.echo(wrapped(f"{failure['case']} failed: {failure['error']}"), err=True)
     if found["failures"]:
         ctx.exit(1)
+
+
+def _write(folder: Path, found: dict[str, Any]) -> None:
+    from ..files import write_whole
+
+    with writing(folder):
+        write_whole(folder / "gpu.json", json.dumps(found, indent=1).encode() + b"\n")
 
 
 def chosen(given: dict[str, Any], quick: bool) -> list[Any]:

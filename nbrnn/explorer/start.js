@@ -74,7 +74,7 @@ const explorer = (() => {
       loss = app.model.value.loss === null ? "" : " and the loss";
     return (
       (below.length ? ` Its input x is what ${below.join(", then ")} made of the sequence.` : "") +
-      (above.length ? ` How ${above.join(", then ")} made the output of h is not on this page; the output${loss} stand${loss ? "" : "s"} here as numbers.` : "")
+      (above.length ? ` How the output is made from h (${above.join(", ")}) is not on this page; the output${loss} stand${loss ? "" : "s"} here as numbers.` : "")
     );
   }
 

@@ -207,21 +207,22 @@ def _problem(name: str, yours: Any, ours: Any, tolerance: float) -> tuple[str, s
     if not len(wrong):
         return "", ""
     place = tuple(int(k) for k in wrong[0])
-    where = name + (f"[{', '.join(map(str, place))}]" if place else "")
+    where = name + (f" at [{', '.join(map(str, place))}]" if place else "")
     mine, right, off = given[place], wanted[place], difference[place]
     if wanted.dtype.kind == "b":
         return f"{where}: yours is {_number(mine)}, ours is {_number(right)}.", ""
-    text = f"{where}: yours is {_number(mine)}, {_compared(right, off, limit)}."
+    text = f"{where}: yours is {_number(mine)}, {_compared(mine, right, off, limit)}."
     return text, f"Ours is {_number(right)}, the difference is {off:.6g}."
 
 
-def _compared(right: Any, off: Any, limit: float) -> str:
+def _compared(mine: Any, right: Any, off: Any, limit: float) -> str:
     """Return in which direction a number is off, but not what would be right."""
     if np.iscomplexobj(off) or np.isnan(off):
         return "which is wrong"
-    if abs(off + 2 * right) <= limit:
-        return "which has the wrong sign"
-    how = "too large" if off > 0 else "too small"
+    if np.sign(mine) * np.sign(right) < 0:
+        return "which has the wrong sign" + ("" if abs(off + 2 * right) <= limit else " and the wrong size")
+    negative = mine < 0 and right < 0  # people speak of how far it is from 0
+    how = ("too large" if (off > 0) != negative else "too small") + (" in size" if negative else "")
     return f"which is {how}" + (", by less than 1 %" if abs(off) < NEAR * abs(right) else "")
 
 

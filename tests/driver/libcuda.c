@@ -2,7 +2,8 @@
 
    Memory is the host's, kernels are looked at and not run. What NVIDIA's driver refuses is refused, and more: while a
    stream is captured nothing but launches on it is allowed. Every call is a line of the file FAKE_CUDA_LOG.
-   FAKE_CUDA_CAPABILITY=90, FAKE_CUDA_MEMORY=bytes, FAKE_CUDA_VERSION=12090; fake_fail lets a function fail. */
+   FAKE_CUDA_CAPABILITY=90 and the like say what there is; fake_fail lets a function fail, fake_memory sets how much there
+   is, fake_used says how much is taken. */
 #define _GNU_SOURCE
 #include <cuda.h>
 #include <elf.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define MOST 65536
@@ -24,7 +24,7 @@ typedef struct { int nonblocking, capturing, invalid; Graph *graph; } Stream;
 
 static Memory memory[MOST];
 static int memories, begun, captures, retained, unlucky, code_after, sticky;
-static size_t used;
+static size_t used, limit = (size_t)1 << 34;
 static char failing[64];
 static __thread CUcontext contexts[64];
 static __thread int depth;
@@ -50,6 +50,9 @@ void fake_fail(const char *function, int after, int code) {
     strncpy(failing, function, sizeof failing - 1);
     unlucky = after, code_after = code, sticky = 0;
 }
+
+void fake_memory(size_t bytes) { limit = bytes; }
+size_t fake_used(void) { return used; }
 
 static CUresult enter(const char *function, int context, int quiet) {
     if (!begun) return CUDA_ERROR_NOT_INITIALIZED;
@@ -101,7 +104,7 @@ CUresult cuDeviceGetCount(int *count) { ALWAYS; *count = setting("FAKE_CUDA_DEVI
 CUresult cuDeviceGet(CUdevice *device, int ordinal) { ALWAYS; *device = ordinal; return CUDA_SUCCESS; }
 CUresult cuDeviceGetName(char *name, int length, CUdevice device) { ALWAYS; snprintf(name, length, "No GPU"); return CUDA_SUCCESS; }
 CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device) { ALWAYS; memset(uuid, 7, sizeof *uuid); return CUDA_SUCCESS; }
-CUresult cuDeviceTotalMem(size_t *bytes, CUdevice device) { ALWAYS; *bytes = setting("FAKE_CUDA_MEMORY", 1L << 34); return CUDA_SUCCESS; }
+CUresult cuDeviceTotalMem(size_t *bytes, CUdevice device) { ALWAYS; *bytes = limit; return CUDA_SUCCESS; }
 CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice device) {
     ALWAYS;
     int capability = setting("FAKE_CUDA_CAPABILITY", 90);
@@ -116,7 +119,10 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
     }
     return CUDA_SUCCESS;
 }
-CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) { ALWAYS; *context = (CUcontext)&primary; retained++; return CUDA_SUCCESS; }
+CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
+    ALWAYS;
+    if (setting("FAKE_CUDA_START", 0)) return setting("FAKE_CUDA_START", 0);
+    *context = (CUcontext)&primary; retained++; return CUDA_SUCCESS; }
 CUresult cuDevicePrimaryCtxRelease(CUdevice device) { ALWAYS; retained--; return CUDA_SUCCESS; }
 CUresult cuDevicePrimaryCtxReset(CUdevice device) { ALWAYS; return CUDA_SUCCESS; }
 CUresult cuCtxGetCurrent(CUcontext *context) { ALWAYS; *context = depth ? contexts[depth - 1] : NULL; return CUDA_SUCCESS; }
@@ -128,11 +134,11 @@ CUresult cuCtxGetStreamPriorityRange(int *low, int *high) { ENTER(1, 1); *low = 
 CUresult cuCtxSynchronize(void) { BESIDE; note("wait for all"); return CUDA_SUCCESS; }
 
 /* ---- memory */
-CUresult cuMemGetInfo(size_t *left, size_t *all) { ENTER(1, 1); *all = setting("FAKE_CUDA_MEMORY", 1L << 34); *left = *all - used; return CUDA_SUCCESS; }
+CUresult cuMemGetInfo(size_t *left, size_t *all) { ENTER(1, 1); *all = limit; *left = *all > used ? *all - used : 0; return CUDA_SUCCESS; }
 CUresult cuMemAlloc(CUdeviceptr *at, size_t size) {
     BESIDE;
     if (!size || memories == MOST) return CUDA_ERROR_INVALID_VALUE;
-    if (used + size > (size_t)setting("FAKE_CUDA_MEMORY", 1L << 34)) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (used + size > limit) return CUDA_ERROR_OUT_OF_MEMORY;
     char *place = aligned_alloc(256, (size + 255) / 256 * 256);
     memset(place, 0xFF, size);
     memory[memories++] = (Memory){place, size, 1};
@@ -153,11 +159,21 @@ CUresult cuMemFree(CUdeviceptr at) {
 CUresult cuMemcpyHtoD(CUdeviceptr to, const void *from, size_t size) { BESIDE; if (!holds(to, size)) return CUDA_ERROR_INVALID_VALUE; memcpy((void *)to, from, size); note("copy in %zu", size); return CUDA_SUCCESS; }
 CUresult cuMemcpyDtoH(void *to, CUdeviceptr from, size_t size) { BESIDE; if (!holds(from, size)) return CUDA_ERROR_INVALID_VALUE; memcpy(to, (void *)from, size); note("copy out %zu", size); return CUDA_SUCCESS; }
 CUresult cuMemcpyDtoD(CUdeviceptr to, CUdeviceptr from, size_t size) { BESIDE; if (!holds(to, size) || !holds(from, size)) return CUDA_ERROR_INVALID_VALUE; memmove((void *)to, (void *)from, size); note("copy %zu", size); return CUDA_SUCCESS; }
+CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void *from, size_t size, CUstream stream) { return cuMemcpyHtoD(to, from, size); }
+CUresult cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t size, CUstream stream) { return cuMemcpyDtoH(to, from, size); }
+CUresult cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream) { return cuMemcpyDtoD(to, from, size); }
 CUresult cuMemsetD8(CUdeviceptr at, unsigned char value, size_t size) { BESIDE; if (!holds(at, size)) return CUDA_ERROR_INVALID_VALUE; memset((void *)at, value, size); return CUDA_SUCCESS; }
 CUresult cuPointerGetAttribute(void *value, CUpointer_attribute attribute, CUdeviceptr at) {
     ENTER(1, 1);
     if (!holds(at, 1)) return CUDA_ERROR_INVALID_VALUE;
     *(int *)value = attribute == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL ? setting("FAKE_CUDA_ORDINAL", 0) : 0;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuPointerGetAttributes(unsigned count, CUpointer_attribute *attributes, void **values, CUdeviceptr at) {
+    ENTER(1, 1);
+    for (unsigned k = 0; k < count; k++)
+        *(int *)values[k] = attributes[k] == CU_POINTER_ATTRIBUTE_MEMORY_TYPE ? CU_MEMORYTYPE_DEVICE : 0;
     return CUDA_SUCCESS;
 }
 
@@ -310,8 +326,6 @@ CUresult cuEventElapsedTime(float *ms, CUevent one, CUevent other) { BESIDE; *ms
 CUresult cuEventDestroy(CUevent event) { ALWAYS; return CUDA_SUCCESS; }
 CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) { BESIDE; return CUDA_SUCCESS; }
 
-static CUresult absent(const char *name) { note("absent %s", name); return CUDA_ERROR_NOT_FOUND; }
-
 #undef cuGetProcAddress
 #define X(f) {#f, (void *)f}
 CUresult cuGetProcAddress_v2(const char *name, void **found, int version, cuuint64_t flags, CUdriverProcAddressQueryResult *result) {
@@ -321,7 +335,8 @@ CUresult cuGetProcAddress_v2(const char *name, void **found, int version, cuuint
         X(cuDevicePrimaryCtxRetain), X(cuDevicePrimaryCtxRelease), X(cuDevicePrimaryCtxReset), X(cuCtxGetCurrent),
         X(cuCtxSetCurrent), X(cuCtxPushCurrent), X(cuCtxPopCurrent), X(cuCtxGetDevice), X(cuCtxGetStreamPriorityRange),
         X(cuCtxSynchronize), X(cuMemGetInfo), X(cuMemAlloc), X(cuMemFree), X(cuMemcpyHtoD), X(cuMemcpyDtoH),
-        X(cuMemcpyDtoD), X(cuMemsetD8), X(cuPointerGetAttribute), X(cuLibraryLoadData), X(cuLibraryUnload),
+        X(cuMemcpyDtoD), X(cuMemcpyHtoDAsync), X(cuMemcpyDtoHAsync), X(cuMemcpyDtoDAsync), X(cuMemsetD8),
+        X(cuPointerGetAttributes), X(cuPointerGetAttribute), X(cuLibraryLoadData), X(cuLibraryUnload),
         X(cuLibraryGetKernel), X(cuKernelGetAttribute), X(cuKernelSetAttribute), X(cuStreamCreateWithPriority),
         X(cuStreamDestroy), X(cuStreamSynchronize), X(cuStreamGetCtx), X(cuStreamBeginCapture), X(cuStreamEndCapture),
         X(cuLaunchKernelEx), X(cuGraphInstantiateWithParams), X(cuGraphLaunch), X(cuGraphExecDestroy), X(cuGraphDestroy),
@@ -331,15 +346,6 @@ CUresult cuGetProcAddress_v2(const char *name, void **found, int version, cuuint
     if (!strcmp(name, "cuGetProcAddress")) *found = (void *)cuGetProcAddress_v2;
     if (!strcmp(name, "cuStreamGetCaptureInfo")) *found = version >= 12030 ? (void *)fake_info_v3 : (void *)fake_info_v2;
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) if (!strcmp(all[k].name, name)) *found = all[k].function;
-    if (!*found) {
-        static unsigned char *page; static size_t at;
-        if (!page) page = mmap(0, 1 << 16, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        unsigned char *code = page + at; at += 32;
-        const char *kept = strdup(name); void *to = (void *)absent;
-        code[0] = 0x48, code[1] = 0xBF; memcpy(code + 2, &kept, 8);
-        code[10] = 0x48, code[11] = 0xB8; memcpy(code + 12, &to, 8);
-        code[20] = 0xFF, code[21] = 0xE0; *found = code;
-    }
     if (result) *result = *found ? CU_GET_PROC_ADDRESS_SUCCESS : CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND;
     return *found ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
 }

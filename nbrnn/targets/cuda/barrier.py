@@ -26,7 +26,8 @@ from llvmlite import ir
 from numba import config, cuda, types
 from numba.extending import intrinsic
 
-from .launching import launch
+from .device import CPU
+from .launching import Queue, launch, room, shadow
 
 APART = 32  # counters between those of two groups: a cache line of their own
 GROUPS = 1024
@@ -103,9 +104,13 @@ def open_meeting(counters):  # type: ignore[no-untyped-def]
         counters[group * APART] = 0
 
 
-@cache
 def meeting() -> tuple[Any, Any]:
     """Return the device's counters and its status word, which all launches share: one runs at a time."""
+    return _meeting() if Queue.counted is None else (room("meetings", GROUPS * APART, "int32"), shadow(1, np.int32))
+
+
+@cache
+def _meeting() -> tuple[Any, Any]:
     return cuda.to_device(np.zeros(GROUPS * APART, np.int32)), cuda.to_device(np.zeros(1, np.int32))
 
 
@@ -115,19 +120,19 @@ def reopen() -> None:
 
 
 def require_met() -> None:
-    """Raise RuntimeError if blocks did not meet since this was asked last; it waits for all that was launched.
+    """Raise ValueError if blocks did not meet since this was asked last; it waits for all that was launched.
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If a watchdog ended a wait. What the launches since then have left is not to be used.
     """
-    if not meeting.cache_info().currsize:
+    if not _meeting.cache_info().currsize:
         return
     status = meeting()[1]
     if status.copy_to_host()[0]:
         status.copy_to_device(np.zeros(1, np.int32))
-        raise RuntimeError(
+        raise ValueError(
             "the blocks of a group did not meet: some of them were not running, as happens where another program holds "
-            "processors of the GPU; close it, or choose design 'steps', which needs no meetings."
+            f"processors of the GPU: close it, set NBRNN_CUDA_DESIGN=steps, which needs no meetings, {CPU}."
         )

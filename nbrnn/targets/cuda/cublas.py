@@ -96,8 +96,8 @@ class Library:
     ----------
     functions : object
         Has the library's functions, with C's arguments.
-    workspace : device array
-        Its bytes are the library's from now on.
+    workspace : device array, optional
+        Its bytes are the library's from now on; if it is not given it is made with the handle, when it is first needed.
     address : callable
         Returns where an array begins.
 
@@ -107,10 +107,20 @@ class Library:
         If a function says that it has failed.
     """
 
-    def __init__(self, functions: Any, workspace: Any, address: Any = address_of) -> None:
+    def __init__(self, functions: Any, workspace: Any = None, address: Any = address_of) -> None:
         self.functions, self.workspace, self.address = functions, workspace, address
-        self.handle = ctypes.c_void_p()
-        self._call("cublasCreate_v2", ctypes.byref(self.handle))
+        self.handle: Any = None
+
+    def open(self) -> None:
+        """Make the handle and its workspace, once."""
+        if self.handle is not None:
+            return
+        if self.workspace is None:
+            cuda.current_context()  # a handle belongs to the context that is current
+            self.workspace = cuda.device_array(WORKSPACE, np.uint8)
+        handle = ctypes.c_void_p()
+        self._call("cublasCreate_v2", ctypes.byref(handle))
+        self.handle = handle
 
     def _call(self, name: str, *arguments: Any) -> None:
         """Call a function, and look at what it returns."""
@@ -123,6 +133,7 @@ class Library:
     @property
     def version(self) -> str:
         """The library's version, such as 12.9.1."""
+        self.open()
         number = ctypes.c_int()
         self._call("cublasGetVersion_v2", self.handle, ctypes.byref(number))
         return f"{number.value // 10000}.{number.value // 100 % 100}.{number.value % 100}"
@@ -142,6 +153,10 @@ class Library:
         precision : str
             One of PRECISIONS (designs.py).
         """
+        if Queue.counted is not None:
+            Queue.counted.add("cuBLAS")
+            return
+        self.open()
         if Queue.trying:
             return
         self.use(stream_of(Queue.now))
@@ -167,8 +182,7 @@ def _loaded() -> tuple[Any, str]:
         path = pathfinder.load_nvidia_dynamic_lib("cublas").abs_path
     except RuntimeError:  # DynamicLibNotFoundError
         return None, "cuBLAS is not installed (pip install 'nbrnn[cuda12]' or 'nbrnn[cuda13]')"
-    cuda.current_context()  # a handle belongs to the context that is current
-    return Library(ctypes.CDLL(path), cuda.device_array(WORKSPACE, np.uint8)), ""
+    return Library(ctypes.CDLL(path)), ""
 
 
 def library() -> tuple[Any, str]:

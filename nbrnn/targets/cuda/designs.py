@@ -4,12 +4,14 @@
     persistent   a block keeps its sequences and all of Wh on chip over all steps; one launch a pass
     groups       Wh is split over a group of blocks that meet once a step
 
-A design says itself where it fits. The first that does is taken; the printed program names it.
+A design says itself where it fits. The first that does is taken, or, where designs were measured on the GPU
+(measured.py), the fastest; the printed program names it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from . import measured
 from .device import Chip
 from .launching import FORMS
 
@@ -46,7 +48,7 @@ def designs_of(kernel: str) -> list[Design]:
 
 
 def choose(site: Site, wanted: str = "") -> Design:
-    """Return the first design that fits a site, or the one that is wanted.
+    """Return the design that is wanted, or else the first that fits a site: the fastest one if that was measured.
 
     Raises
     ------
@@ -54,7 +56,8 @@ def choose(site: Site, wanted: str = "") -> Design:
         If the design that is wanted does not fit the site, or there is none of its name.
     """
     known = designs_of(site.kernel)
-    for design in known:
+    fastest = measured.fastest(site.chip.name, site.kernel, site.precision, site.sizes["H"], site.sizes["B"])
+    for design in sorted(known, key=lambda design: design.name != fastest):
         if wanted in ("", design.name):
             reason = design.refuses(site)
             if not reason:
@@ -75,6 +78,6 @@ def told(site: Site, wanted: str = "") -> str:
     taken = choose(site, wanted)
     before = designs_of(site.kernel)
     refused = [] if wanted else before[: [design.name for design in before].index(taken.name)]
-    reasons = [f"not {design.name}, since {design.refuses(site)}" for design in refused]
+    reasons = [f"not {each.name}, since {each.refuses(site) or 'it was measured to be slower'}" for each in refused]
     parts = "; ".join(text for text in (taken.describe(site), *reasons) if text)
     return ": ".join(text for text in (taken.name, parts) if text)

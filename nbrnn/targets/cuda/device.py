@@ -187,8 +187,8 @@ def _unusable() -> str:
         now = chip()
     except Exception as error:  # of cuda-core, of numba-cuda, or of the driver's bindings
         return (
-            f"the GPU does not start ({first_line(error)}): type nvidia-smi to see whether another process holds it for "
-            f"itself (compute mode) or all of its memory, {CPU}."
+            f"the GPU does not start ({first_line(error)}): type nvidia-smi to see whether another process holds it "
+            f"for itself (compute mode) or all of its memory, {CPU}."
         )
     if now.capability < OLDEST:
         had, wanted = (".".join(map(str, c)) for c in (now.capability, OLDEST))
@@ -197,9 +197,9 @@ def _unusable() -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, without a full stop; its type's name if it says nothing."""
+    """Return the first sentence of what an error says, without its stop; its type's name if it says nothing."""
     lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".:") if lines else type(error).__name__
+    return lines[0].partition(". ")[0].strip().rstrip(".:") if lines else type(error).__name__
 
 
 @cache
@@ -216,6 +216,14 @@ def chip() -> Chip:
     memory = int(cuda.current_context().get_memory_info()[1])
     major, minor = now.compute_capability[:2]
     return Chip(name, (major, minor), int(now.MULTIPROCESSOR_COUNT), int(shared), registers, memory)
+
+
+def gpu_name() -> str:
+    """Return the GPU's name; nothing where there is none, and kernels are only compiled."""
+    try:
+        return chip().name
+    except Exception:  # numba.cuda's two implementations have errors of their own
+        return ""
 
 
 def memory_left() -> int | None:
@@ -242,6 +250,7 @@ def describe() -> dict[str, str]:
     problem = _unusable()
     if problem:
         return {"GPU": f"none: {problem}"}
+    from .measured import describe as crossover
     from .products import describe as products
 
     now, left = chip(), memory_left() or 0
@@ -257,5 +266,6 @@ def describe() -> dict[str, str]:
         f"{found.implementation}",
         "CUDA packages": ", ".join(f"{name} {number}" for name, number in packages.items()),
         "products": products(),
+        "CPU or GPU": crossover(now.name),
         "on the GPU": 'models after model.to("cuda"); all others run on the CPU',
     }

@@ -1,8 +1,8 @@
 """Arrays of other libraries on the GPU, taken where they stand, and nbrnn's own as these libraries can take them.
 
 An array comes by `__cuda_array_interface__` (CuPy, PyTorch, Numba) or by DLPack (JAX and others) and goes by
-both. Nothing is copied, and work is in order: nbrnn, CuPy and PyTorch use the default stream unless told otherwise, and
-an array that names another stream is waited for.
+both. Nothing is copied, and work is in order: nbrnn works on the default stream and says so, an array that names
+another stream is waited for, and all streams are where an interface cannot name one (PyTorch's, before version 3).
 """
 
 import ctypes
@@ -13,11 +13,11 @@ import numpy as np
 from numba import cuda
 
 from ...arrays import Elsewhere, extent
-from .device import simulating
-from .residence import zeros
+from .device import first_line, simulating
+from .residence import told, zeros
 
 CUDA = 2, 13  # kinds of devices of DLPack: a GPU's memory, and memory that host and GPU share
-ORDERED = None, 0, 1  # streams of an interface that need no waiting: none, and the default stream
+ORDERED = None, 1  # streams of an interface that need no waiting: none, and the default stream
 
 
 class DeviceArray(Elsewhere):
@@ -77,8 +77,9 @@ class DeviceArray(Elsewhere):
             return np.empty(self.shape, self.dtype)
         ends = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
         before, after = -sum(e for e in ends if e < 0), sum(e for e in ends if e > 0)
-        every = device_array(self.pointer - before, before + after + self.itemsize, np.dtype(np.uint8), self)
-        return np.ndarray(self.shape, self.dtype, every.copy_to_host(), before, self.strides).copy()
+        with told():
+            every = device_array(self.pointer - before, before + after + self.itemsize, np.dtype(np.uint8), self)
+            return np.ndarray(self.shape, self.dtype, every.copy_to_host(), before, self.strides).copy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -88,8 +89,8 @@ class DeviceArray(Elsewhere):
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         strides = None if self._places.flags.c_contiguous else self.strides
-        data = (self.pointer, False)
-        return {"shape": self.shape, "strides": strides, "typestr": self.dtype.str, "data": data, "version": 3}
+        where = {"shape": self.shape, "strides": strides, "typestr": self.dtype.str, "data": (self.pointer, False)}
+        return where | {"version": 3, "stream": 1}
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return CUDA[0], 0 if simulating() else int(cuda.get_current_device().id)
@@ -130,9 +131,36 @@ def given(name: str, value: Any) -> DeviceArray | None:
     except RuntimeError as error:  # PyTorch's, of a tensor that requires gradients
         raise ValueError(f"{name} cannot be taken as it is: {error}") from error
     if interface is not None:
-        return of_interface(name, interface, value)
+        array = of_interface(name, interface, value)
+        if array.size and not simulating():
+            _wait_for(interface)
+            _require_here(name, array.pointer)
+        return array
     kind = getattr(value, "__dlpack_device__", None)
-    return _of_dlpack(value) if kind is not None and kind()[0] in CUDA else None
+    return _of_dlpack(name, value) if kind is not None and kind()[0] in CUDA else None
+
+
+def _wait_for(interface: dict[str, Any]) -> None:
+    """Wait until the array of an interface is made, where it says who makes it, or cannot say so."""
+    stream = interface.get("stream")
+    if interface.get("version", 0) < 3 or stream == 0:
+        cuda.synchronize()
+    elif stream not in ORDERED:
+        cuda.external_stream(int(stream)).synchronize()
+
+
+def _require_here(name: str, pointer: int) -> None:
+    """Raise ValueError if an address is another GPU's, or none's."""
+    from numba.cuda.cudadrv import driver
+
+    attribute = driver.binding.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    here = cuda.get_current_device().id
+    try:
+        there = int(driver.driver.cuPointerGetAttribute(attribute, driver.binding.CUdeviceptr(pointer)))
+    except driver.CudaAPIError as error:
+        raise ValueError(f"{name} says that it stands on a GPU, but the driver knows no such memory.") from error
+    if there != here:
+        raise ValueError(f"{name} stands on GPU {there}, but the model is on GPU {here}: copy it there first.")
 
 
 def of_interface(name: str, interface: dict[str, Any], owner: Any) -> DeviceArray:
@@ -153,26 +181,31 @@ def of_interface(name: str, interface: dict[str, Any], owner: Any) -> DeviceArra
     """
     try:
         shape, (pointer, _) = tuple(int(n) for n in interface["shape"]), interface["data"]
-        dtype, strides, stream = np.dtype(interface["typestr"]), interface.get("strides"), interface.get("stream")
+        dtype, strides = np.dtype(interface["typestr"]), interface.get("strides")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name} has a __cuda_array_interface__ that cannot be read ({error!r}).") from error
     if interface.get("mask") is not None:
         raise ValueError(f"{name} has a mask in its __cuda_array_interface__, which is not read; give mask=.")
     if dtype.kind not in "biufc":
         raise ValueError(f"{name} must hold real numbers only, but its elements are of type {dtype}.")
-    if stream not in ORDERED and not simulating():
-        cuda.external_stream(stream).synchronize()
     if strides is None:
         strides = contiguous(shape, dtype.itemsize)
     return DeviceArray(int(pointer or 0), shape, tuple(strides), dtype, owner)
 
 
-def _of_dlpack(value: Any) -> DeviceArray:
+def _of_dlpack(name: str, value: Any) -> DeviceArray:
     """Return an array that comes by DLPack alone."""
     from cuda.core.utils import StridedMemoryView
 
-    seen = StridedMemoryView.from_dlpack(value, stream_ptr=1)
-    dtype = np.dtype(seen.dtype)
+    try:
+        seen = StridedMemoryView.from_dlpack(value, stream_ptr=1)  # the default stream, which waits for its maker's
+        dtype = np.dtype(seen.dtype)
+    except (BufferError, RuntimeError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"{name} cannot be taken by DLPack: {first_line(error)}.") from error
+    if dtype.kind not in "biufc":
+        raise ValueError(f"{name} must hold real numbers only, but its elements are of type {dtype}.")
+    if seen.ptr:
+        _require_here(name, int(seen.ptr))
     strides = seen.strides or contiguous(seen.shape, 1)
     return DeviceArray(int(seen.ptr), tuple(seen.shape), [s * dtype.itemsize for s in strides], dtype, seen)
 

@@ -4,7 +4,6 @@ Everything stays on the device: data, order, work and a model's weights. A run i
 batch (graphs.py), and at its end one copy of the log, for which the host waits.
 """
 
-import os
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -12,28 +11,25 @@ from typing import Any
 import numpy as np
 from numba import cuda, njit
 
-from ...kernels import KERNELS, abi, random
+from ...kernels import abi, random
 from ...kernels.abi import STATUS
 from ...memory import require_card
 from ...plan import Plan
-from ...program import BLOCKS, FOREIGN, Buffer, Call, Program, dtype_of
+from ...program import BLOCKS, FOREIGN, Buffer, Program, dtype_of
 from ..runner import AGAIN
 from . import graphs
 from . import groups as _groups  # noqa: F401  (it registers its design)
 from . import persistent as _persistent  # noqa: F401  (it registers its design)
 from .barrier import require_met
-from .designs import DESIGNS, Site, choose, told
-from .device import CPU, chip, first_line, memory_left, require_device
+from .calls import launch_of, memory_beside, part_of, wanted_design
+from .device import memory_left, require_device
 from .exchange import DeviceArray, pointer_of
 from .forms import FORMS
-from .launching import launch
+from .launching import TURN, Queue, launch
 from .precision import using
-from .residence import OWN, Residence, is_drivers, is_shortage, shortage, zeros
+from .residence import OWN, Residence, told, zeros
 
-WAYS = ("forward", "backward")
-DESIGN = "NBRNN_CUDA_DESIGN"  # steps, persistent or groups: the one to take wherever it fits
 ENDS = ("output", "final")  # what a whole pass leaves for the caller
-RECURRENT = [f"{cell}_{way}" for cell in ("simple_rnn", "lstm", "gru_after", "gru_before") for way in WAYS]
 STEP, PREPARE = 0, -1  # programs of a plan beside those of so many samples
 
 
@@ -93,29 +89,37 @@ class Executor:
             _require_forms(program)
         self.plan, self.arrays = plan, dict(arrays)
         self.residence = Residence(lasting=False) if residence is None else residence
-        self.design = design or os.environ.get(DESIGN, "").strip()
+        self.design = design or wanted_design()
         self.figures = first["stats"].size
         resident = [name for name in OWN if self.residence.host.get(name) is arrays.get(name, self)]
-        require_card(plan, memory_left(), resident)
-        self.blocks: dict[str, Any] = self.residence.bind(self.arrays)
+        self.rooms: dict[Any, Any] = {}  # for results in between
+        with told():
+            require_card(plan, memory_left(), resident, memory_beside(plan, self.residence.precision, self.design))
+            self._allocate(first.dtype)
+        self.status = 0
+        self.calls: dict[int, list[Callable[[], None]]] = {}
+        self.batches: dict[int, graphs.Replayed] = {}
+        self.tried: set[int] = set()  # the sizes of batches whose kernels are ready
+
+    # ------------------------------------------------------------------ memory
+
+    def _allocate(self, dtype: np.dtype) -> None:
+        """Take the device's memory, and bring the caller's arrays there."""
+        plan, arrays = self.plan, self.arrays
+        self.blocks: dict[str, Any] = self.residence.bind(arrays)
         for name, size in plan.sizes.items():
             if name not in arrays:
-                self.blocks[name] = zeros(size, dtype_of(name, first.dtype))
+                self.blocks[name] = zeros(size, dtype_of(name, dtype))
         self.own: dict[str, Any] = {}  # the device's memory for what the caller gives
         self.fixed = False  # whether arrays that are fed again hold what they held
         self.stale_order = True
         for name in arrays:
             if name not in OWN:
-                self._feed(name, self.arrays[name])
+                self._feed(name, arrays[name])
         self.job = cuda.to_device(graphs.make_job(batch_size=1))
         self.log = zeros(graphs.HEAD + graphs.ROWS * self.figures, np.float64)
         self.kept_hyper = zeros(self.blocks["hyper"].size if plan.update else 1, np.float64)
-        self.kept_states = zeros(self.blocks["carried"].size, first.dtype) if "carried" in self.blocks else None
-        self.status = 0
-        self.calls: dict[int, list[Callable[[], None]]] = {}
-        self.batches: dict[int, graphs.Replayed] = {}
-
-    # ------------------------------------------------------------------ memory
+        self.kept_states = zeros(self.blocks["carried"].size, dtype) if "carried" in self.blocks else None
 
     @property
     def order(self) -> np.ndarray:
@@ -136,7 +140,7 @@ class Executor:
 
     def view(self, buffer: Buffer, shard: int = 0) -> np.ndarray:
         """Return a buffer as an array of the host: what the last run left there."""
-        return np.asarray(self._part(buffer).copy_to_host())
+        return np.asarray(part_of(buffer, self.blocks).copy_to_host())
 
     def feed(self, **arrays: Any) -> None:
         """Hand over other arrays for foreign blocks, of the same shapes and strides, or the same with other numbers."""
@@ -145,7 +149,8 @@ class Executor:
             same = self.fixed and not isinstance(array, DeviceArray) and _address(array) == _address(self.arrays[name])
             self.arrays[name] = array
             if not same:
-                self._feed(name, array)
+                with told():
+                    self._feed(name, array)
 
     def _feed(self, name: str, array: Any) -> None:
         """Bring an array to the device, or take it where it stands; results go from a place that stays to the caller's.
@@ -162,6 +167,7 @@ class Executor:
             if not ends:
                 self.own[name].copy_to_device(array)
         if before is not None and pointer_of(before) != pointer_of(self.blocks[name]):
+            self.tried |= {size for size, batch in self.batches.items() if batch.ran}
             for batch in self.batches.values():
                 batch.drop()
             self.calls, self.batches = {}, {}
@@ -173,17 +179,13 @@ class Executor:
 
         Where an epoch has begun and `order` is not its own, `shuffle` is AGAIN.
         """
-        try:
-            with using(self.residence.precision):
-                return self._run(first, stop, shuffle, seed, epoch, step)
-        except Exception as error:
-            if is_shortage(error):  # of what kernels take beside the plan's blocks
-                raise shortage() from error
-            if is_drivers(error):
-                raise ValueError(
-                    f"the GPU, or its driver, has failed ({first_line(error)}): start Python again, {CPU}."
-                ) from error
-            raise
+        with TURN:
+            before, Queue.rooms = Queue.rooms, self.rooms
+            try:
+                with told(), using(self.residence.precision):
+                    return self._run(first, stop, shuffle, seed, epoch, step)
+            finally:
+                Queue.rooms = before
 
     def _run(self, first: int, stop: int, shuffle: int, seed: int, epoch: int, step: int) -> tuple[int, np.ndarray]:
         trains = self.plan.update is not None
@@ -226,8 +228,13 @@ class Executor:
             self._send_order()
             self.replay(min(batch, samples - place * batch))()
         log = self.log[: graphs.HEAD + (stop - first) * self.figures].copy_to_host()
-        require_met()
         failed, at = int(log[0]), int(log[1])
+        try:
+            require_met()
+        except ValueError:
+            if failed:
+                self._put_back(job, failed, at)
+            raise
         rows = log[graphs.HEAD :].reshape(stop - first, self.figures)
         if not failed:
             return stop, rows
@@ -250,13 +257,19 @@ class Executor:
     def _fail(self, job: np.ndarray, failed: int, at: int) -> None:
         """Leave the buffers as the batch that failed has left them: it is run again, without the optimizer's step."""
         self._send_order()
+        self._put_back(job, failed, at)
         batches = -(-self.plan.samples // self.plan.batch)
-        job[graphs.AT], job[graphs.FAILED] = at, failed
-        self.job.copy_to_device(job)
         size = min(self.plan.batch, self.plan.samples - at % batches * self.plan.batch)
-        for launches in [*self._begin(), *self._launches(PREPARE), *self._launches(size)]:
+        for launches in [*self._launches(PREPARE), *self._launches(size)]:
             launches()
         self.status = 0 if failed == graphs.LOSS_NOT_FINITE else failed
+
+    def _put_back(self, job: np.ndarray, failed: int, at: int) -> None:
+        """Put the optimizer's numbers and carried states back to those before a batch that has failed."""
+        job[graphs.AT], job[graphs.FAILED] = at, failed
+        self.job.copy_to_device(job)
+        for launches in self._begin():
+            launches()
 
     def replay(self, size: int) -> graphs.Replayed:
         """Return what runs a batch of so many samples."""
@@ -268,7 +281,7 @@ class Executor:
             launches += [*self._launches(size), partial(launch, graphs.log_batch, self.job, *logged, grid=(1, 1))]
             launches += self._launches(STEP)
             launches.append(partial(launch, graphs.end_batch, self.job, control, self.log, grid=(1, 1)))
-            self.batches[size] = graphs.Replayed(launches)
+            self.batches[size] = graphs.Replayed(launches, size in self.tried)
         return self.batches[size]
 
     def _begin(self) -> list[Callable[[], None]]:
@@ -289,49 +302,10 @@ class Executor:
         if program is None:
             return []
         if key not in self.calls:
-            self.calls[key] = [self._launch(program, call) for call in program.calls]
+            absent = {"model": self.blocks["params"], "f8": self.log, "i8": self.job}
+            how = self.residence.precision, self.design
+            self.calls[key] = [launch_of(program, call, self.blocks, absent, *how) for call in program.calls]
         return self.calls[key]
-
-    def _launch(self, program: Program, call: Call) -> Callable[[], None]:
-        """Return what launches a call; an array that is absent has no elements, but its own dtype."""
-        real, arguments = program.dtype.type, []
-        nothing = {"model": self.blocks["params"], "f8": self.log, "i8": self.job}
-        for argument in KERNELS[call.kernel].arguments:
-            value = call.arguments.get(argument.name)
-            if isinstance(value, Buffer):
-                arguments.append(self._part(value))
-            elif argument.dims is not None:
-                arguments.append(nothing[argument.kind][:0].reshape((0,) * len(argument.dims)))
-            else:
-                arguments.append(real(value) if argument.kind == "float" else int(value))  # type: ignore[arg-type]
-        return partial(form_of(program, call, self.residence.precision, self.design), *arguments)
-
-    def _part(self, buffer: Buffer) -> Any:
-        """Return a buffer as a device array."""
-        return self.blocks[buffer.block][buffer.offset : buffer.offset + buffer.size].reshape(buffer.shape)
-
-
-def site_of(program: Program, call: Call, precision: str) -> Site:
-    """Return a call of a recurrent kernel as the choice of its design sees it."""
-    kernel = KERNELS[call.kernel]
-    there = frozenset(a.name for a in kernel.arguments if a.optional and call.arguments.get(a.name) is not None)
-    return Site(call.kernel, call.dims, there, precision if program.dtype == np.float32 else "float64", chip())
-
-
-def form_of(program: Program, call: Call, precision: str, design: str = "") -> Callable[..., None]:
-    """Return what launches a call, by its design where its kernel has several."""
-    if call.kernel not in DESIGNS:
-        return FORMS[call.kernel]
-    site = site_of(program, call, precision)
-    return choose(site, design).form(site)
-
-
-def design_of(program: Program, precision: str, call: Call) -> str:
-    """Return a recurrent kernel's design, and where its weights lie if that says so; nothing for other kernels."""
-    if call.kernel not in RECURRENT:
-        return ""
-    site = site_of(program, call, precision)
-    return told(site, os.environ.get(DESIGN, "").strip())
 
 
 def _address(array: Any) -> tuple[int, int]:

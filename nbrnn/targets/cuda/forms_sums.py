@@ -11,8 +11,7 @@ from typing import Any
 from numba import cuda, float64
 
 from ...kernels import KERNELS
-from .launching import FORMS, LANES, TEAM, launch, lengths_of, shared_out
-from .products import room
+from .launching import FORMS, LANES, TEAM, launch, lengths_of, room, shared_out
 
 SLICES = 1024  # at most, of one sum
 ROW = "weight[iN // each : iN // each + 1]"  # of the output; nothing where there are no weights

@@ -14,8 +14,8 @@ from .designs import DESIGNS, Design, Site
 from .forms_cells import flat
 from .forms_masks import wipe_all
 from .grouppasses import kernel_of
-from .launching import SIMULATED, launch
-from .products import nothing, product, room
+from .launching import SIMULATED, launch, room
+from .products import nothing, product
 from .splits import Split, split_of
 
 ROOM = 64 * 2**20  # bytes of x Wx + b that stand at once where the gates of all steps are not kept

@@ -6,12 +6,14 @@ barriers. Every sum is made in an order that does not depend on the grid, so tha
 
 import inspect
 import math
+import threading
 from collections.abc import Callable
 from functools import partial
 from textwrap import indent
 from types import FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 from numba import config, cuda
 
 from ...kernels import KERNELS
@@ -26,11 +28,16 @@ LANES, TEAM = (8, 4) if SIMULATED else (256, 256)  # parts of a sum, and the thr
 FORMS: dict[str, Callable[..., None]] = {}  # by a kernel's name: what launches it, given the kernel's arguments
 
 
+TURN = threading.RLock()  # held by the thread that launches, captures or counts: they share the queue
+
+
 class Queue:
     """Where launches go: a stream, or what captures a graph."""
 
     now: Any = 0  # the default stream
     trying: bool = False  # whether kernels are only made ready: compiled and loaded, but not launched
+    counted: set[Any] | None = None  # kernels, where these are only counted: nothing is launched or allocated then
+    rooms: ClassVar[dict[Any, Any]] = {}  # for results in between: an executor's, while it runs
 
 
 def grid_for(count: int) -> tuple[int, int]:
@@ -40,11 +47,38 @@ def grid_for(count: int) -> tuple[int, int]:
 
 def launch(kernel: Any, *arguments: Any, count: int = MOST_BLOCKS * THREADS, grid: Any = None, shared: int = 0) -> None:
     """Run a CUDA kernel on a grid for `count` elements, or on (blocks, threads), with some bytes of shared memory."""
+    if Queue.counted is not None:
+        Queue.counted.add(kernel)
+        return
     blocks, threads = grid or grid_for(count)
     if not SIMULATED and (Queue.trying or shared > STATIC):
         make_ready(kernel, arguments, shared)
     if not Queue.trying:
         kernel[blocks, threads, Queue.now, shared](*arguments)
+
+
+def shadow(shape: Any, dtype: Any) -> np.ndarray:
+    """Return an array of a shape, and of no memory: its numbers must not be looked at."""
+    kind = np.dtype(dtype)
+    flat = math.prod(shape) if isinstance(shape, tuple) else shape
+    return np.lib.stride_tricks.as_strided(np.empty(1, kind), (flat,), (kind.itemsize,)).reshape(shape)
+
+
+def room(purpose: str, size: int, kind: str) -> Any:
+    """Return the device's room for results in between: made when it is first asked for, then always the same.
+
+    Parameters
+    ----------
+    purpose : str
+        Two results that are there at the same time have two.
+    size : int
+    kind : str
+        The dtype's name.
+    """
+    key = purpose, size, kind
+    if key not in Queue.rooms:
+        Queue.rooms[key] = cuda.device_array(size, kind) if Queue.counted is None else shadow(size, kind)
+    return Queue.rooms[key]
 
 
 _allowed: set[Any] = set()  # compiled forms that may have more shared memory than a block has without asking

@@ -16,7 +16,7 @@ from ...kernels.activations import squash, steepness
 from ...kernels.gru import blend, step_after, step_reset_back, step_unmix
 from ...kernels.lstm import step, step_back
 from .designs import DESIGNS, Design, Site
-from .launching import launch
+from .launching import launch, room
 from .persistent_blocks import add_block, add_pairs, block, get_block, get_pairs, pairs, put_block, put_pairs
 from .persistent_cells import CELLS
 from .persistent_layout import DROPPED, THREADS, Layout, fitting, kinds_of, laid
@@ -24,7 +24,7 @@ from .persistent_layout import KERNELS as SHAPES
 from .persistent_memory import apart, peek, peek4, poke, poke4
 from .persistent_text import text_of
 from .precision import rounded, using
-from .products import nothing, product, room
+from .products import nothing, product
 
 ROOM = 32 * 2**20  # bytes of x Wx + b at once where no buffer of the program may hold all steps
 CHOICE = (4, 8, 16) if config.ENABLE_CUDASIM else THREADS  # threads of a block; the simulator starts them in Python

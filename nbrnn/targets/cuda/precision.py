@@ -4,8 +4,9 @@
     tf32                8 bits of exponent and 10 of fraction stay of a float32
     bfloat16            8 bits of exponent and 7 of fraction stay
 
-Rounding is to the nearest, and to even where two are as near; by integer arithmetic on the bits, so that the simulator
-and every GPU give the same numbers.
+Rounding is to the nearest. Where two are as near, bfloat16 takes the even one and tf32 the one away from zero, as the
+chip's own conversions do (cvt.rn.bf16, cvt.rna.tf32). By integer arithmetic on the bits, so that the simulator and
+every GPU give the same numbers.
 """
 
 import math
@@ -22,6 +23,7 @@ from ...kernels.abi import overloaded
 from .designs import PRECISIONS
 
 DROPPED = {"tf32": 13, "bfloat16": 16}  # bits of a float32's fraction; 0 of the others
+EVEN = DROPPED["bfloat16"]  # with which the even one is taken of two that are as near
 
 
 class Precision:
@@ -65,13 +67,17 @@ def dropped_bits(dtype: Any) -> int:
     return DROPPED.get(precision_of(dtype), 0)
 
 
+def near(bits: Any, dropped: int) -> Any:
+    """Return the bits of a float32, or of an array of them, that is no NaN, without its last `dropped`: rounded."""
+    tie = (bits >> dropped) & 1 if dropped == EVEN else 1  # what is added to half less one
+    return (bits + ((1 << (dropped - 1)) - 1) + tie) >> dropped << dropped
+
+
 def rounded(x, dropped):  # type: ignore[no-untyped-def]
-    """Return a float32 without its last `dropped` bits, to nearest even (plain Python; the native twin is below)."""
+    """Return a float32 without its last `dropped` bits, rounded (plain Python; the native twin is below)."""
     if dropped == 0 or math.isnan(x):
         return x
-    bits = int(np.float32(x).view(np.uint32))
-    bits += (1 << (dropped - 1)) - 1 + ((bits >> dropped) & 1)
-    return np.uint32(bits >> dropped << dropped).view(np.float32)
+    return np.uint32(near(int(np.float32(x).view(np.uint32)), dropped)).view(np.float32)
 
 
 @intrinsic
@@ -96,7 +102,8 @@ def _native_rounded(x, dropped):  # type: ignore[no-untyped-def]
             return x
         drop, one = np.uint32(dropped), np.uint32(1)
         bits = _bits(x)
-        return _number((bits + ((one << (drop - one)) - one) + ((bits >> drop) & one)) >> drop << drop)
+        tie = (bits >> drop) & one if dropped == EVEN else one
+        return _number((bits + ((one << (drop - one)) - one) + tie) >> drop << drop)
 
     return native
 

@@ -18,8 +18,10 @@ import numpy as np
 from numba import config, cuda
 
 from ...kernels.activations import LINEAR, act, slope
+from . import measured
 from .cublas import fits, gemm_of, library
-from .launching import launch
+from .device import chip, gpu_name
+from .launching import Queue, launch, room, shadow
 from .precision import DROPPED, dropped_bits, precision_of, rounded, upper_half
 from .tiles import COLUMNS, PLAIN, TURNED, Tile, tiled
 
@@ -27,7 +29,7 @@ Alive = tuple[Any, int] | None
 DROPPED_BY_BFLOAT16 = DROPPED["bfloat16"]
 LOW_ROWS = 16  # up to here a product is one step's of a small batch, and made by as many blocks as columns allow
 WIDE_BLOCKS = 128  # large tiles are taken where they make so many blocks
-LIBRARY_FROM = {"float64": 2**22, "float32": 2**22, "tf32": 2**22, "bfloat16": 2**26}  # multiply-adds; not yet measured
+LIBRARY_FROM = {"float64": 2**22, "float32": 2**22, "tf32": 2**22, "bfloat16": 2**26}  # multiply-adds; an estimate
 PART_ROWS, PART_BLOCKS = 256, 256  # a weight gradient goes in parts of so many rows or more, while blocks are fewer
 TILES = {
     "wide": Tile(128, 128, 8, 8, 8),
@@ -40,16 +42,14 @@ if config.ENABLE_CUDASIM:  # the same code with few threads
     TILES = dict.fromkeys(TILES, Tile(4, 16, 8, 4, 8, 2)) | dict.fromkeys(("wide", "middle"), Tile(16, 16, 8, 8, 8))
 
 
-@cache
 def nothing(kind: str, dimensions: int) -> Any:
     """Return an empty array of the device."""
-    return cuda.device_array((1,) * dimensions, kind)[:0]
+    return _nothing(kind, dimensions) if Queue.counted is None else shadow((0,) * dimensions, kind)
 
 
 @cache
-def room(purpose: str, size: int, kind: str) -> Any:
-    """Return the device's room for results in between: made when it is first asked for, then always the same."""
-    return cuda.device_array(size, kind)
+def _nothing(kind: str, dimensions: int) -> Any:
+    return cuda.device_array((1,) * dimensions, kind)[:0]
 
 
 def by_library(rows: int, columns: int, depth: int, precision: str, bounded: bool = False) -> bool:
@@ -64,8 +64,14 @@ def by_library(rows: int, columns: int, depth: int, precision: str, bounded: boo
     bounded : bool, default False
         Whether the device alone knows how many rows are at work.
     """
-    large = rows > LOW_ROWS and rows * columns * depth >= LIBRARY_FROM[precision]
-    return large and not bounded and library()[0] is not None
+    large = rows > LOW_ROWS and rows * columns * depth >= library_from(precision)
+    there = large and not bounded and library()[0] is not None
+    return there and (precision not in DROPPED or chip().capability >= (8, 0))  # older chips' tensor cores know neither
+
+
+def library_from(precision: str) -> int:
+    """Return from how many multiply-adds on cuBLAS makes a product: as measured on this GPU, or as estimated."""
+    return measured.library_from(gpu_name(), precision, LIBRARY_FROM[precision])
 
 
 def describe() -> str:
@@ -73,7 +79,7 @@ def describe() -> str:
     cublas, reason = library()
     if cublas is None:
         return f"own tiles; {reason}"
-    sizes = ", ".join(f"{precision} {count:,}" for precision, count in LIBRARY_FROM.items())
+    sizes = ", ".join(f"{precision} {library_from(precision):,}" for precision in LIBRARY_FROM)
     return f"cuBLAS {cublas.version} from so many multiply-adds on: {sizes}; own tiles below"
 
 

@@ -5,6 +5,8 @@ whoever looks at the host's gets them back first (`fetch`), and may change them,
 So between two batches, two slices and two epochs nothing is copied, and `get_weights` is right whenever it is called.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -52,13 +54,16 @@ class Residence:
 
     def lend(self, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         """Return the device's copies of arrays for others to read and write: the host asks for them from now on."""
-        lent = self.bind(arrays)
-        self.lent = True
-        self.send()
+        with told():
+            lent = self.bind(arrays)
+            self.lent = True
+            self.send()
         return lent
 
     def send(self) -> None:
         """Bring the device up to date before a run."""
+        if self.lent and not simulating():
+            cuda.synchronize()  # others may write on streams of their own
         if self.newer:
             return
         if self.touched or self.seen != Weights.changes or not self.lasting:
@@ -143,6 +148,21 @@ def is_shortage(error: Exception) -> bool:
 def is_drivers(error: Exception) -> bool:
     """Return whether an error is the driver's, told by numba-cuda or cuda-core."""
     return type(error).__module__.startswith(("cuda.", "numba.cuda.cudadrv."))
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Let errors of the driver be one sentence, a ValueError: that memory has run out, or that the GPU has failed."""
+    try:
+        yield
+    except Exception as error:
+        if is_shortage(error):
+            raise shortage() from error
+        if is_drivers(error):
+            raise ValueError(
+                f"the GPU, or its driver, has failed ({first_line(error)}): start Python again, {CPU}."
+            ) from error
+        raise
 
 
 def shortage(nbytes: int = 0) -> NotEnoughMemoryError:

@@ -21,6 +21,8 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
+from .precision import DROPPED, near
+
 WARP = 32
 STEP = 16  # numbers of k that a lane's four neighbours are a part of
 PER_REGISTER = {"tf32": 1, "bfloat16": 2}
@@ -49,15 +51,14 @@ def number_of(mma: int, k: int, per: int) -> int:
 
 def to_bfloat16(x: Any) -> Any:
     """Return the 16 bits of a bfloat16 next to a float32, to even where two are as near (cvt.rn.bf16)."""
-    bits = np.asarray(x, np.float32).view(np.uint32).astype(np.uint64)
-    near = (bits + 0x7FFF + (bits >> np.uint64(16) & np.uint64(1))) >> np.uint64(16)
-    return np.where(np.isnan(x), 0x7FFF, near).astype(np.uint32)
+    bits = np.asarray(x, np.float32).view(np.uint32).astype(np.int64)
+    return np.where(np.isnan(x), 0x7FFF, near(bits, DROPPED["bfloat16"]) >> 16).astype(np.uint32)
 
 
 def to_tf32(x: Any) -> Any:
     """Return the bits of a float32 with 10 bits of fraction next to one, away from zero in a tie (cvt.rna.tf32)."""
-    bits = np.asarray(x, np.float32).view(np.uint32)
-    return np.where(np.isfinite(x), (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000), bits).astype(np.uint32)
+    bits = np.asarray(x, np.float32).view(np.uint32).astype(np.int64)
+    return np.where(np.isfinite(x), near(bits, DROPPED["tf32"]), bits).astype(np.uint32)
 
 
 def values(registers: np.ndarray, per: int) -> np.ndarray:

@@ -11,8 +11,9 @@ What a tile of 128 x 128 x 8 with 8 x 8 sums a thread can reach, as arithmetic, 
 - A step of the depth is 16 reads of shared memory and 64 multiply-adds a thread. A processor reads for one warp in the
   time in which it does four warps' multiply-adds, so that both take as long; with 4 x 4 sums (8 reads, 16
   multiply-adds) reading takes twice as long as the arithmetic.
-- Nothing is read ahead: while a block waits for memory, the other blocks of its processor work (two of 128 registers a
-  thread, one of 160).
+- Memory takes some hundred clocks to answer. A thread asks for all its numbers of the next tile, then multiplies the
+  last one, and only then looks at what it has got; so that hardly depends on how many blocks a processor has (two of
+  128 registers a thread, one of 168).
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import numpy as np
 from numba import cuda, from_dtype
 
 from ...kernels.activations import act
+from .persistent_memory import peek, poke
 from .precision import rounded
 
 
@@ -87,14 +89,18 @@ def tiled(form: str, tile: Tile, dtype: Any, joint: bool, acting: bool, rounding
     BM, BN, BK, DOWN, ACROSS, SLICES = tile.rows, tile.columns, tile.depth, tile.down, tile.across, tile.slices
     LINES, LANES = BM // DOWN, BN // ACROSS  # threads down and across
     THREADS, SHARE = tile.threads, BK // SLICES
+    A_EACH, B_EACH = BM * BK // THREADS, BN * BK // THREADS  # numbers that a thread reads of a tile
     A_WIDE, B_WIDE = BM + tile.pad, BN + tile.pad
+    A_SIZE, B_SIZE = BK * A_WIDE, BK * B_WIDE
 
     def product(C, kept, A, B, A2, B2, b, alive, at, depths, features, add, code, dropped):  # type: ignore[no-untyped-def]
-        tile_A = cuda.shared.array((BK, A_WIDE), number)
-        tile_B = cuda.shared.array((BK, B_WIDE), number)
+        tile_A = cuda.shared.array(A_SIZE, number)  # flat: an index that may be negative costs more than a product
+        tile_B = cuda.shared.array(B_SIZE, number)
         parts = cuda.shared.array((SLICES, LINES, B_WIDE), number)
         sums = cuda.local.array((DOWN, ACROSS), number)
         left = cuda.local.array(DOWN, number)
+        ahead_A = cuda.local.array(A_EACH, number)
+        ahead_B = cuda.local.array(B_EACH, number)
         zero = C.dtype.type(0)
         one = C.dtype.type(1)
         thread = cuda.threadIdx.x
@@ -130,54 +136,57 @@ def tiled(form: str, tile: Tile, dtype: Any, joint: bool, acting: bool, rounding
         for i in range(DOWN):
             for j in range(ACROSS):
                 sums[i, j] = zero
-        for k0 in range(first, stop, BK):
-            for e in range(thread, BM * BK, THREADS):
-                if columns_first:
-                    m = e % BM
-                    d = e // BM
-                else:
-                    m = e // BK
-                    d = e % BK
-                k = k0 + d
+        for k0 in range(first - BK, stop, BK):  # the next tile is on its way while the last one is multiplied
+            for i in range(A_EACH):
+                e = thread + i * THREADS
+                m = m0 + (e % BM if columns_first else e // BK)
+                k = k0 + BK + (e // BM if columns_first else e % BK)
                 value = zero
-                if m0 + m < bound and k < stop:
+                if m < bound and k < stop:
                     if columns_first:
-                        if m0 + m == features:
+                        if m == features:
                             value = one
                         elif joint and k >= K1:
-                            value = A2[k - K1, m0 + m]
+                            value = A2[k - K1, m]
                         else:
-                            value = A[k, m0 + m]
+                            value = A[k, m]
                     elif joint and k >= K1:
-                        value = A2[m0 + m, k - K1]
+                        value = A2[m, k - K1]
                     else:
-                        value = A[m0 + m, k]
-                tile_A[d, m] = rounded(value, dropped) if rounding else value
-            for e in range(thread, BN * BK, THREADS):
-                if turned:
-                    n = e // BK
-                    d = e % BK
-                else:
-                    n = e % BN
-                    d = e // BN
-                k = k0 + d
+                        value = A[m, k]
+                ahead_A[i] = value
+            for i in range(B_EACH):
+                e = thread + i * THREADS
+                n = n0 + (e // BK if turned else e % BN)
+                k = k0 + BK + (e % BK if turned else e // BN)
                 value = zero
-                if n0 + n < N and k < stop:
+                if n < N and k < stop:
                     if turned:
-                        value = B[n0 + n, k]
+                        value = B[n, k]
                     elif joint and k >= K1:
-                        value = B2[k - K1, n0 + n]
+                        value = B2[k - K1, n]
                     else:
-                        value = B[k, n0 + n]
-                tile_B[d, n] = rounded(value, dropped) if rounding else value
-            cuda.syncthreads()
-            for d in range(SHARE):
-                for i in range(DOWN):
-                    left[i] = tile_A[share + d, line + i * LINES]
-                for j in range(ACROSS):
-                    right = tile_B[share + d, lane + j * LANES]
+                        value = B[k, n]
+                ahead_B[i] = value
+            if k0 >= first:
+                for d in range(share, share + SHARE):
                     for i in range(DOWN):
-                        sums[i, j] += left[i] * right
+                        left[i] = peek(tile_A, d * A_WIDE + line + i * LINES)
+                    for j in range(ACROSS):
+                        right = peek(tile_B, d * B_WIDE + lane + j * LANES)
+                        for i in range(DOWN):
+                            sums[i, j] += left[i] * right
+                cuda.syncthreads()
+            for i in range(A_EACH):
+                e = thread + i * THREADS
+                m = e % BM if columns_first else e // BK
+                d = e // BM if columns_first else e % BK
+                poke(tile_A, d * A_WIDE + m, rounded(ahead_A[i], dropped) if rounding else ahead_A[i])
+            for i in range(B_EACH):
+                e = thread + i * THREADS
+                n = e // BK if turned else e % BN
+                d = e % BK if turned else e // BN
+                poke(tile_B, d * B_WIDE + n, rounded(ahead_B[i], dropped) if rounding else ahead_B[i])
             cuda.syncthreads()
         for i in range(DOWN):  # by way of shared memory, where slices are added and neighbours write neighbours
             for j in range(ACROSS):
