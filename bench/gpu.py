@@ -21,7 +21,6 @@ import numpy as np
 from gpu_cases import Case
 from gpu_table import APART
 from gpu_turns import shared, turn
-from numba import cuda
 
 import nbrnn
 from nbrnn.lowering import PREDICT, TRAIN, Feed, make_plan
@@ -30,7 +29,7 @@ from nbrnn.program import Options, aligned
 from nbrnn.targets.cuda import Executor
 from nbrnn.targets.cuda.calls import RECURRENT, site_of
 from nbrnn.targets.cuda.designs import choose, designs_of
-from nbrnn.targets.cuda.device import chip, memory_left, simulating
+from nbrnn.targets.cuda.device import chip, memory_left, simulating, usable
 from nbrnn.targets.cuda.graphs import seconds_of
 from nbrnn.targets.cuda.residence import Residence
 
@@ -223,15 +222,6 @@ def hold(
         into["results"].append(result)
         status("")
         yield result
-
-
-def usable() -> bool:
-    """Return whether the device still does anything: after an illegal address, say, it refuses all of this process."""
-    try:
-        cuda.synchronize()
-    except Exception:
-        return False
-    return True
 
 
 def release(settings: Settings) -> None:

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import cuda
 
 from nbrnn.files import write_whole
 from nbrnn.targets.cuda import products, require_device
 from nbrnn.targets.cuda.cublas import library
-from nbrnn.targets.cuda.device import chip
+from nbrnn.targets.cuda.device import chip, on_device
 from nbrnn.targets.cuda.graphs import Replayed, seconds_of
 from nbrnn.targets.cuda.precision import using
 
@@ -39,7 +38,7 @@ def measured(precision: str, rows: int, columns: int, depth: int, rounds: int, c
     """Return the seconds of a product by each way that there is."""
     kind, rng = "float64" if precision == "float64" else "float32", np.random.default_rng(0)
     X, W, Y = (rng.standard_normal(s).astype(kind) for s in ((rows, depth), (depth, columns), (rows, columns)))
-    x, w, y = map(cuda.to_device, (X, W, Y))
+    x, w, y = map(on_device, (X, W, Y))
     ways = {name: way for name, way in WAYS.items() if name == "tiles" or library()[0] is not None}
     times: dict[str, list[float]] = {name: [] for name in ways}
     runs = {name: Replayed([partial(way, y, x, w)] * calls) for name, way in ways.items()}

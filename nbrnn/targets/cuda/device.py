@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
 from numba import config
 
 DRIVERS = {12: "525", 13: "580"}  # the oldest NVIDIA driver for a CUDA toolkit, by its first number
@@ -235,6 +236,24 @@ def memory_left() -> int | None:
     context: Any = cuda.current_context()
     getattr(context.memory_manager, "deallocations", context.deallocations).clear()  # freed, but not given back yet
     return int(context.get_memory_info()[0])
+
+
+def usable() -> bool:
+    """Return whether the device still does anything: after an illegal address, say, it refuses all of this process."""
+    from numba import cuda
+
+    try:
+        cuda.synchronize()
+    except Exception:  # whatever it is, nothing more can be done there
+        return False
+    return True
+
+
+def on_device(array: np.ndarray) -> Any:
+    """Return a copy of an array in the GPU's memory."""
+    from numba import cuda
+
+    return cuda.to_device(array)
 
 
 def describe() -> dict[str, str]:

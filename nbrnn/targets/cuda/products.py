@@ -80,7 +80,11 @@ def describe() -> str:
     if cublas is None:
         return f"own tiles; {reason}"
     sizes = ", ".join(f"{precision} {library_from(precision):,}" for precision in LIBRARY_FROM)
-    return f"cuBLAS {cublas.version} from so many multiply-adds on: {sizes}; own tiles below"
+    try:
+        version = cublas.version
+    except ValueError as error:  # to say so is what `info` is for
+        return str(error)
+    return f"cuBLAS {version} from so many multiply-adds on: {sizes}; own tiles below"
 
 
 def tile_for(rows: int, columns: int, dtype: Any, parts: int = 1) -> Tile:
