@@ -1,5 +1,6 @@
 """Cells from outside the package: a module in another folder is imported, and its class is a layer like others."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -323,13 +324,25 @@ def test_arguments_of_a_layer_are_checked(cells):
 
 
 @needs_jit
-def test_what_numba_cannot_compile_is_one_sentence(tmp_path):
-    text = changed(
-        MIN_GRU, ("class MinGRU", "class Exotic"), ("affine(n, x, Wn, bn)", "affine(n, x, Wn, bn); h.tolist()")
-    )
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (("affine(n, x, Wn, bn)", "affine(n, x, Wn, bn); h.tolist()"), r" \(exotic.py, line \d+\): .*tolist"),
+        (("affine(n, x, Wn, bn)", "n[:] = numpy.einsum('ij,jk->ik', x, Wn)"), r"\): Use of unsupported .*function\.$"),
+        (("affine(n, x, Wn, bn)", "n[:] = x @ Wn"), "scipy.*; for products of matrices take affine, product"),
+        (
+            ("h[i, j] = h_prev", "h[i, j] = max(h_prev[i, j], 0) if h_prev[i, j] > 0 else h_prev"),
+            "no order: write pick",
+        ),
+        (("h[i, j] = h_prev", "h[i, j] = max(h_prev[i, j], 0) + h_prev"), "no order: write pick"),
+    ],
+)
+def test_what_numba_cannot_compile_is_one_sentence(tmp_path, monkeypatch, edit, message):
+    monkeypatch.setitem(sys.modules, "scipy.linalg.cython_blas", None)
+    text = changed("import numpy\n" + MIN_GRU, ("class MinGRU", "class Exotic"), edit)
     model = nbrnn.Sequential([written(tmp_path, "exotic", text).Exotic(2)], input_shape=(2, 2), seed=0)
-    with pytest.raises(ValueError, match=r"kernel exotic_forward cannot be compiled for float32: .*tolist") as caught:
-        model.predict(np.ones((1, 2, 2)))
+    with pytest.raises(ValueError, match=f"exotic_forward cannot be compiled for .*{message}") as caught:
+        nbrnn.check_gradients(model, np.ones((1, 2, 2)))
     assert "\n" not in str(caught.value)
 
 

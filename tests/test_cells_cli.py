@@ -7,6 +7,7 @@ from cases_cells import MIN_GRU, changed, forget
 from click.testing import CliRunner
 
 from nbrnn.cli import main
+from nbrnn.layers import LAYERS
 from nbrnn.targets import cpu
 
 CELL = "min_gru"
@@ -28,6 +29,20 @@ def file(tmp_path, monkeypatch):
 def test_gradcheck_takes_a_module(file):
     result = run("gradcheck", "--module", file, "--cell", CELL, "--layers", 1, "--units", 2, "--steps", 2)
     assert result.exit_code == 0 and f"{CELL}/Wz" in result.output and "passed" in result.output
+
+
+def test_gradcheck_of_a_module_checks_its_cell_and_not_another(file):
+    result = run("gradcheck", "--module", file, "--layers", 1, "--units", 2, "--steps", 2)
+    assert result.exit_code == 0 and f"{CELL}/Wz" in result.output and "simple_rnn" not in result.output
+
+
+def test_of_several_cells_one_must_be_chosen(file):
+    another = '\n\nclass SecondGRU(MinGRU):\n    """The same."""\n'
+    file.write_text(file.read_text() + another, encoding="utf-8")
+    result = run("gradcheck", "--module", file)
+    LAYERS.pop("SecondGRU")
+    assert result.exit_code == 2 and "--module defines 2 cells" in result.output
+    assert f"--cell {CELL} or --cell second_gru" in result.output
 
 
 def test_a_cell_that_the_module_lacks_is_unknown(file):

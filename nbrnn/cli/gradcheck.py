@@ -26,7 +26,9 @@ Examples:
 """
 )
 @click.argument("model", required=False, metavar="[MODEL]")
-@click.option("--cell", default="simple_rnn", show_default=True, help="simple_rnn, lstm, gru, or one of --module.")
+@click.option(
+    "--cell", help="simple_rnn, lstm, gru, or one of --module.  [default: --module's only one, or simple_rnn]"
+)
 @click.option("--module", metavar="FILE", help="A file of Python that is run first: it defines custom cells.")
 @click.option("--layers", default=2, show_default=True, help="Recurrent layers, under a Dense layer of one unit.")
 @click.option("--units", default=4, show_default=True, help="Units of each recurrent layer.")
@@ -117,14 +119,17 @@ def _random(options: dict[str, Any], custom: dict[str, Any], steps: int | None, 
 
     layers, units, features = (whole_number(name, options[name]) for name in ("layers", "units", "features"))
     cells, own = CELLS | custom, {}
-    cell = cells[one_of("--cell", options["cell"], cells)]
+    if options["cell"] is None and len(custom) > 1:
+        raise UserError(f"--module defines {len(custom)} cells; choose one: --cell {' or --cell '.join(custom)}.")
+    kind = options["cell"] or next(iter(custom), "simple_rnn")
+    cell = cells[one_of("--cell", kind, cells)]
     if options["activation"] is not None:
-        if options["cell"] in custom:
-            raise UserError(f"--activation is for nbrnn's own cells, not {options['cell']}.")
+        if kind in custom:
+            raise UserError(f"--activation is for nbrnn's own cells, not {kind}.")
         own["activation"] = options["activation"]
     if options["reset_before"]:
-        if options["cell"] != "gru":
-            raise UserError(f"--reset-before is for --cell gru, not {options['cell']}.")
+        if kind != "gru":
+            raise UserError(f"--reset-before is for --cell gru, not {kind}.")
         own["reset_after"] = False
     weights = cell.gates * units * (features + units + (layers - 1) * 2 * units)
     if weights > MOST:  # before memory is asked for

@@ -2,7 +2,9 @@
 
 import contextlib
 import importlib
+import itertools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,7 +15,6 @@ from functools import cache
 from typing import Any
 
 from numba import cfunc, config, njit, types
-from numba.core.errors import NumbaError
 
 from ..kernels import KERNELS, abi
 from ..kernels.abi import carve
@@ -59,17 +60,39 @@ def _compiled(entry: abi.Kernel, dtype: str) -> Any:
     signature = types.void(types.CPointer(types.CPointer(MODELS[dtype])), types.CPointer(types.int64))
     try:
         return _cached(cfunc, signature, function, own is not None, {"pipeline_class": Compiled})
-    except NumbaError as error:
+    except Exception as error:  # Numba's own errors, and those of other kinds that its passes let through
         if entry.packaged:
             raise
-        raise ValueError(f"the kernel {entry.name} cannot be compiled for {dtype}: {_in_short(error)}") from error
+        what = f"the kernel {entry.name} cannot be compiled for {dtype}{_place(error)}"
+        raise ValueError(f"{what}: {_in_short(error)}{_advice(error)}.") from error
 
 
 def _in_short(error: Exception) -> str:
     """Return what Numba says is wrong, without the way to it."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith(("Failed in", "During:", "\x1b", "File", "---"))]
-    return " ".join(told[:2]) if told else type(error).__name__
+    lines = [line.strip() for line in _plain(error).splitlines()]
+    said = itertools.takewhile(lambda line: not line.startswith(("During:", 'File "', "---")), lines)
+    told = [line for line in said if line and not line.startswith("Failed in")]
+    return " ".join(told[:2]).rstrip(".") if told else type(error).__name__
+
+
+def _place(error: Exception) -> str:
+    """Return the innermost line of the user's that Numba names, if it names one."""
+    places = re.findall(r'File "([^"\n]+)", line (\d+):', _plain(error))
+    own = [(path, line) for path, line in places if "numba" not in path.replace("\\", "/").split("/")]
+    return f" ({os.path.basename(own[0][0])}, line {own[0][1]})" if own else ""
+
+
+def _plain(error: Exception) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+
+
+def _advice(error: Exception) -> str:
+    """Return what to write in place of what Numba does not take, where that is known."""
+    if isinstance(error, ImportError) and "scipy" in str(error):
+        return "; for products of matrices take affine, product and the like of nbrnn.cells, which do without"
+    if re.search(r"\b[gl][te]>?\(complex128", str(error)):
+        return "; complex numbers, as check_gradients takes them, have no order: write pick(real(a) > 0, a, b)"
+    return ""
 
 
 @cache
