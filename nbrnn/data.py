@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -274,11 +273,11 @@ def _date_edges(rows: int, untils: list[str], dates: Sequence[Any] | None) -> li
     labels = [str(date) for date in dates]
     if len(labels) != rows:
         raise ValueError(f"dates must hold one date for each of the {rows} rows, not {len(labels)}.")
-    if not re.match(r"\d{4}(?!\d)", labels[0]):  # otherwise the order of time is that of the alphabet
-        dated = calendar(labels)
-        if dated.times is not None:
-            _check_order([*dated.times], labels)
-            return [int((dated.times < period_end(until, dated.form, "train_until")).sum()) for until in untils]
+    dated = calendar(labels)
+    if dated.times is not None:
+        _check_order([*dated.times], labels)
+        ends = zip(untils, ("train_until", "validate_until"), strict=False)
+        return [int((dated.times < period_end(until, dated.form, name)).sum()) for until, name in ends]
     _check_order(labels, labels)
     return [sum(label[: len(until)] <= until for label in labels) for until in untils]
 

@@ -116,6 +116,11 @@ class Calendar:
         """Whether every row is later than the row before it; False if the labels are no dates."""
         return self.times is not None and bool((np.diff(self.times) > np.timedelta64(0)).all())
 
+    @property
+    def disordered(self) -> bool:
+        """Whether a row lies more than an hour before the row before it; a clock put back in autumn is no disorder."""
+        return self.times is not None and bool((np.diff(self.times) < np.timedelta64(-1, "h")).any())
+
     def problems(self) -> list[str]:
         """Return what is wrong with the dates, a sentence each: unknown, out of order, twice, uneven, absent.
 

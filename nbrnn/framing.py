@@ -211,7 +211,7 @@ class Framing:
             self._need_known()
             ahead = self._future(table, future, steps - self.horizon)
         elif future is not None and not self._known:
-            raise ValueError("future was given, but no column was named whose future is known (known=).")
+            raise ValueError("future was given, but no column was named whose future is known (known=, --known).")
         masks = None if there is None else there[None, -self.window :]
         return Origins(rows[None, -self.window :], table.values[-1:, self._targets], ahead, masks)
 
@@ -225,8 +225,9 @@ class Framing:
         if unknown:
             raise ValueError(
                 f"to go beyond {self.horizon} {'step' if self.horizon == 1 else 'steps'} the model must be given "
-                f"{', '.join(unknown)}, which it sees but does not predict: predict all columns (target=None), name "
-                "the columns whose future is known (known=), or ask for fewer steps."
+                f"{', '.join(unknown)}, which it sees but does not predict: ask for fewer steps, or train it anew to "
+                "predict all columns (target=None, --target all), to see fewer (--features), or with columns whose "
+                "future is known (known=, --known)."
             )
 
     def _future(self, table: Table, future: ArrayLike | None, least: int) -> NDArray[Any]:
@@ -234,7 +235,8 @@ class Framing:
         names = [self._columns()[k] for k in self._known]
         if future is None:
             raise ValueError(
-                f"this forecast needs the future values of {', '.join(names)} for {least} rows; give them (future=)."
+                f"this forecast needs the future values of {', '.join(names)} for {least} rows; give them (future=, "
+                "--future)."
             )
         given = as_table(future, "future")
         if set(names) <= set(given.columns):

@@ -185,6 +185,13 @@ class Problem:
             lines[name] = f"{at.stop - at.start} rows, {_span(table[at])}{judged[name]}"
         lines["scaling"] = _scaling(recipe, forecaster)
         lines["windows"] = f"{recipe.window} rows -> {ahead} after them, overlapping"
+        unknown = " and ".join(name for name in others if name not in self.known)
+        if unknown:
+            rows = "1 row" if recipe.horizon == 1 else f"{recipe.horizon} rows"
+            lines["forecasts"] = (
+                f"{rows} ahead and no further, for {unknown} would have to be known: predict it too (--target), leave "
+                "it out (--features), or tell it each time (--known)"
+            )
         told = [
             textwrap.fill(text, WIDTH, initial_indent=f"  {name:<12}", subsequent_indent=" " * 14)
             for name, text in lines.items()
@@ -286,13 +293,16 @@ def make_problem(
     Raises
     ------
     ValueError, FileNotFoundError
-        In one sentence, if something does not fit.
+        In one sentence, if something does not fit: of the file, of the dates, which must be in order, or of the
+        arguments.
     """
     table, packaged = find_series(source, features, "refuse" if missing == "refuse" else "keep")
     gaps = np.isnan(table.values).any()
     table, told = fill(table, missing)
     remarks = [told] if gaps else []
     dated = None if table.dates is None else calendar(table.dates)
+    if dated is not None and dated.disordered:
+        raise ValueError(f"the dates of {table.name} are not in order: {dated.problems()[0]}")
     remarks += [] if dated is None else dated.problems()
     targets = _targets(table, target, packaged)
     for share in np.atleast_1d([] if split is None else split).tolist():

@@ -59,9 +59,10 @@ def test_the_main_job_with_its_defaults(tmp_path):
     assert {p.name for p in folder.iterdir()} == FILES
     told = result.output.split("Written:")[1]
     assert all(name.partition(".")[0] in told for name in FILES)
-    assert told.splitlines()[-2:] == [
+    assert told.splitlines()[-3:] == [
         "into the folder nbrnn-out/sunspots",
         "For the test rows:  nbrnn evaluate nbrnn-out/sunspots",
+        "For what comes:     nbrnn forecast nbrnn-out/sunspots",
     ]
     assert (folder / "predictions.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert score(result.output, "last value", 0) == pytest.approx(17.14)

@@ -246,8 +246,8 @@ def test_dates_of_other_forms_are_split_in_the_order_of_time(form, until):
     labels = [(start + datetime.timedelta(days=k)).strftime(form) for k in range(365)]
     train, test = chronological_split(labels, train_until=until, dates=labels)
     assert (len(train), len(test)) == (31 + 28 + 10, 365 - 69)
-    if form != "%Y-%m-%d":
-        train, _ = chronological_split(labels, train_until="Mar 2010", dates=labels)
+    for same in ("Mar 2010", "2010-3", "31.3.2010"):
+        train, _ = chronological_split(labels, train_until=same, dates=labels)
         assert len(train) == 31 + 28 + 31
     assert [len(part) for part in chronological_split("abcd", train_until="k2", dates=["k1", "k2", "k3", "k3"])] == [
         2,

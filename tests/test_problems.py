@@ -108,6 +108,39 @@ def test_the_description_says_what_is_done():
     assert "changes of the targets' logarithms" in told and "12 rows -> the 3 rows after them" in told
 
 
+@pytest.mark.parametrize("order", ["turned round", "shuffled"])
+def test_rows_in_the_wrong_order_are_refused(tmp_path, order):
+    days = [f"{day},{day[-2:]}" for day in np.datetime_as_string(np.arange("2001-01-01", "2001-04-01", dtype="M8[D]"))]
+    days = days[::-1] if order == "turned round" else [*days[1::2], *days[::2]]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["day,v", *days]) + "\n")
+    with pytest.raises(ValueError, match=r"the dates of x are not in order: .*(turn them round|1 row is out of order)"):
+        make_problem(str(path))
+
+
+def test_a_clock_that_is_put_back_is_no_disorder(tmp_path):
+    halves = np.arange("2001-10-28", "2001-10-29", 30, dtype="M8[m]").tolist()
+    hours = [*halves[:6], *halves[4:]]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join(["time,v", *(f"{hour},{k % 7}" for k, hour in enumerate(hours))]) + "\n")
+    assert "1 row is out of order" in make_problem(str(path)).remarks[0]
+
+
+def test_what_is_seen_and_not_predicted_bounds_the_forecast_and_is_told_before(tmp_path):
+    path = tmp_path / "x.csv"
+    rows = np.random.default_rng(0).uniform(1, 9, (60, 3))
+    np.savetxt(path, rows, delimiter=",", header="v,w,p", comments="")
+    for more, words in (
+        ({"known": ["p"]}, "3 rows ahead and no further, for w would have to be known"),
+        ({"known": ["w", "p"]}, None),
+        ({"features": ["v"]}, None),
+    ):
+        problem = make_problem(str(path), target="v", **more)
+        recipe = Recipe(window=5, horizon=3)
+        told = " ".join(problem.describe(recipe, problem.forecaster(recipe)).split())
+        assert ("no further" in told) == (words is not None) and (words or "") in told
+
+
 def test_missing_values_and_gaps_in_the_dates_are_told(tmp_path):
     path = tmp_path / "x.csv"
     written(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +109,10 @@ def train(ctx: click.Context, series: str, out: str | None, no_plots: bool, less
         results.written["model.safetensors"] = "the model, with its scaler, columns and split"
         _write(problem, forecaster, parts, results)
     results.tell()
+    named = shlex.quote(str(folder))
     if "validation" in problem.parts:
-        click.echo(f"For the test rows:  nbrnn evaluate {folder}")
+        click.echo(f"For the test rows:  nbrnn evaluate {named}")
+    click.echo(f"For what comes:     nbrnn forecast {named}")
     if stopped:
         ctx.exit(STOPPED)
 
