@@ -228,7 +228,7 @@ def _read(
             wrong = next((c for c, text in zip(chosen, known, strict=True) if not _is_number(text, number)), None)
             if wrong is not None:
                 second = titled and not lines and not any(map(_is_number, known))
-                raise _not_a_number(path, line, names[wrong], cells[wrong].strip(), second) from None
+                raise _not_a_number(path, line, names[wrong], cells[wrong].strip(), second, comma) from None
             numbers.extend(map(number, known))
         lines.append(line)
         if dates is not None:
@@ -355,10 +355,14 @@ def _uneven(path: Path, line: int, cells: list[str], width: int, first: bool) ->
     return ValueError(told + ".")
 
 
-def _not_a_number(path: Path, line: int, name: str, text: str, second: bool) -> ValueError:
+def _not_a_number(path: Path, line: int, name: str, text: str, second: bool, comma: bool) -> ValueError:
     more = ""
     if _is_number(re.sub(r"[\s,.']", "", text)):
-        more = "; write the decimals after a point (or read with decimal=',') and nothing between thousands"
+        mark, other = (",", ".") if comma else (".", ",")
+        more = f"; decimals are read after {mark!r} (or after {other!r}: decimal=, --decimal), with nothing between "
+        more += "thousands"
+    elif re.search(r"\d", text) and _is_number(re.sub(r"[^\d.,]|[.,](?=.*[.,])", "", text).replace(",", ".")):
+        more = "; write the number alone, without a sign of currency, a percent sign or a unit"
     elif second and not text[:1].isdigit():
         more = f"; if line {line} holds units or is a second header, remove it"
     return _refusal(path, line, name, f"found {text[:40]!r}", more)

@@ -251,7 +251,7 @@ def future_rows(path: str, problem: Problem) -> Table:
             "the model sees no column whose future is known, so there is nothing that --future could tell it; "
             "`nbrnn train --known` names such columns."
         )
-    given = read_csv(path, columns=list(problem.known))
+    given = read_csv(path, columns=list(problem.known), decimal=problem.decimal)
     dates = problem.table.dates
     if dates is None or given.dates is None:
         return given

@@ -52,6 +52,8 @@ class Problem:
         The data set or file that it was read from.
     missing : str
         What was done about missing values.
+    decimal : str
+        What stands before the decimals in the file.
     """
 
     table: Table
@@ -64,6 +66,7 @@ class Problem:
     remarks: tuple[str, ...] = ()
     source: str = ""
     missing: str = "refuse"
+    decimal: str = "."
 
     def __post_init__(self) -> None:
         for name in (*self.targets, *self.known):
@@ -159,6 +162,7 @@ class Problem:
         return {
             "source": self.source,
             "missing": self.missing,
+            "decimal": self.decimal,
             "rows": len(self.table),
             "parts": {name: [at.start, at.stop] for name, at in self.parts.items()},
             "first_dates": {name: dates[at.start] for name, at in self.parts.items()} if dates else None,
@@ -222,7 +226,9 @@ def _span(table: Table) -> str:
     return f"{table.dates[0]} to {table.dates[-1]}" if table.dates else "in the order of the file"
 
 
-def find_series(source: str, features: Columns | None = None, missing: str = "refuse") -> tuple[Table, Dataset | None]:
+def find_series(
+    source: str, features: Columns | None = None, missing: str = "refuse", decimal: str = "."
+) -> tuple[Table, Dataset | None]:
     """Return a packaged series by its name, with what is known of it, or the table of a CSV file.
 
     Parameters
@@ -231,6 +237,7 @@ def find_series(source: str, features: Columns | None = None, missing: str = "re
         A packaged series' name, or a CSV file's path.
     features : names or indices of columns, optional
     missing : {"refuse", "keep"}
+    decimal : {".", ","}
         As for `read_csv`.
 
     Raises
@@ -255,7 +262,7 @@ def find_series(source: str, features: Columns | None = None, missing: str = "re
             f"there is no file {source}, and no packaged series of that name{nearest(source, [*FORECASTS, *beside])}; "
             f"packaged are {', '.join(FORECASTS)}."
         )
-    return read_csv(path, columns=features, missing=missing), None
+    return read_csv(path, columns=features, missing=missing, decimal=decimal), None
 
 
 def make_problem(
@@ -268,6 +275,7 @@ def make_problem(
     season: int | None = None,
     known: Sequence[str] = (),
     missing: str = "refuse",
+    decimal: str = ".",
 ) -> Problem:
     """Return the problem of predicting columns of a packaged series or a CSV file.
 
@@ -289,6 +297,8 @@ def make_problem(
         Columns whose future is known when a forecast is made.
     missing : {"refuse", "interpolate", "drop", "mask"}
         What is done about missing values.
+    decimal : {".", ","}
+        What stands before the decimals in a CSV file.
 
     Raises
     ------
@@ -296,7 +306,7 @@ def make_problem(
         In one sentence, if something does not fit: of the file, of the dates, which must be in order, or of the
         arguments.
     """
-    table, packaged = find_series(source, features, "refuse" if missing == "refuse" else "keep")
+    table, packaged = find_series(source, features, "refuse" if missing == "refuse" else "keep", decimal)
     gaps = np.isnan(table.values).any()
     table, told = fill(table, missing)
     remarks = [told] if gaps else []
@@ -321,7 +331,7 @@ def make_problem(
         season = packaged.season if season is None else season
         units, title = dict(packaged.units), f"{table.name}: {packaged.description}"
     parts = dict(zip(names, slices, strict=True))
-    return Problem(table, targets, parts, tuple(known), season, units, title, tuple(remarks), source, missing)
+    return Problem(table, targets, parts, tuple(known), season, units, title, tuple(remarks), source, missing, decimal)
 
 
 def _targets(table: Table, target: str | Sequence[str] | None, packaged: Dataset | None) -> tuple[str, ...]:

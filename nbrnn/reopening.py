@@ -58,8 +58,9 @@ def reopen_problem(
     if not isinstance(named, str) or not named:
         raise ValueError("the model file does not say which series it was trained on; name a data set or a CSV file.")
     how = str(missing or notes.get("missing") or forecaster.missing)
+    decimal = str(notes.get("decimal", "."))
     try:
-        table, packaged = find_series(named, list(columns), "refuse" if how == "refuse" else "keep")
+        table, packaged = find_series(named, list(columns), "refuse" if how == "refuse" else "keep", decimal)
     except FileNotFoundError as error:
         if source is not None:
             raise
@@ -81,6 +82,7 @@ def reopen_problem(
             f"{table.name}: {len(table)} rows",
             (remark,) if gaps else (),
             named,
+            decimal=decimal,
         )
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"the model file's notes on its series cannot be understood ({error!r}).") from error

@@ -141,10 +141,10 @@ class Sweep:
 
     @property
     def judged(self) -> list[SweepRow]:
-        """The settings that are compared: none of their seeds failed, and all have as many as any other."""
+        """The settings that are compared: no seed failed, and all have as many, or one less if it was stopped."""
         whole = [row for row in self.rows if row.errors and not row.failed]
         most = max((len(row.errors) for row in whole), default=0)
-        return [row for row in whole if len(row.errors) == most]
+        return [row for row in whole if len(row.errors) >= min(most, max(most - 1, 2))]
 
     @property
     def best(self) -> SweepRow | None:

@@ -244,8 +244,10 @@ LONG = "".join(f"2010-01-{d:02d},{d}\n" for d in range(1, 32))
         ),
         (LONG.replace("2010-01-15,15", "2010-01-15,many") + "2010-02-01,NA\n", "line 15, .* found 'many'"),
         (LONG.replace("2010-01-15,15", "2010-01-15,NA") + "2010-02-01,inf\n", "line 32, .* found inf"),
-        ("a;b\n1,5;2,5\n", r"line 2, column 'a': found '1,5', but .*; write the decimals after a point"),
+        ("a;b\n1,5;2,5\n", r"line 2, column 'a': found '1,5', but .*; decimals are read after '.' .or after ','"),
         ('a,b\n3,"1,234.5"\n', r"line 2, column 'b': found '1,234.5', but .* nothing between thousands\."),
+        ("price,share\n3,12 %\n", "found '12 %', but .*; write the number alone, without a sign of currency"),
+        ('price,share\n"$1,234.50",3\n', "found '.1,234.50', but .*; write the number alone"),
         ("a,b\n3,1 234\n", r"found '1 234', but .* nothing between thousands\."),
         ("a,b\n3,1,234\n", r"line 2: found 3 cells where the first row has 2; a cell that holds the delimiter"),
         (

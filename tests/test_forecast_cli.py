@@ -51,6 +51,28 @@ def test_the_rows_ahead_are_the_forecasters_and_the_dates_go_on(alone):
     assert max(map(len, printed.splitlines())) <= 80
 
 
+def test_commas_before_the_decimals_are_kept_in_mind(alone):
+    rows = (alone[0].parents[1] / "sales.csv").read_text().splitlines()
+    Path("werte.csv").write_text("\n".join(rows).replace(",", ";").replace(".", ",") + "\n")
+    assert "--decimal" in refused("train", "werte.csv", "--target", "Sales", "--out", "comma")
+    options = ("--target", "Sales", "--features", "Sales", "--window", 5, "--epochs", 1, "--units", 2, "--no-plots")
+    found = []
+    for file, more in (("werte.csv", ("--decimal", ",")), (alone[0].parents[1] / "sales.csv", ())):
+        result = run("train", file, *options, *more, "--out", "comma")
+        assert result.exit_code == 0, result.output
+        found.append(forecast_of("comma", "--steps", 3)[1])
+    np.testing.assert_array_equal(found[0]["Sales mean"], found[1]["Sales mean"])
+
+
+def test_the_commands_that_look_into_a_model_take_its_folder(alone):
+    folder = alone[0].parent
+    for command in (("trace", folder, "--sequence", "1,2,3,2,1"), ("gradcheck", folder, "--samples", 1)):
+        result = run(*command)
+        assert result.exit_code == 0, result.output
+    result = run("explore", folder, "--sequence", "1,2,3,2,1", "--out", "page.html")
+    assert result.exit_code == 0 and Path("page.html").is_file(), result.output
+
+
 def test_without_steps_a_season_is_forecast(alone):
     assert forecast_of(alone[0])[1]["date"] == months(12, 72)
 

@@ -162,6 +162,11 @@ def test_unfinished_settings_are_not_compared_with_finished_ones():
     assert found.best.recipe.units == (2,) and "1 of 2" in str(found)
 
 
+def test_a_sweep_stopped_within_a_seed_compares_all_settings():
+    found = by_hand([(9, 3.0, 2.0, 2.5), (5, 1.0, 1.1)], seeds=3)
+    assert found.best.recipe.units == (2,) and "2 of 3 chosen" in str(found)
+
+
 def test_one_seed_tells_no_standard_error():
     found = by_hand([(5, 1.1), (9, 1.0)], seeds=1)
     assert found.chosen is found.best and found.best.parameters == 9

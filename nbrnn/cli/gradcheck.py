@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .common import UserError, one_sentence, refuse_given
+from .saved import file_of
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -60,9 +61,9 @@ def gradcheck(
 ) -> None:
     """Compare backpropagation with numeric gradients.
 
-    MODEL is a file that `nbrnn train` or model.save() wrote; without it, a random model of a cell is checked. Every
-    weight, input and first state is varied, in float64. The exit code is 0 if all gradients are right, 1 if one is
-    wrong.
+    MODEL is a file that `nbrnn train` or model.save() wrote, or its folder; without it, a random model of a cell is
+    checked. Every weight, input and first state is varied, in float64. The exit code is 0 if all gradients are right, 1
+    if one is wrong.
     """
     from .. import usermodule
     from ..catalogue import WIDTH
@@ -106,7 +107,7 @@ def _saved(ctx: click.Context, path: str) -> Model:
     from ..saving import read_model
 
     refuse_given(ctx, RANDOM, f"the model in {path}")
-    return read_model(path)
+    return read_model(file_of(path))
 
 
 def _random(options: dict[str, Any], custom: dict[str, Any], steps: int | None, seed: int) -> Model:

@@ -54,6 +54,13 @@ def problem_options(command: Decorated) -> Decorated:
                 metavar="HOW",
                 help="Missing values: refuse, interpolate, drop (rows) or mask (steps are skipped).",
             ),
+            click.option(
+                "--decimal",
+                default=".",
+                show_default=True,
+                metavar="MARK",
+                help="Before decimals in the file: a point or a comma.",
+            ),
         )
     ):
         command = add(command)
@@ -101,4 +108,5 @@ def problem_from(series: str, options: dict[str, Any]) -> Any:
         season=options.pop("season"),
         known=names(options.pop("known")) or (),
         missing=options.pop("missing"),
+        decimal=options.pop("decimal"),
     )

@@ -44,7 +44,7 @@ def open_saved(model: str, series: str | None, missing: str | None) -> tuple[Pro
     from ..targets import compiling
 
     compiling.announce = click.echo
-    file = _file(model)
+    file = file_of(model)
     if file.parent == Path(model) and not file.exists():
         raise UserError(f"the folder {model} holds no {MODEL}; `nbrnn train --out {model}` writes one.")
     with one_sentence():
@@ -54,10 +54,10 @@ def open_saved(model: str, series: str | None, missing: str | None) -> tuple[Pro
 
 def folder_of(model: str, out: str | None, below: str = "") -> Path:
     """Return the folder that results of a model are written into: --out, or one beside or below the model."""
-    return Path(out) if out else _file(model).parent / below
+    return Path(out) if out else file_of(model).parent / below
 
 
-def _file(model: str) -> Path:
+def file_of(model: str) -> Path:
     """Return the file of a model that is named by its file or by its folder."""
     return Path(model) / MODEL if Path(model).is_dir() else Path(model)
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .common import UserError, one_sentence, writable, writing
+from .saved import file_of
 
 EXAMPLE = ("1,2,3", "4")  # the packaged model's sequence and target
 
@@ -81,7 +82,7 @@ def sample_of(model: str | None, sequences: Sequence[str], targets: Sequence[str
         if not sequences:
             sequences, targets = EXAMPLE[:1], targets or EXAMPLE[1:]
     else:
-        loaded = read_model(model)
+        loaded = read_model(file_of(model))
     if not sequences:
         raise UserError("give the model its input: --sequence 1,2,3, or a CSV file with a row a step.")
     rows = [_sequence(text) for text in sequences]

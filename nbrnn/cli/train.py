@@ -33,7 +33,7 @@ RECIPE = (
     "transform",
     "seeds",
 )
-PROBLEM = ("target", "features", "known", "split", "train_until", "validate_until", "season", "missing")
+PROBLEM = ("target", "features", "known", "split", "train_until", "validate_until", "season", "missing", "decimal")
 
 
 @click.command(
