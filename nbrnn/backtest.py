@@ -24,6 +24,7 @@ NETWORK = "network"
 METRICS = ("rmse", "mae", "mase", "smape", "r2")
 TITLES = {"rmse": "RMSE", "mae": "MAE", "mase": "MASE", "smape": "sMAPE %", "r2": "R2"}
 SHAPES = {"rmse": ".4g", "mae": ".4g", "mase": ".3f", "smape": ".1f", "r2": ".3f"}
+WIDE = 1e4, 1e7  # what .4g would write with an exponent, though there is room for the digits
 SHOWN = 5  # steps that a table has room for
 
 
@@ -154,8 +155,9 @@ class Backtest:
 
 
 def score_text(value: float, metric: str = "rmse") -> str:
-    """Return a figure of at most eight characters or so."""
-    return f"{value:{SHAPES[metric]}}" if np.isfinite(value) else "-"
+    """Return a figure of four digits, of more where they stand before the point; at most eight characters or so."""
+    shape = ".0f" if WIDE[0] <= abs(value) < WIDE[1] and SHAPES[metric] == ".4g" else SHAPES[metric]
+    return f"{value:{shape}}" if np.isfinite(value) else "-"
 
 
 def _and(some: list[str]) -> str:

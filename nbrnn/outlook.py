@@ -148,7 +148,7 @@ class Outlook:
     def _table(self, target: int) -> str:
         name, table = self.problem.targets[target], self.problem.table
         unit = self.problem.units.get(name)
-        after = f"{table.dates[-1]}" if table.dates else f"row {len(table) - 1}"
+        after = f"{table.dates[-1]}" if table.dates else f"row {len(table)}"
         columns = self.columns(target)
         widths = {what: max(len(what) + 2, 10) for what in columns}
         across = max(map(len, self.labels))

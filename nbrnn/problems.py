@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .backtest import Backtest, backtest
+from .backtest import Backtest, backtest, score_text
 from .catalogue import WIDTH
 from .checks import nearest, real_number, whole_number
 from .csvfile import Columns, Table, read_csv
@@ -218,7 +218,7 @@ def _scaling(recipe: Recipe, forecaster: Forecaster) -> str:
     if scaler is None:
         return turned + "none"
     low, high = scaler.inverse_transform([0.0, 1.0], columns=forecaster.target_columns[0])
-    return f"{turned}{low:.4g} to {high:.4g} becomes 0 to 1, measured on the training rows only"
+    return f"{turned}{score_text(low)} to {score_text(high)} becomes 0 to 1, measured on the training rows only"
 
 
 def _span(table: Table) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .backtest import TITLES
+from .backtest import TITLES, score_text
 from .recipes import Recipe
 from .sweepfile import units_text
 from .trials import SWEPT, Trial, plain
@@ -213,7 +213,7 @@ class Sweep:
         for k in shown:
             row = self.rows[k]
             text = "".join(f"{cell:<{width}}" for cell, width in zip(cells[k], widths, strict=True))
-            text += f"{row.parameters:>7}" + "".join(f"{_figure(figure(row)):>9}" for figure in columns.values())
+            text += f"{row.parameters:>7}" + "".join(f"{score_text(figure(row)):>9}" for figure in columns.values())
             mark = "chosen" if row is chosen else "best" if row is best else ""
             if row.failed:
                 mark = f"{row.failed} failed"
@@ -229,21 +229,21 @@ class Sweep:
         best, chosen = self.best, self.chosen
         if best is None or chosen is None:
             return "No setting was trained without a failure, so there is none to choose."
-        spread = f" +- {_figure(best.standard_error)}" if len(best.errors) > 1 else ""
-        told = [f"The best is {self.label(best)}: {_figure(best.mean)}{spread}."]
+        spread = f" +- {score_text(best.standard_error)}" if len(best.errors) > 1 else ""
+        told = [f"The best is {self.label(best)}: {score_text(best.mean)}{spread}."]
         if len(best.errors) == 1:
             told.append("One seed tells no standard error, so the best is chosen; more seeds (--seeds 5) would.")
         elif chosen is best:
-            told.append(f"No setting with fewer parameters is within one standard error ({_figure(self.limit)}).")
+            told.append(f"No setting with fewer parameters is within one standard error ({score_text(self.limit)}).")
         else:
             told.append(
-                f"The simplest within one standard error of it ({_figure(self.limit)}) is {self.label(chosen)}: "
-                f"{_figure(chosen.mean)} with {chosen.parameters} parameters, not {best.parameters}."
+                f"The simplest within one standard error of it ({score_text(self.limit)}) is {self.label(chosen)}: "
+                f"{score_text(chosen.mean)} with {chosen.parameters} parameters, not {best.parameters}."
             )
         better = [name for name, error in self.baselines.items() if chosen.mean < error]
         worse = [name for name, error in self.baselines.items() if chosen.mean >= error]
         beside = [
-            f"{word} {', '.join(f'{name} ({_figure(self.baselines[name])})' for name in names)}"
+            f"{word} {', '.join(f'{name} ({score_text(self.baselines[name])})' for name in names)}"
             for word, names in (("beats", better), ("does NOT beat", worse))
             if names
         ]
@@ -277,7 +277,3 @@ def _setting(name: str, value: Any) -> str:
     if name == "cell":
         return text
     return f"{text} unit{'s' * (text != '1')}" if name == "units" else f"{name.replace('_', ' ')} {text}"
-
-
-def _figure(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "-"

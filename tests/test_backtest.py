@@ -5,7 +5,7 @@ import pytest
 from forecast_models import fitted
 
 from nbrnn import scores
-from nbrnn.backtest import METRICS, NETWORK, Backtest, backtest
+from nbrnn.backtest import METRICS, NETWORK, Backtest, backtest, score_text
 from nbrnn.csvfile import Table
 
 
@@ -113,6 +113,22 @@ def test_the_verdict_says_what_is_beaten_at_which_steps():
     )
     one = made(actual[:, :1], network=level[:, :1], tie=level[:, :1])
     assert one.verdict() == "On the test rows the network's RMSE is 1: it does NOT beat tie."
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.01234567, "0.01235"),
+        (9999.4, "9999"),
+        (10162.4, "10162"),
+        (-10162.4, "-10162"),
+        (1.5e7, "1.5e+07"),
+        (np.nan, "-"),
+        (np.inf, "-"),
+    ],
+)
+def test_large_figures_have_no_exponent_where_there_is_room(value, text):
+    assert score_text(value) == text and len(text) <= 8
 
 
 def test_the_tables_fit_80_columns():

@@ -1,10 +1,13 @@
 """Progress of a fit: a live line that fits, in a terminal and in a notebook, and few lines in a log file."""
 
 import io
+import re
 import sys
 
 import pytest
 
+from nbrnn.cli.bench import status
+from nbrnn.cli.common import Trained
 from nbrnn.progress import Progress
 
 
@@ -80,3 +83,15 @@ def test_a_fit_that_ends_early_says_so_in_a_log_file(clock):
     log = io.StringIO()
     Progress(100, 10, 1, stream=log).epoch_end(4, {"loss": 0.5}, last=True)
     assert log.getvalue() == "epoch 5/100  loss 0.5\n"
+
+
+@pytest.mark.parametrize("columns", [30, 60, 80, 200])
+def test_the_commands_live_lines_stay_on_one_line(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    Trained().show(20, 20, ", smallest error 0.1234, and something long beside it, so long that it has to be cut off")
+    status("SimpleRNN 32, train, float32, 1 thread: nbrnn loads or compiles what it needs, which takes a while")
+    printed = capsys.readouterr()
+    drawn = [line for text in printed for line in re.split(r"[\r\n]", text)]
+    assert max(map(len, drawn)) == min(79, columns - 1) and "20 of 20 trained" in printed.out

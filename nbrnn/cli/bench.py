@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .common import UserError, one_sentence, writable, writing
+from .common import UserError, live_line, one_sentence, writable, writing
 
 FAILED = 1  # exit code
 INSTALL = 'pip install "nbrnn[bench]"'
@@ -229,7 +229,7 @@ def installed(python: str, missing: list[str], against: tuple[str, ...]) -> None
 def status(text: str) -> None:
     """Show in a terminal what is going on, on a line that the next one replaces."""
     if sys.stderr.isatty():
-        click.echo(f"\r{text[:79]:<79}\r{text[:79]}", nl=False, err=True)
+        click.echo(f"\r{live_line(text)}\r{live_line(text).rstrip()}", nl=False, err=True)
 
 
 def wrapped(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import time
 import uuid
@@ -60,6 +61,12 @@ def writable(folder: Path) -> Path:
     return folder
 
 
+def live_line(text: str) -> str:
+    """Return a text cut and filled up to the terminal's width, less one: a longer line would begin a new one."""
+    width = max(1, min(79, shutil.get_terminal_size().columns - 1))
+    return f"{text[:width]:<{width}}"
+
+
 class Trained:
     """How many of many trainings are done: one live line in a terminal, a line now and then in a log file."""
 
@@ -79,7 +86,7 @@ class Trained:
         text = f"{done} of {total} trained{beside}"
         text += f", {left} left" if done < total else f", {duration(now - self.begun)}"
         self.drawn = self.live
-        click.echo(f"\r{text:<79}" if self.live else text, nl=not self.live)
+        click.echo(f"\r{live_line(text)}" if self.live else text, nl=not self.live)
 
     def end(self) -> None:
         """Leave the live line."""

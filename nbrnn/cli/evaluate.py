@@ -112,6 +112,7 @@ def evaluate(
 
 def _seeds(problem: Problem, forecaster: Any, scores: Any) -> list[list[Any]]:
     """Print the RMSE of each seed's network, and return it: target, seed, RMSE."""
+    from ..backtest import score_text
     from ..outlook import scores_by_seed
 
     rows = []
@@ -120,16 +121,18 @@ def _seeds(problem: Problem, forecaster: Any, scores: Any) -> list[list[Any]]:
         values = sorted(found.values())
         median = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
         rows += [[name, seed, value] for seed, value in found.items()]
-        each = ", ".join(f"{seed}: {value:.4g}" for seed, value in found.items())
+        each = ", ".join(f"{seed}: {score_text(value)}" for seed, value in found.items())
+        middle, least, most = map(score_text, (median, values[0], values[-1]))
         say(
-            f"RMSE of each seed's network alone, {name}: {each}. Median {median:.4g}, from {values[0]:.4g} to "
-            f"{values[-1]:.4g}; that of their mean forecast is {scores.score('rmse', target=k):.4g}."
+            f"RMSE of each seed's network alone, {name}: {each}. Median {middle}, from {least} to {most}; that of "
+            f"their mean forecast is {score_text(scores.score('rmse', target=k))}."
         )
     return rows
 
 
 def _scramble(problem: Problem, notes: dict[str, Any], folder: Path, no_plots: bool) -> None:
     """Train on permuted windows, and print, write and draw what that does; each network is written when it is done."""
+    from ..backtest import score_text
     from ..reopening import saved_recipe
     from ..scrambling import DRAWS, scramble_time
 
@@ -154,7 +157,7 @@ def _scramble(problem: Problem, notes: dict[str, Any], folder: Path, no_plots: b
     click.echo(f"{'':<17}" + "".join(f"{what:>{len(what) + 3}}" for what in SCRAMBLED))
     for one in found:
         cells = zip(SCRAMBLED, (one.ordered, one.tested, one.trained), strict=True)
-        click.echo(f"{one.name:<17}" + "".join(f"{value:>{len(what) + 3}.4g}" for what, value in cells))
+        click.echo(f"{one.name:<17}" + "".join(f"{score_text(value):>{len(what) + 3}}" for what, value in cells))
     click.echo()
     for one in found:
         say(one.verdict())

@@ -190,8 +190,10 @@ class _Line(Trained):
         """Say that a training has ended."""
         self.failed += bool(trial.failure)
         self.best = self.best if trial.failure else min(self.best, trial.error)
+        from ..backtest import score_text
+
         failed = f", {self.failed} failed" if self.failed else ""
-        self.show(done, total, f", smallest error {self.best:.4g}{failed}")
+        self.show(done, total, f", smallest error {score_text(self.best)}{failed}")
 
 
 def _command(ctx: click.Context, series: str, given: dict[str, Any], recipe: Recipe) -> str:
