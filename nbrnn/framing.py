@@ -39,6 +39,8 @@ class Framing:
         dtype: np.dtype,
     ) -> None:
         self.scaler, self.target, self.known, self.dtype = scaler, target, known, dtype
+        if scaler is not None and not isinstance(scaler, Scaler):
+            raise ValueError(f"scaler must be one such as nbrnn.MinMaxScaler(), or None, not {scaler!r}.")
         self.window = whole_number("window", window)
         self.transform, self.missing = Transform(transform), one_of("missing", missing, MISSING)
         if self.transform.lost and missing == "mask":
@@ -114,7 +116,8 @@ class Framing:
     def _table(self, series: ArrayLike, least: int = 0, name: str = "series") -> Table:
         """Return a series that has the columns that were fitted."""
         columns, table = self._columns(), as_table(series, name)
-        if set(columns) <= set(table.columns):
+        nameless = _numbered(table.columns) and _numbered(columns)
+        if set(columns) <= set(table.columns) and not nameless:
             table = table.select(columns)
         elif len(table.columns) != len(columns) or not (_numbered(table.columns) or _numbered(columns)):
             raise ValueError(

@@ -23,6 +23,7 @@ from .recipes import Recipe
 
 FORECASTS = tuple(name for name, known in DATASETS.items() if known.task == "forecast")
 SHARES = (0.7, 0.15, 0.15)
+MANY = 0.1  # a share of rows that is worth a word
 TRAINING, VALIDATION, TEST = "training", "validation", "test"
 
 
@@ -200,10 +201,26 @@ class Problem:
             textwrap.fill(text, WIDTH, initial_indent=f"  {name:<12}", subsequent_indent=" " * 14)
             for name, text in lines.items()
         ]
+        beyond = self._beyond() if recipe.transform in ("none", "log") else []
         remarks = [
-            textwrap.fill(text, WIDTH, initial_indent="  note: ", subsequent_indent=" " * 8) for text in self.remarks
+            textwrap.fill(text, WIDTH, initial_indent="  note: ", subsequent_indent=" " * 8)
+            for text in (*self.remarks, *beyond)
         ]
         return "\n".join([textwrap.fill(self.title, WIDTH), *told, *remarks])
+
+    def _beyond(self) -> list[str]:
+        """Return a sentence for each target of which many validation rows lie where no training row does."""
+        held, told = self.parts.get(VALIDATION), []
+        for name in self.targets if held else ():
+            values = self.table.column(name)
+            learned = values[self.parts[TRAINING]]
+            outside = np.mean((values[held] < np.nanmin(learned)) | (values[held] > np.nanmax(learned)))
+            if outside > MANY:
+                told.append(
+                    f"{100 * outside:.0f} % of the validation rows of {name} lie outside the training rows' range, "
+                    "where networks seldom follow; --transform difference or log-difference shows them changes."
+                )
+        return told
 
 
 def _scaling(recipe: Recipe, forecaster: Forecaster) -> str:
@@ -247,6 +264,11 @@ def find_series(
     FileNotFoundError
         If it is neither a packaged series nor a file; the nearest name is suggested.
     """
+    if not isinstance(source, str):
+        raise ValueError(
+            f"source must be the name of a packaged series or of a CSV file, not a {type(source).__name__}; a "
+            "Forecaster takes arrays, Tables and frames."
+        )
     if source in DATASETS:
         known = DATASETS[source]
         if known.task != "forecast":
@@ -266,7 +288,7 @@ def find_series(
 
 
 def make_problem(
-    source: str,
+    source: str | Path,
     target: str | Sequence[str] | None = None,
     features: Columns | None = None,
     split: float | Sequence[float] | None = None,
@@ -281,7 +303,7 @@ def make_problem(
 
     Parameters
     ----------
-    source : str
+    source : str or Path
         A packaged series' name, or a CSV file's path.
     target : str or sequence of str, optional
         The columns to predict, "all" for all; the data set's own, or a file's only one, if not given.
@@ -306,6 +328,7 @@ def make_problem(
         In one sentence, if something does not fit: of the file, of the dates, which must be in order, or of the
         arguments.
     """
+    source = str(source) if isinstance(source, Path) else source
     table, packaged = find_series(source, features, "refuse" if missing == "refuse" else "keep", decimal)
     gaps = np.isnan(table.values).any()
     table, told = fill(table, missing)

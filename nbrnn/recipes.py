@@ -82,6 +82,8 @@ class Recipe:
         for name in ("window", "horizon", "epochs", "batch_size", "patience", "seeds"):
             whole_number(name.replace("_", "-"), getattr(self, name))
         whole_number("seed", self.seed, 0)
+        if not isinstance(self.units, tuple):
+            raise ValueError(f"units must be a tuple with a number for each layer, such as (8,), not {self.units!r}.")
         if not self.units:
             raise ValueError("units must name at least one layer's units, such as 16 or 32,16.")
         for units in self.units:

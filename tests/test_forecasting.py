@@ -211,6 +211,12 @@ def unfitted():
         (lambda: fitted()[0].forecast(1, series=wave(9, 2)[:]), None),
         (lambda: fitted()[0].forecast(2, future=[1.0]), "no column was named whose future is known"),
         (lambda: fitted()[0].fan(2, samples=5), "the model has no dropout"),
+        (lambda: Forecaster(small_model(), 5, nbrnn.MinMaxScaler), "scaler must be one such as"),
+        (lambda: Forecaster(small_model(), 5, "minmax"), "or None, not 'minmax'"),
+        (
+            lambda: unfitted().fit(np.arange(40.0), verbose=0).forecast(2, np.ones((40, 2))),
+            "column1, but it has colu",
+        ),
         (lambda: fitted(2, 1, target=0)[0].forecast(2), "must be given b, which it sees but does not predict"),
         (lambda: fitted(2, 1, target=0, known=1)[0].forecast(3), "needs the future values of b for 2 rows"),
         (lambda: fitted(2, 1, target=0, known=1)[0].forecast(3, future=[1.0]), "future has 1 rows, but .* needs 2"),

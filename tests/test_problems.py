@@ -1,6 +1,7 @@
 """Problems and recipes: what is decided before a training, and that nothing of the test rows gets into it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_dates_split_the_sunspots():
 def test_a_csv_file_of_one_column_needs_no_target(tmp_path):
     path = written(tmp_path / "x.csv", header="day,v,w")
     assert make_problem(path, features=["v"]).targets == ("v",)
-    problem = make_problem(path, target="w", known=["v"], split=0.8)
+    problem = make_problem(Path(path), target="w", known=["v"], split=0.8)
     assert problem.known == ("v",) and [*problem.parts] == ["training", "test"] and problem.judged == "test"
 
 
@@ -105,6 +106,11 @@ def test_the_description_says_what_is_done():
     airline = make_problem("airline")
     recipe = Recipe(window=12, horizon=3, transform="log-difference", scale="standard")
     told = " ".join(airline.describe(recipe, airline.forecaster(recipe)).split())
+    assert "outside the training rows' range" not in told + text
+    raw = " ".join(airline.describe(Recipe(), airline.forecaster(Recipe())).split())
+    values = airline.table.column(0)
+    outside = np.mean(values[airline.parts["validation"]] > values[airline.parts["training"]].max())
+    assert f"{100 * outside:.0f} % of the validation rows of Passengers lie outside" in raw and outside > 0.1
     assert "changes of the targets' logarithms" in told and "12 rows -> the 3 rows after them" in told
 
 
@@ -177,6 +183,7 @@ def test_a_recipe_that_does_not_fit_a_series_is_refused(changes, words):
     [
         (lambda: Recipe(window=0), "window must be a whole number of at least 1, not 0"),
         (lambda: Recipe(batch_size=0), "batch-size must be a whole number"),
+        (lambda: Recipe(units=8), r"units must be a tuple with a number for each layer, such as .8,., not 8"),
         (lambda: Recipe(units=()), "units must name at least one layer"),
         (lambda: Recipe(units=(3, 0)), "units must be a whole number"),
         (lambda: Recipe(dropout=1.0), "dropout must be a number of at least 0 and below 1"),
@@ -196,6 +203,8 @@ def test_a_recipe_that_does_not_fit_a_series_is_refused(changes, words):
         (lambda: make_problem("airline", validate_until="1955"), "validate-until needs --train-until"),
         (lambda: make_problem("airline", split=(0.5, 0.5, 0.5)), "share"),
         (lambda: make_problem("airline", train_until="1999"), "part without rows"),
+        (lambda: make_problem(wave()), "name of a packaged series or of a CSV file, not a Table; a Forecaster takes"),
+        (lambda: make_problem(np.ones(90)), "not a ndarray; a Forecaster takes"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(call, words):
