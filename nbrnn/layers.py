@@ -109,6 +109,7 @@ class Layer:
     def weight(self, name: str, shape: tuple[int, ...], initializer: str, ones: slice | None = None) -> Weight:
         """Return a weight with its regularizer: kernel_regularizer, recurrent_regularizer or bias_regularizer."""
         role = name.partition("_")[0]
+        initializers.check(f"the initializer of {self.title}/{name}", initializer)
         return Weight(name, shape, initializer, ones, self.regularizers.get(f"{role}_regularizer"))
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -139,8 +140,25 @@ class Layer:
 
     def lower_all(self, p: Program, inputs: list[Buffer]) -> tuple[list[Buffer], Backwards]:
         """Do what `lower` does, for a layer of any number of inputs and outputs."""
-        y, backward = self.lower(p, inputs[0])
+        y, backward = self._lowered(p, inputs[0])
         return [y], lambda dys, wanted: [backward(dys[0], wanted[0])]
+
+    def _lowered(self, p: Program, x: Buffer) -> tuple[Buffer, Backward]:
+        """Return what `lower` does; of a layer from outside the package only if it is what was promised."""
+        found: Any = self.lower(p, x)
+        if type(self).__module__.startswith(f"{__package__}."):
+            return found
+        if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Buffer)):
+            raise ValueError(
+                f"layer {self.title}: lower must return its output, a buffer, and a function that adds the calls of "
+                f"the backward pass; it returned {found!r:.80}."
+            )
+        came, promised = _sample(found[0]), self.output_shape(_sample(x))
+        if came != tuple(promised):
+            raise ValueError(
+                f"layer {self.title}: lower gives samples of shape {came}, but output_shape says {tuple(promised)}."
+            )
+        return found
 
     def out_masks(self, p: Program, inputs: list[Buffer], results: list[Buffer]) -> list[Any]:
         """Return the masks of what the layer gives, None where there is none: that of its input, for sequences."""
@@ -225,6 +243,11 @@ class Layer:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items() if value is not None)
         return f"{type(self).__name__}({arguments})"
+
+
+def _sample(x: Buffer) -> tuple[int, ...]:
+    """Return the shape of a sample: inside a program sequences are time-major."""
+    return (x.shape[0], *x.shape[2:]) if len(x.shape) > 2 else x.shape[1:]
 
 
 class Dense(Layer):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .checks import nearest
 from .kernels import KERNELS
 from .kernels.abi import Argument, dimension
 from .listing import program_text
@@ -279,8 +280,11 @@ class Program:
         Raises
         ------
         ValueError
-            If an argument is missing, unknown, of another kind, or its shape contradicts another argument's.
+            If there is no such kernel; if an argument is missing, unknown, of another kind, or its shape contradicts
+            another argument's.
         """
+        if kernel not in KERNELS:
+            raise ValueError(f"there is no kernel {kernel!r}{nearest(kernel, KERNELS)}.")
         entry = KERNELS[kernel]
         dims: dict[str, int] = {}
         unknown = set(arguments) - {a.name for a in entry.arguments}
