@@ -159,7 +159,7 @@ class Cell(Recurrent):
                 raise ValueError(f"{type(self).__name__} takes no argument {key!r}{nearest(key, self.defaults)}{has}.")
         self.values = {key: _number(key, numbers.get(key, usual), usual) for key, usual in self.defaults.items()}
 
-    def weights(self, shape: Shape) -> list[Weight]:
+    def declared(self, shape: Shape) -> list[Weight]:
         sizes = {"D": known(shape[-1]), "H": self.units}
         return [self.weight(n, lengths(dims, sizes), self._begins[n]) for n, dims in self.steps.params.items()]
 

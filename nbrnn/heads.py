@@ -74,7 +74,7 @@ def all_figures(heads: Sequence[Head]) -> list[Asked]:
         return []
     found = own if not start else [Asked("loss", TOTAL), *own]
     for k, head in enumerate(heads):
-        found += [Asked(start.format(head.name) + metric.name, metric, k) for metric in head.metrics]
+        found += [Asked(start.format(head.name) + (metric.label or metric.name), metric, k) for metric in head.metrics]
     again = [sum(other.name == one.name for other in found[:k]) for k, one in enumerate(found)]
     return [replace(one, name=f"{one.name} {n + 1}") if n else one for one, n in zip(found, again, strict=True)]
 

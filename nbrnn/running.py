@@ -15,6 +15,7 @@ import numpy as np
 from .arrays import Elsewhere, arrays_of, foreign_arrays
 from .checks import count_or, flag, whole_number
 from .graph import Graph, Value
+from .initializers import draw_seed
 from .kernels.optimizers import LANES
 from .lowering import PREDICT, TRAIN, Feeds, add_optimizer, feeds_of, make_plan, parameter_layout
 from .memory import NotEnoughMemoryError
@@ -375,7 +376,7 @@ def checked_draw(training: bool, seed: int | None) -> int | None:
             raise ValueError(f"seed={seed!r} numbers a draw of dropout's masks: give training=True with it.")
         return None
     if seed is None:
-        return int(np.random.default_rng().integers(DRAWS))
+        return draw_seed() % DRAWS
     if whole_number("seed", seed, 0) >= DRAWS:
         raise ValueError(f"seed of a prediction must be below 2**32, not {seed}.")
     return int(seed)

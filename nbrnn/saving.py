@@ -262,7 +262,7 @@ def _sizes(layers: list[Layer], shape: Shape) -> list[tuple[str, tuple[int, ...]
             after = layer.output_shape(shape)
         except ValueError:  # building the model stops here too, and says why
             break
-        found += [(f"{layer.name}/{weight.name}", weight.shape) for weight in layer.weights(shape)]
+        found += [(f"{layer.name}/{weight.name}", weight.shape) for weight in layer.declared(shape)]
         shape = after
     return found
 
@@ -328,7 +328,7 @@ def model_from_config(config: dict[str, Any], tensors: dict[str, np.ndarray] | N
         _check_names(layers, about)
         ends = join_layers(config, layers)
         owners = read_graph(*ends)[0].owners
-        sizes = [(f"{layer.name}/{w.name}", w.shape) for layer, shape in owners for w in layer.weights(shape)]
+        sizes = [(f"{layer.name}/{w.name}", w.shape) for layer, shape in owners for w in layer.declared(shape)]
     else:
         shape = checked_shape(config["input_shape"])
         sizes = _sizes(layers, shape)
@@ -390,8 +390,9 @@ def training_config(model: Model) -> dict[str, Any]:
 
 
 def _figure_config(figure: Figure) -> dict[str, Any]:
-    return {"name": figure.name, "parameters": figure.parameters}
+    config = {"name": figure.name, "parameters": figure.parameters}
+    return config | {"label": figure.label} if figure.label else config
 
 
 def _figure(config: dict[str, Any]) -> Figure:
-    return from_parameters(config["name"], config["parameters"])
+    return from_parameters(config["name"], config["parameters"], config.get("label", ""))
