@@ -65,7 +65,16 @@ NAMES: dict[str, dict[str, str]] = {
         "RemoteMonitor": "a callback of your own may send its logs in on_epoch_end",
     },
     "optimizers": dict.fromkeys(("Nadam", "Adagrad", "Adadelta", "Adamax", "Ftrl", "Lion", "Lamb", "Muon"), OTHERS),
+    "losses": dict.fromkeys(
+        ("mse", "mae", "mape", "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "huber"),
+        'a loss is given by its name, loss="mse"; of arrays NumPy computes it: np.mean((y - y_true) ** 2, axis=-1)',
+    ),
     "metrics": {
+        **dict.fromkeys(
+            ("mse", "mae", "mean_squared_error", "mean_absolute_error"),
+            'a metric is given by its name, metrics=["mae"]; of arrays NumPy computes it: np.abs(y - y_true).mean()',
+        ),
+        "Accuracy": 'write metrics=["accuracy"]',
         "AUC": "compute it from model.predict(x)",
         "F1Score": "nbrnn.confusion_matrix and nbrnn.Precision, nbrnn.Recall tell what it is made of",
         "Mean": "metrics are compiled; a number that a callback adds to its logs gets into the history",
@@ -167,6 +176,56 @@ CHECKPOINT: Ways = {
     "period": ((1,), "a callback of your own may save in on_epoch_end"),
 }
 PLATEAU: Ways = {"epsilon": ((), "write min_delta")}
+
+
+# What objects of Keras have -> the way to do it here.
+NUMBERS_SEEN = "nbrnn.trace(model, x) shows what every layer gives, return_sequences=True gives all steps"
+WEIGHTS = "layer.weights lists the weights, get_weights() copies them"
+OF_LAYERS = {
+    **dict.fromkeys(("kernel", "recurrent_kernel", "bias"), WEIGHTS),
+    **dict.fromkeys(("input", "output"), NUMBERS_SEEN),
+    **dict.fromkeys(("add_weight", "call", "build"), OWN_CELL),
+}
+OF_MODELS = {
+    **dict.fromkeys(("input", "output", "inputs", "outputs"), NUMBERS_SEEN),
+    **dict.fromkeys(("fit_generator", "evaluate_generator", "predict_generator"), IN_BATCHES),
+    "to_json": "model.get_config() returns what JSON can hold",
+    "predict_classes": "write predict(x).argmax(axis=-1), or predict(x) > 0.5",
+    "predict_proba": "write predict",
+    "call": "write predict",
+    "pop": "make the list of layers anew without the last",
+    "reset_metrics": "every figure begins anew with a call, so leave it out",
+    **dict.fromkeys(("add_loss", "add_metric"), "a penalty, kernel_regularizer, joins the loss"),
+}
+
+
+class Instead:
+    """An attribute that objects of Keras have: asking for it tells the way to do it here."""
+
+    def __init__(self, name: str, way: str) -> None:
+        self.name, self.way = name, way
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        raise AttributeError(f"{owner.__name__} has no attribute {self.name!r}; {self.way}")
+
+
+def point(cls: type, ways: dict[str, str]) -> None:
+    """Let a class tell the way to do what attributes of Keras do, but for those that it has."""
+    for name, way in ways.items():
+        if not hasattr(cls, name):
+            setattr(cls, name, Instead(name, way))
+
+
+class Trained:
+    """The attribute `trainable`, which is True and stays so."""
+
+    def __get__(self, instance: Any, owner: type) -> bool:
+        return True
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        if value is not True:
+            called = getattr(instance, "title", None) or instance.name
+            raise ValueError(f"trainable of {instance.sort} {called} cannot be {value!r}: every layer is trained.")
 
 
 def way_to(place: str, name: str) -> str:

@@ -19,7 +19,7 @@ from .elsewhere import finder
 from .graph import Input as InputLayer  # noqa: F401  # Keras' other name
 from .graph import Shape, call, checked_shape
 from .initializers import Initializer
-from .kerasways import LAYER, all_take
+from .kerasways import LAYER, OF_LAYERS, Trained, all_take, point
 from .kernels.activations import ACTIVATIONS, LINEAR
 from .products import input_gradient, packed, weight_gradient
 from .program import Buffer, Program, Weights
@@ -75,6 +75,8 @@ class Layer:
 
     kind = "layer"
     joins = False  # whether it takes several inputs
+    sort = "layer"
+    trainable = Trained()
     tokens = 0  # its input's numbers are whole and below this; 0: they are any
 
     def __init_subclass__(cls) -> None:
@@ -91,16 +93,6 @@ class Layer:
         self.come_back: Callable[[], None] | None = None  # brings them from a GPU, where the model is there
         self.owned = False  # by a model
         self.regularizers: dict[str, Regularizer] = {}  # by the argument's name
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes the weights: always."""
-        return True
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        if value is not True:
-            raise ValueError(f"trainable of layer {self.title} cannot be {value!r}: every layer is trained.")
 
     @property
     def title(self) -> str:
@@ -243,6 +235,9 @@ class Layer:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.config().items() if value is not None)
         return f"{type(self).__name__}({arguments})"
+
+
+point(Layer, OF_LAYERS)
 
 
 class Dense(Layer):

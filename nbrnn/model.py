@@ -16,7 +16,7 @@ from .checks import count_or, flag, verbosity, whole_number
 from .evaluating import Evaluable
 from .graph import name_graph, read_graph
 from .heads import losses_by_output, metrics_by_output, shown, weights_by_output
-from .kerasways import COMPILE, FILES, FIT, knows
+from .kerasways import COMPILE, FILES, FIT, OF_MODELS, Trained, knows, point
 from .lowering import EVALUATE, TRAIN
 from .memory import require
 from .optimizers import Optimizer
@@ -61,6 +61,9 @@ class Model(Evaluable):
     >>> model.count_params()
     133
     """
+
+    sort = "model"
+    trainable = Trained()
 
     def __init__(
         self,
@@ -349,3 +352,6 @@ class Model(Evaluable):
         from .saving import save_model
 
         save_model(self, path, include_optimizer=include_optimizer)
+
+
+point(Model, OF_MODELS)

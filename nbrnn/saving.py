@@ -5,8 +5,7 @@ Version 1: tensors "<layer>/<weight>"; metadata "format" = "nbrnn", "version" = 
 caller adds under "extra" (scaler, columns, window ...). The optimizer's arrays are tensors "optimizer/...", where they
 were saved (slots.py). A checkpoint of a fit is a model file with more under "fit" (checkpoint.py). A reader ignores
 what it does not know.
-Version 2: a functional model, which has inputs, nodes and outputs in place of input_shape; see `blueprint.py`.
-Version 3: one with states among its values.
+Version 2: a functional model: inputs, nodes and outputs, not input_shape (blueprint.py). 3: one with states as values.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from .checks import flag, one_of, whole_number
 from .described import UnknownLayerError
 from .files import write_whole
 from .graph import Shape, checked_shape, read_graph
+from .kerasways import FILES, knows
 from .layers import LAYERS, Layer, assign
 from .metrics import from_parameters
 from .slots import optimizer_arrays, restore_optimizer
@@ -93,12 +93,15 @@ def write_model(path: str | Path, config: dict[str, Any], tensors: dict[str, np.
     write_whole(path, save(tensors, metadata))
 
 
-def load_model(path: str | Path) -> Model:
+@knows(FILES)
+def load_model(path: str | Path, compile: bool = True) -> Model:
     """Read a model that `save` wrote.
 
     Parameters
     ----------
     path : str or Path
+    compile : bool, default True
+        Whether the optimizer, the loss and the metrics are taken over, too.
 
     Returns
     -------
@@ -116,7 +119,7 @@ def load_model(path: str | Path) -> Model:
         model = model_from_config(config["model"], tensors)
         pairs = [pair for layer in model.layers for pair in layer._named()]
         assign(pairs, [tensors[name] for name, _ in pairs], f"the file {path}")
-        training = config["training"]
+        training = config["training"] if flag("compile", compile) else None
         if training is not None:
             chosen = optimizers.OPTIMIZERS[training["optimizer"]["name"]](**training["optimizer"]["config"])
             metrics = _every(lambda some: [_figure(m) for m in some], training["metrics"])
@@ -390,8 +393,7 @@ def training_config(model: Model) -> dict[str, Any]:
 
 
 def _figure_config(figure: Figure) -> dict[str, Any]:
-    config = {"name": figure.name, "parameters": figure.parameters}
-    return config | {"label": figure.label} if figure.label else config
+    return {"name": figure.name, "parameters": figure.parameters} | ({"label": figure.label} if figure.label else {})
 
 
 def _figure(config: dict[str, Any]) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections import abc
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
 
 
 def pad_sequences(
-    sequences: Sequence[Any],
+    sequences: abc.Sequence[Any],
     maxlen: int | None = None,
     dtype: DTypeLike = "int32",
     padding: str = "pre",
