@@ -210,6 +210,15 @@ def MeanAbsoluteError() -> Loss:
 
 
 @knows(FIGURE)
+def MeanAbsolutePercentageError() -> Loss:
+    """Return the mean absolute error in percent of the target, 100 |y - target| / |target|, as the name "mape" does.
+
+    Targets nearer to 0 than 1e-7 count as that far from it: of targets that may be 0 it says nothing.
+    """
+    return Loss("mape", "mape")
+
+
+@knows(FIGURE)
 def Huber(delta: float = 1.0) -> Loss:
     """Return Huber's loss: e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2).
 
@@ -329,6 +338,8 @@ LOSSES = {
     "mean_squared_error": MeanSquaredError(),
     "mae": MeanAbsoluteError(),
     "mean_absolute_error": MeanAbsoluteError(),
+    "mape": MeanAbsolutePercentageError(),
+    "mean_absolute_percentage_error": MeanAbsolutePercentageError(),
     "huber": Huber(),
     "binary_crossentropy": BinaryCrossentropy(),
     "categorical_crossentropy": CategoricalCrossentropy(),

@@ -240,6 +240,7 @@ def _named(table_name: str, usual: str) -> Callable[..., Figure]:
 
 MeanSquaredError = _named("mean_squared_error", "MeanSquaredError")
 MeanAbsoluteError = _named("mean_absolute_error", "MeanAbsoluteError")
+MeanAbsolutePercentageError = _named("mean_absolute_percentage_error", "MeanAbsolutePercentageError")
 RootMeanSquaredError = _named("root_mean_squared_error", "RootMeanSquaredError")
 R2Score = _named("r2_score", "R2Score")
 CategoricalAccuracy = _named("categorical_accuracy", "CategoricalAccuracy")

@@ -111,7 +111,7 @@ class Model(Evaluable):
         optimizer : str or Optimizer
             "sgd", "rmsprop", "adam", "adamw", or one with other settings: nbrnn.Adam(learning_rate=0.01).
         loss : str, Loss, or a list or dict of them by output
-            "mse", "mae", "huber" (or their long names), "binary_crossentropy", "categorical_crossentropy",
+            "mse", "mae", "mape", "huber" (or their long names), "binary_crossentropy", "categorical_crossentropy",
             "sparse_categorical_crossentropy", or one with other settings: nbrnn.Huber(delta=...), nbrnn.Quantile(q),
             nbrnn.BinaryCrossentropy(from_logits=True) and so on; one for every output, or None for an output that is
             not trained on.
