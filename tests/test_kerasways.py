@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,3 +159,16 @@ def test_functions_of_python_are_refused_with_the_way():
 
 def test_a_sample_weight_of_another_shape_names_itself_before_a_way():
     refused(lambda: MODEL.fit(X, Y, sample_weight=np.ones(3), verbose=0), "sample_weight has 3 weights")
+
+
+PAGE = Path(nbrnn.__file__).parents[1] / "docs" / "keras.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the pages do not travel with the package")
+def test_the_page_lists_what_is_refused():
+    tables = [*kerasways.NAMES.values(), kerasways.OF_LAYERS, kerasways.OF_MODELS]
+    tables += [getattr(kerasways, name) for name in (*CALLS, "FILES")]
+    known = {name for table in tables for name in table}
+    rows = PAGE.read_text(encoding="utf-8").split("| --- | --- |")[1].strip().splitlines()
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert len(rows) > 15 and set(named) <= known
