@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .checks import flag, one_of, real_number, takes, whole_number
 from .elsewhere import finder
-from .kerasways import PLATEAU, knows
+from .kerasways import HOOKS, PLATEAU, knows
 
 if TYPE_CHECKING:
     from .model import Model
@@ -97,6 +97,8 @@ class Callbacks:
             if not isinstance(each, Callback):
                 made = f"; write {each.__name__}(...)" if isinstance(each, type) else ""
                 raise ValueError(f"callbacks must be objects such as nbrnn.EarlyStopping(), not {each!r}{made}.")
+            for hook in (hook for hook in HOOKS if hasattr(each, hook)):
+                raise ValueError(f"{type(each).__name__}.{hook} would not be called: {HOOKS[hook]}.")
         self.all: list[Callback] = list(given)
         for each in self.all:
             each.set_model(model)

@@ -103,7 +103,7 @@ LAYER: Ways = {
     "batch_size": ((None,), "batch_size belongs to fit; a stateful layer takes its batches' size from there"),
     "batch_input_shape": ((None,), "write input_shape, the shape without the batch; batch_size belongs to fit"),
     "input_dim": ((None,), "write input_shape=(time steps, features) or (features,)"),
-    "input_length": ((None,), "write input_shape=(time steps, features)"),
+    "input_length": ((ANY,), "the first array decides, or input_shape"),
     "activity_regularizer": ((None,), "penalties are on weights: kernel_regularizer and bias_regularizer"),
     "weights": ((None,), "set_weights of the model, or of model.layers[0], sets them once the model is built"),
     "noise_shape": ((None,), "the argument dropout of a recurrent layer keeps one mask for all steps"),
@@ -197,6 +197,24 @@ OF_MODELS = {
     "reset_metrics": "every figure begins anew with a call, so leave it out",
     **dict.fromkeys(("add_loss", "add_metric"), "a penalty, kernel_regularizer, joins the loss"),
 }
+
+
+# Hooks that callbacks of Keras may have and that no fit calls here.
+HOOKS = {
+    **{f"on_batch_{when}": f"write on_train_batch_{when}" for when in ("begin", "end")},
+    **{
+        f"on_{what}_{when}": "of evaluate and predict only a fit's validation has hooks, on_test_begin and on_test_end"
+        for what in ("test_batch", "predict", "predict_batch")
+        for when in ("begin", "end")
+    },
+}
+CALLED = f"models and layers are lowered to compiled kernels; join layers as nbrnn.Model(inputs, outputs); {OWN_CELL}"
+
+
+def no_call(cls: type) -> None:
+    """Raise ValueError if a class says in Python how it is called, which nobody would run."""
+    if "call" in vars(cls):
+        raise ValueError(f"{cls.__name__}.call would not be run: {CALLED}.")
 
 
 class Instead:

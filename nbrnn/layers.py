@@ -19,7 +19,7 @@ from .elsewhere import finder
 from .graph import Input as InputLayer  # noqa: F401  # Keras' other name
 from .graph import Shape, call, checked_shape
 from .initializers import Initializer
-from .kerasways import LAYER, OF_LAYERS, Trained, all_take, point
+from .kerasways import LAYER, OF_LAYERS, Trained, all_take, no_call, point
 from .kernels.activations import ACTIVATIONS, LINEAR
 from .products import input_gradient, packed, weight_gradient
 from .program import Buffer, Program, Weights
@@ -83,6 +83,7 @@ class Layer:
         check_free(cls)
         if "weights" in vars(cls):
             raise ValueError(f"{cls.__name__}.weights would hide the layer's weights: declare them in declared(shape).")
+        no_call(cls)
         all_take(cls, LAYER)
         LAYERS[cls.__name__] = cls
 

@@ -16,7 +16,7 @@ from .checks import count_or, flag, verbosity, whole_number
 from .evaluating import Evaluable
 from .graph import name_graph, read_graph
 from .heads import losses_by_output, metrics_by_output, shown, weights_by_output
-from .kerasways import COMPILE, FILES, FIT, OF_MODELS, Trained, knows, point
+from .kerasways import COMPILE, FILES, FIT, OF_MODELS, Trained, knows, no_call, point
 from .lowering import EVALUATE, TRAIN
 from .memory import require
 from .optimizers import Optimizer
@@ -64,6 +64,9 @@ class Model(Evaluable):
 
     sort = "model"
     trainable = Trained()
+
+    def __init_subclass__(cls) -> None:
+        no_call(cls)
 
     def __init__(
         self,

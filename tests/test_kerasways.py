@@ -66,7 +66,7 @@ def test_an_argument_that_changes_nothing_is_taken_and_another_is_refused(table,
 
 def test_every_table_of_arguments_is_tried():
     tables = {name for name, value in vars(kerasways).items() if name.isupper() and isinstance(value, dict)}
-    assert tables - {"NAMES", "OF_LAYERS", "OF_MODELS"} == {*CALLS, "FILES"}
+    assert tables - {"NAMES", "OF_LAYERS", "OF_MODELS", "HOOKS"} == {*CALLS, "FILES"}
 
 
 def test_files_take_keras_arguments(tmp_path):
@@ -107,6 +107,19 @@ def test_an_attribute_of_keras_layers_tells_the_way(name):
         with pytest.raises(AttributeError) as raised:
             getattr(layer, name)
         assert f"has no attribute {name!r}; {kerasways.OF_LAYERS[name]}" in str(raised.value)
+
+
+@pytest.mark.parametrize("hook", kerasways.HOOKS)
+def test_a_hook_that_nobody_calls_is_refused(hook):
+    own = type("Own", (nbrnn.Callback,), {hook: lambda self, *given: None})
+    assert not hasattr(nbrnn.Callback, hook)
+    refused(lambda: MODEL.fit(X, Y, verbose=0, callbacks=own()), f"Own.{hook} would not be called: ")
+
+
+@pytest.mark.parametrize("kind", [nbrnn.Model, nbrnn.Sequential, nbrnn.layers.Layer, Dense])
+def test_a_call_in_python_is_refused(kind):
+    refused(lambda: type("Own", (kind,), {"call": lambda self, x: x}), "Own.call would not be run", "custom-cells.md")
+    assert "Own" not in nbrnn.layers.LAYERS
 
 
 def test_nothing_is_frozen():
