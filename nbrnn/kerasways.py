@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 Called = TypeVar("Called", bound=Callable[..., Any])
@@ -244,6 +245,15 @@ class Trained:
         if value is not True:
             called = getattr(instance, "title", None) or instance.name
             raise ValueError(f"trainable of {instance.sort} {called} cannot be {value!r}: every layer is trained.")
+
+
+def of_keras(path: Any) -> str:
+    """Return "; " and the way to go on where a file is one that Keras wrote, or nothing."""
+    begins = b""
+    with suppress(OSError), open(path, "rb") as file:
+        begins = file.read(8)
+    theirs = begins.startswith(b"PK\x03\x04") or begins == b"\x89HDF\r\n\x1a\n"
+    return "; Keras' files are not read: model.set_weights(keras_model.get_weights()) takes weights over" * theirs
 
 
 def way_to(place: str, name: str) -> str:

@@ -28,7 +28,7 @@ from .checks import flag, one_of, whole_number
 from .described import UnknownLayerError
 from .files import write_whole
 from .graph import Shape, checked_shape, read_graph
-from .kerasways import FILES, knows
+from .kerasways import FILES, knows, of_keras
 from .layers import LAYERS, Layer, assign
 from .metrics import from_parameters
 from .slots import optimizer_arrays, restore_optimizer
@@ -287,7 +287,7 @@ def read_contents(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, TypeError, AttributeError, KeyError) as error:  # also a dtype NumPy lacks
-        raise ValueError(f"{path} is no model file, or is cut short ({error}).") from error
+        raise ValueError(f"{path} is no model file, or is cut short ({error}){of_keras(path)}.") from error
     if metadata.get("format") != "nbrnn":
         raise ValueError(f"{path} is a safetensors file, but nbrnn did not write it: it names no nbrnn model.")
     version = metadata.get("version", "")

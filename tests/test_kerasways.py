@@ -80,6 +80,16 @@ def test_files_take_keras_arguments(tmp_path):
     refused(lambda: nbrnn.load_model(tmp_path / "m", compile="no"), "compile must be True or False")
 
 
+@pytest.mark.parametrize("begins", [b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"])
+def test_a_file_of_keras_is_known(begins, tmp_path):
+    for name, content in (("theirs", begins + bytes(200)), ("cut", b"PK")):
+        (tmp_path / name).write_bytes(content)
+    refused(lambda: nbrnn.load_model(tmp_path / "theirs"), "is no model file", "set_weights(keras_model.get_weights())")
+    with pytest.raises(ValueError, match="cut short") as raised:
+        nbrnn.load_model(tmp_path / "cut")
+    assert "set_weights" not in str(raised.value)
+
+
 def test_own_arguments_are_not_keras():
     """A layer's own argument keeps its meaning, and signatures stay what they are."""
 
