@@ -158,7 +158,7 @@ class Monitor(Callback):
         """Return whether a value is better than another, by more than min_delta; anything is better than None."""
         shown = self.monitor.removeprefix("val_")
         asked = getattr(getattr(self, "model", None), "asked", ())
-        name = next((one.figure.name for one in asked if one.name == shown), shown.partition(" ")[0])
+        name = next((one.figure.name for one in asked if one.name == shown), shown)
         up = self.mode == "max" or (self.mode == "auto" and name.rpartition("_")[2] in UPWARD)
         return reference is None or (value - self.min_delta > reference if up else value + self.min_delta < reference)
 

@@ -9,6 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Called = TypeVar("Called", bound=Callable[..., Any])
@@ -90,8 +91,22 @@ NAMES: dict[str, dict[str, str]] = {
     },
 }
 
+
+@dataclass(frozen=True)
+class Other:
+    """An argument that stands for another one here."""
+
+    name: str
+    change: Callable[[Any], Any]
+
+
+def _sample(shape: Any) -> Any:
+    """Return the shape of one sample of a shape that has the samples before it."""
+    return tuple(shape[1:]) if isinstance(shape, (list, tuple)) else shape
+
+
 # Where an argument is given -> its name -> the values that change nothing, and the way to do anything else.
-Ways = dict[str, tuple[tuple[Any, ...], str]]
+Ways = dict[str, tuple[tuple[Any, ...], str] | Other]
 ALWAYS = "epochs are native calls already, so leave it out"
 WHOLE = f"{IN_BATCHES}, and an epoch goes over all samples; give fewer samples where that is too long"
 LAYER: Ways = {
@@ -102,8 +117,8 @@ LAYER: Ways = {
     "trainable": ((True,), "every layer is trained"),
     "dtype": ((None,), "the model's dtype is that of all its layers: Sequential(layers, dtype='float64')"),
     "batch_size": ((None,), "batch_size belongs to fit; a stateful layer takes its batches' size from there"),
-    "batch_input_shape": ((None,), "write input_shape, the shape without the batch; batch_size belongs to fit"),
-    "input_dim": ((None,), "write input_shape=(time steps, features) or (features,)"),
+    "batch_input_shape": Other("input_shape", _sample),  # the batch is what fit's batch_size says
+    "input_dim": Other("input_shape", lambda size: (size,)),
     "input_length": ((ANY,), "the first array decides, or input_shape"),
     "activity_regularizer": ((None,), "penalties are on weights: kernel_regularizer and bias_regularizer"),
     "weights": ((None,), "set_weights of the model, or of model.layers[0], sets them once the model is built"),
@@ -117,7 +132,7 @@ INPUT: Ways = {
     "batch_size": ((ANY,), "any number of samples fits"),
     "dtype": ((None, "float32", "int32", "int64"), "the model has a dtype: nbrnn.Model(..., dtype='float64')"),
     "sparse": ((None, False), "arrays are dense"),
-    "input_shape": ((), "write shape"),
+    "input_shape": Other("shape", lambda shape: shape),
     "ragged": ((None, False), "lists of sequences of different lengths go to fit and predict as they are"),
 }
 COMPILE: Ways = {
@@ -281,8 +296,13 @@ def knows(ways: Ways) -> Callable[[Called], Called]:
         @functools.wraps(function)
         def taken(*arguments: Any, **named: Any) -> Any:
             for name in [name for name in named if name in foreign]:
-                neutral, way = foreign[name]
-                value = named.pop(name)
+                entry, value = foreign[name], named.pop(name)
+                if isinstance(entry, Other):
+                    if entry.name in named:
+                        raise ValueError(f"{called} takes {entry.name} or {name}, one of the two.")
+                    named[entry.name] = entry.change(value)
+                    continue
+                neutral, way = entry
                 if not any(one is ANY or one is value or (value == one and value is not True) for one in neutral):
                     raise ValueError(f"{called} takes no {name}={value!r:.40}: {way}.")
             return function(*arguments, **named)

@@ -55,13 +55,24 @@ CALLS = {  # for each table, what takes its arguments
 @pytest.mark.parametrize(("table", "call"), [(table, call) for table, calls in CALLS.items() for call in calls])
 def test_an_argument_that_changes_nothing_is_taken_and_another_is_refused(table, call):
     call()
-    for name, (neutral, way) in getattr(kerasways, table).items():
+    for name, entry in getattr(kerasways, table).items():
+        if isinstance(entry, kerasways.Other):
+            continue
+        neutral, way = entry
         for value in neutral:
             call(**{name: "anything" if value is kerasways.ANY else value})
         if kerasways.ANY not in neutral:
             refused(lambda name=name: call(**{name: "never"}), f" takes no {name}='never': {way}.")
     with pytest.raises(TypeError, match="nobody"):
         call(nobody=1)
+
+
+def test_an_argument_may_have_another_name():
+    assert Dense(2, input_dim=3).input_shape == (3,) and LSTM(2, batch_input_shape=(1, 4, 3)).input_shape == (4, 3)
+    assert nbrnn.layers.InputLayer(input_shape=(4, 3)).shape == (4, 3)
+    refused(lambda: Dense(2, input_dim=3, input_shape=(3,)), "Dense takes input_shape or input_dim, one of the two")
+    refused(lambda: LSTM(2, batch_input_shape="4"), "input_shape must be (time steps, features) or (features,)")
+    assert nbrnn.Embedding(9, 2).input_dim == 9
 
 
 def test_every_table_of_arguments_is_tried():
