@@ -1,6 +1,8 @@
 """What the kernels of the chosen designs use of a GPU, at many sizes, compiled without one: a line each, spills marked.
 
-python tests/cuda_scan.py [--chips A100 H200] [--precisions float32] [--part 8]    every eighth of them; hours without
+python tests/cuda_scan.py [--chips A100 H200] [--precisions float32] [--near 24] [--part 8]
+
+All of them take hours. `--near 24` takes persistent ones that leave less than 24 registers, `--part 8` every eighth.
 """
 
 import argparse
@@ -37,6 +39,16 @@ def kernels(chips, precisions):
     return list(found.items())
 
 
+def most_of(chip, lies):
+    """Return how many registers a thread may have."""
+    return min(255, CHIPS[chip].registers // lies.threads // 8 * 8)
+
+
+def left(key):
+    """Return how many registers a persistent kernel is expected to leave."""
+    return most_of(key[1], key[3]) - key[3].needed
+
+
 def describe(key, site, folder):
     """Return a kernel's line."""
     design, chip, kernel, lies, option = key
@@ -49,7 +61,7 @@ def describe(key, site, folder):
             grouppasses.kernel_of(cell, lies, TANH, SIGMOID), signature_of(cell, way), CHIPS[chip].capability, folder
         )
         told = f"{lies.groups} groups, {lies.members} members, {lies.weights} of {lies.weights + lies.read + lies.sums}"
-    most = min(255, CHIPS[chip].registers // lies.threads // 8 * 8)
+    most = most_of(chip, lies)
     bad = made.spills or made.stack or ".local" in made.ptx or made.registers > most or lies.shared > CHIPS[chip].shared
     return (
         f"{chip} {design} {kernel} {site.precision} H={site.sizes['H']} B={site.sizes['B']} {option}: {told} expected, "
@@ -64,9 +76,13 @@ def main():
     options.add_argument("--chips", nargs="+", choices=list(CHIPS), default=list(CHIPS))
     options.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     options.add_argument("--part", type=int, default=1, help="take each so-manyth of them")
+    options.add_argument("--near", type=int, help="take only those that leave less than so many registers")
     given = options.parse_args()
+    found = kernels(given.chips, given.precisions)
+    if given.near is not None:
+        found = [(key, site) for key, site in found if key[0] == "persistent" and left(key) < given.near]
     with TemporaryDirectory() as folder:
-        for key, site in kernels(given.chips, given.precisions)[:: given.part]:
+        for key, site in found[:: given.part]:
             print(describe(key, site, folder), flush=True)
 
 

@@ -21,7 +21,7 @@ from .persistent_blocks import add_block, add_pairs, block, get_block, get_pairs
 from .persistent_cells import CELLS
 from .persistent_layout import DROPPED, THREADS, Layout, fitting, kinds_of, laid
 from .persistent_layout import KERNELS as SHAPES
-from .persistent_memory import apart, peek, peek4, poke, poke4
+from .persistent_memory import apart, peek, peek4, poke, poke4, read_again
 from .persistent_text import text_of
 from .precision import rounded, using
 from .products import nothing, product
@@ -46,8 +46,9 @@ def compiled(layout: Layout, words: frozenset[str], activation: int, gate: int) 
     scope = {
         "cuda": cuda, "REAL": real, "KIND": from_dtype(np.dtype(real)), "DROPPED": DROPPED[layout.precision],
         "ACT": activation, "GATE": gate, "rounded": rounded, "peek": peek, "poke": poke, "peek4": peek4,
-        "poke4": poke4, "apart": apart, "squash": squash, "steepness": steepness, "step": step, "step_back": step_back,
-        "blend": blend, "step_after": step_after, "step_unmix": step_unmix, "step_reset_back": step_reset_back,
+        "poke4": poke4, "apart": apart, "read_again": read_again, "squash": squash, "steepness": steepness,
+        "step": step, "step_back": step_back, "blend": blend, "step_after": step_after,
+        "step_unmix": step_unmix, "step_reset_back": step_reset_back,
         **{f.__name__: f for f in (block, pairs, put_block, put_pairs, get_block, get_pairs, add_block, add_pairs)},
     }  # fmt: skip
     exec(text_of(CELLS[layout.kernel], layout, words), scope)

@@ -170,8 +170,8 @@ def spare(kernel: str, abreast: int, items: int, size: int, packed: bool) -> int
     (tests/cuda_scan.py).
     """
     products, ahead, keeps, _ = KERNELS[kernel]
-    pairs = 24 * (len(products) - 1) if packed else 0  # what reads the second matrix, beside all of the first
-    return 29 + pairs + (2 * FOUR * abreast + (2 * ahead + keeps + 16 + 24 * packed) * items) * size // 4
+    second = (11 + 24 * packed) * (len(products) - 1)  # what reads the second matrix, beside all of the first
+    return 29 + second + (2 * FOUR * abreast + (2 * ahead + keeps + 16 + 24 * packed) * items) * size // 4
 
 
 def lay(

@@ -67,6 +67,11 @@ def apart() -> None:
     """Let no read behind go before this place, where its address and its number would take registers."""
 
 
+def read_again(tid: int) -> int:
+    """Return a thread's number, which is read here: nothing that needs it takes a register before this place."""
+    return tid
+
+
 # ---------------------------------------------------------------- the same in machine code
 
 MEET = "bar.warp.sync 0xffffffff;"  # of all lanes of a warp: memory is in order before and behind it
@@ -135,6 +140,15 @@ def _apart(typingctx):  # type: ignore[no-untyped-def]
     return types.void(), codegen
 
 
+@intrinsic
+def _read_again(typingctx, tid):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        read = ir.InlineAsm(ir.FunctionType(WORD, []), "mov.u32 $0, %tid.x;", "=r,~{memory}", side_effect=True)
+        return builder.call(read, [])
+
+    return types.int32(tid), codegen
+
+
 def _stays(instruction: str, count: int) -> Any:
     """Make an intrinsic of float32s by an instruction on their bits which stays where it is.
 
@@ -165,6 +179,7 @@ overloaded(pair)(lambda low, high: lambda low, high: _pair(low, high))
 overloaded(low_half)(lambda both: lambda both: _low_half(both))
 overloaded(high_half)(lambda both: lambda both: _high_half(both))
 overloaded(apart)(lambda: lambda: _apart())
+overloaded(read_again)(lambda tid: lambda tid: _read_again(tid))
 
 
 def allow_shared(kernel: Any, nbytes: int) -> None:

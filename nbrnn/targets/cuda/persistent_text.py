@@ -32,6 +32,7 @@ def persistent({arguments}, batch, t0, t1):
     BH = batch * H
 {start}
 {weights}
+    tid = read_again(tid)
 {items}
     for k in range(tid, {operands}, {threads}):
         poke(M, k, zero)
