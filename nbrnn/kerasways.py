@@ -193,7 +193,6 @@ CHECKPOINT: Ways = {
 }
 PLATEAU: Ways = {"epsilon": ((), "write min_delta")}
 
-
 # What objects of Keras have -> the way to do it here.
 NUMBERS_SEEN = "nbrnn.trace(model, x) shows what every layer gives, return_sequences=True gives all steps"
 WEIGHTS = "layer.weights lists the weights, get_weights() copies them"
@@ -213,7 +212,6 @@ OF_MODELS = {
     "reset_metrics": "every figure begins anew with a call, so leave it out",
     **dict.fromkeys(("add_loss", "add_metric"), "a penalty, kernel_regularizer, joins the loss"),
 }
-
 
 # Hooks that callbacks of Keras may have and that no fit calls here.
 HOOKS = {
@@ -248,6 +246,12 @@ def point(cls: type, ways: dict[str, str]) -> None:
     for name, way in ways.items():
         if not hasattr(cls, name):
             setattr(cls, name, Instead(name, way))
+    setattr(cls, "__dir__", _there)  # noqa: B010
+
+
+def _there(instance: Any) -> list[str]:
+    """Return the attributes that an object has, without those that only tell a way."""
+    return [n for n in object.__dir__(instance) if not isinstance(inspect.getattr_static(instance, n, None), Instead)]
 
 
 class Trained:
