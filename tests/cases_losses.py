@@ -160,7 +160,7 @@ def weigh_mask(draw):
 CASES = {"mse": flat, "mae": flat, "projection": flat} | {
     f.__name__: f
     for f in (
-        huber, quantile, binary_crossentropy, categorical_crossentropy, binary_accuracy, categorical_accuracy,
+        mape, huber, quantile, binary_crossentropy, categorical_crossentropy, binary_accuracy, categorical_accuracy,
         positives, determination, count_rows, weigh_mask,
     )
 }  # fmt: skip
