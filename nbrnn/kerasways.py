@@ -307,8 +307,10 @@ def knows(ways: Ways) -> Callable[[Called], Called]:
                     named[entry.name] = entry.change(value)
                     continue
                 neutral, way = entry
-                if not any(one is ANY or one is value or (value == one and value is not True) for one in neutral):
-                    raise ValueError(f"{called} takes no {name}={value!r:.40}: {way}.")
+                plain = value is not True and not hasattr(value, "shape")  # arrays compare number by number
+                if not any(one is ANY or one is value or (plain and value == one) for one in neutral):
+                    given = " ".join(repr(value).split())
+                    raise ValueError(f"{called} takes no {name}={given:.40}: {way}.")
             return function(*arguments, **named)
 
         return taken  # type: ignore[return-value]

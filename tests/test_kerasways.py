@@ -206,3 +206,8 @@ def test_the_page_lists_what_is_refused():
     rows = PAGE.read_text(encoding="utf-8").split("| --- | --- |")[1].strip().splitlines()
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
     assert len(rows) > 15 and set(named) <= known
+
+
+def test_an_array_as_such_an_argument_is_refused_in_one_sentence():
+    with pytest.raises(ValueError, match=r"^Embedding takes no weights=array\(.*: set_weights of the model"):
+        nbrnn.Embedding(5, 3, weights=np.ones((5, 3)))
