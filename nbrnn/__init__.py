@@ -36,6 +36,7 @@ _HOMES = {
         "CategoricalCrossentropy",
         "Huber",
         "MeanAbsoluteError",
+        "MeanAbsolutePercentageError",
         "MeanSquaredError",
         "Quantile",
         "SparseCategoricalCrossentropy",
@@ -98,14 +99,17 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = (  # used by their names
     "baselines",
     "callbacks",
+    "initializers",
     "layers",
     "losses",
+    "metrics",
     "missing",
     "models",
     "optimizers",
     "regularizers",
     "scores",
     "testing",
+    "utils",
 )
 
 __all__ = [
@@ -156,6 +160,7 @@ __all__ = [
     "Masking",
     "MaxScaler",
     "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanSquaredError",
     "MinMaxScaler",
     "Model",
@@ -246,14 +251,17 @@ __all__ = [
 if TYPE_CHECKING:
     from . import baselines as baselines
     from . import callbacks as callbacks
+    from . import initializers as initializers
     from . import layers as layers
     from . import losses as losses
+    from . import metrics as metrics
     from . import missing as missing
     from . import models as models
     from . import optimizers as optimizers
     from . import regularizers as regularizers
     from . import scores as scores
     from . import testing as testing
+    from . import utils as utils
     from .backtest import Backtest
     from .callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
     from .celled import RNN, GRUCell, LSTMCell, SimpleRNNCell
@@ -282,6 +290,7 @@ if TYPE_CHECKING:
         CategoricalCrossentropy,
         Huber,
         MeanAbsoluteError,
+        MeanAbsolutePercentageError,
         MeanSquaredError,
         Quantile,
         SparseCategoricalCrossentropy,
@@ -345,8 +354,9 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
     if name not in _HOME:
-        hint = '; a model is moved to a GPU by model.to("cuda")' if name in ("set_device", "device", "cuda") else ""
-        raise AttributeError(f"module 'nbrnn' has no attribute {name!r}{hint}")
+        from .kerasways import way_to
+
+        raise AttributeError(f"module 'nbrnn' has no attribute {name!r}{way_to('', name)}")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     globals()[name] = value
     return value

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .checks import flag, one_of, real_number, whole_number
+from .checks import flag, one_of, real_number, takes, whole_number
 from .elsewhere import finder
+from .kerasways import HOOKS, PLATEAU, knows
 
 if TYPE_CHECKING:
     from .model import Model
@@ -96,6 +97,8 @@ class Callbacks:
             if not isinstance(each, Callback):
                 made = f"; write {each.__name__}(...)" if isinstance(each, type) else ""
                 raise ValueError(f"callbacks must be objects such as nbrnn.EarlyStopping(), not {each!r}{made}.")
+            for hook in (hook for hook in HOOKS if hasattr(each, hook)):
+                raise ValueError(f"{type(each).__name__}.{hook} would not be called: {HOOKS[hook]}.")
         self.all: list[Callback] = list(given)
         for each in self.all:
             each.set_model(model)
@@ -143,16 +146,19 @@ class Monitor(Callback):
                 f"{hint}monitor one of these."
             )
 
-    def watched(self, logs: Logs | None) -> float:
-        """Return the figure."""
+    def watched(self, logs: Logs | None) -> float | None:
+        """Return the figure; None after an epoch whose validation `validation_freq` leaves out."""
         if not logs or self.monitor not in logs:
-            self.look_for(list(logs or {}))
-        assert logs is not None
+            if not (self.monitor.startswith("val_") and self.monitor in self.params["metrics"]):
+                self.look_for(list(logs or {}))
+            return None
         return logs[self.monitor]
 
     def better(self, value: float, reference: float | None) -> bool:
         """Return whether a value is better than another, by more than min_delta; anything is better than None."""
-        name = self.monitor.removeprefix("val_").partition(" ")[0]
+        shown = self.monitor.removeprefix("val_")
+        asked = getattr(getattr(self, "model", None), "asked", ())
+        name = next((one.figure.name for one in asked if one.name == shown), shown)
         up = self.mode == "max" or (self.mode == "auto" and name.rpartition("_")[2] in UPWARD)
         return reference is None or (value - self.min_delta > reference if up else value + self.min_delta < reference)
 
@@ -217,7 +223,7 @@ class EarlyStopping(Monitor):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Compare the figure with the best so far."""
         value = self.watched(logs)
-        if epoch < self.start_from_epoch:
+        if value is None or epoch < self.start_from_epoch:
             return
         if self.restore_best_weights and self.best_weights is None:
             self._keep(epoch)
@@ -276,6 +282,7 @@ class ReduceLROnPlateau(Monitor):
         If an argument is out of range; in a fit, if the logs do not hold the figure.
     """
 
+    @knows(PLATEAU)
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -302,6 +309,8 @@ class ReduceLROnPlateau(Monitor):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Compare the figure with the best so far."""
         value = self.watched(logs)
+        if value is None:
+            return
         if self.cooldown_counter > 0:
             self.cooldown_counter -= 1
             self.wait = 0
@@ -336,7 +345,8 @@ class LearningRateScheduler(Callback):
     Parameters
     ----------
     schedule : callable
-        Called with the epoch, counted from 0, and the learning rate; returns the next one.
+        Called with the epoch, counted from 0, and the learning rate, or, if it takes one argument, with the epoch;
+        returns the next learning rate.
     verbose : int, default 0
         1 says what was set.
 
@@ -350,12 +360,14 @@ class LearningRateScheduler(Callback):
         if not callable(schedule):
             raise ValueError(f"schedule must be a function of the epoch and the learning rate, not {schedule!r}.")
         self.schedule, self.verbose = schedule, verbose
+        self.asks_rate = takes(schedule, 2)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Set the learning rate."""
         optimizer = self.model.optimizer
         assert optimizer is not None
-        rate = self.schedule(epoch, own_rate(self))
+        before = own_rate(self)
+        rate = self.schedule(epoch, before) if self.asks_rate else self.schedule(epoch)  # type: ignore[call-arg]
         if rate is None:
             raise ValueError(
                 f"schedule of LearningRateScheduler returned None for epoch {epoch}: it must end in the return of a "

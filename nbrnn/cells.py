@@ -105,16 +105,17 @@ class Cell(Recurrent):
     numbers: ClassVar[str] = ""
     steps: ClassVar[Steps]
     defaults: ClassVar[dict[str, Any]] = {}
-    _begins: ClassVar[dict[str, str]] = {}
+    _begins: ClassVar[dict[str, initializers.Initializer]] = {}
 
     def __init_subclass__(cls) -> None:
         kind = _WORD.sub("_", cls.__name__).lower()
         check_free(cls)
         cls.kind, cls.defaults = kind, dict(_numbers(cls))
         params, carry, tape, scratch = (_arrays(cls, what) for what in ("params", "carry", "tape", "scratch"))
-        cls._begins = {name: begin or _usual(dims) for name, (dims, begin) in params.items()}
-        for name, begin in cls._begins.items():
-            initializers.check(f"cell {cls.__name__}: the initializer of {name}", begin)
+        cls._begins = {
+            name: initializers.check(f"cell {cls.__name__}: the initializer of {name}", begin or _usual(dims))
+            for name, (dims, begin) in params.items()
+        }
         cls.steps = Steps(
             kind,
             cls.__module__,
@@ -159,7 +160,7 @@ class Cell(Recurrent):
                 raise ValueError(f"{type(self).__name__} takes no argument {key!r}{nearest(key, self.defaults)}{has}.")
         self.values = {key: _number(key, numbers.get(key, usual), usual) for key, usual in self.defaults.items()}
 
-    def weights(self, shape: Shape) -> list[Weight]:
+    def declared(self, shape: Shape) -> list[Weight]:
         sizes = {"D": known(shape[-1]), "H": self.units}
         return [self.weight(n, lengths(dims, sizes), self._begins[n]) for n, dims in self.steps.params.items()]
 

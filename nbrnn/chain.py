@@ -76,14 +76,16 @@ class Chain(Stack):
         Parameters
         ----------
         input_shape : tuple
-            (time steps, features), where the time steps may be None, or (features,).
+            (time steps, features), where the time steps may be None, or (features,); or, as in Keras, with the samples
+            before: (None, time steps, features).
 
         Raises
         ------
         ValueError
             If a layer cannot take what the one below it gives.
         """
-        shapes = [checked_shape(input_shape)]
+        with_samples = isinstance(input_shape, (tuple, list)) and len(input_shape) == 3
+        shapes = [checked_shape(input_shape[1:] if with_samples else input_shape)]
         for layer in self.layers:
             if len(shapes[-1]) != 2 and any(isinstance(leaf, Recurrent) for leaf in layer.leaves()):
                 raise ValueError(self._why_no_sequences(layer, shapes[-1]))

@@ -217,6 +217,7 @@ class Keeper:
                 setattr(fit, name, standing[name])
             fit.rows = [log] if len(log) else []
             fit.history.history, fit.history.epoch = standing["history"], standing["epochs"]
+            fit.history.validated = [e for e in fit.history.epoch if fit.validate and fit.validates(e + 1)]
             model.epochs, model.steps = fit.epoch0 + len(fit.history.epoch), fit.step0 + fit.done
             model.stop_training = standing["stopped"]
             left = list(self.callbacks)

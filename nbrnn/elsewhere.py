@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from .kerasways import way_to
+
 
 def finder(module: str, base: type, *others: str) -> Callable[[str], Any]:
     """Return a module's `__getattr__` (PEP 562), which finds public classes of a kind wherever they are defined.
@@ -25,6 +27,7 @@ def finder(module: str, base: type, *others: str) -> Callable[[str], Any]:
         value = getattr(package, name) if name in package.__all__ else None
         if name in others or (isinstance(value, type) and issubclass(value, base)):
             return value
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        way = way_to(module.rpartition(".")[2], name)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{way}")
 
     return find

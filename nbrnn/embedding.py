@@ -8,6 +8,7 @@ from typing import Any
 from . import initializers
 from .checks import flag, whole_number
 from .graph import Shape
+from .initializers import Initializer
 from .layers import Backward, Layer, Weight
 from .masking import Mask, beside
 from .products import gradient
@@ -25,7 +26,7 @@ class Embedding(Layer):
         How many rows: the numbers are 0 to input_dim - 1.
     output_dim : int
         Numbers of a row.
-    embeddings_initializer : str, default "uniform"
+    embeddings_initializer : str or initializer, default "uniform"
         How the rows begin: "uniform" is random_uniform.
     embeddings_regularizer : str or regularizer, optional
         A penalty on the rows that joins the loss.
@@ -50,7 +51,7 @@ class Embedding(Layer):
         self,
         input_dim: int,
         output_dim: int,
-        embeddings_initializer: str = "uniform",
+        embeddings_initializer: Initializer = "uniform",
         embeddings_regularizer: Any = None,
         mask_zero: bool = False,
         *,
@@ -75,7 +76,7 @@ class Embedding(Layer):
             "mask_zero": self.mask_zero,
         }
 
-    def weights(self, shape: Shape) -> list[Weight]:
+    def declared(self, shape: Shape) -> list[Weight]:
         return [self.weight("embeddings", (self.input_dim, self.output_dim), self.embeddings_initializer)]
 
     def output_shape(self, shape: Shape) -> Shape:

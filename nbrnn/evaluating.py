@@ -6,6 +6,7 @@ from typing import Any
 
 from .checks import count_or, verbosity
 from .heads import shown
+from .kerasways import TEST, knows
 from .lowering import EVALUATE
 from .program import Options
 from .running import ALL, PREDICT_BATCH, Runnable
@@ -18,7 +19,7 @@ class Evaluable(Runnable):
     def test_on_batch(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         return_dict: bool = False,
         *,
@@ -45,10 +46,11 @@ class Evaluable(Runnable):
             x, y, ALL, return_dict=return_dict, sample_weight=sample_weight, mask=mask, lengths=lengths
         )
 
+    @knows(TEST)
     def evaluate(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int | None = PREDICT_BATCH,
         verbose: int | str = 0,
         return_dict: bool = False,

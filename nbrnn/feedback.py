@@ -33,7 +33,7 @@ class Returned(Recurrent):
         Layer.__init__(self)
         self.units, self.return_state, self.stateful = units, return_state, stateful
 
-    def weights(self, shape: Shape) -> list[Weight]:
+    def declared(self, shape: Shape) -> list[Weight]:
         return []
 
     def state_names(self) -> list[str]:
@@ -117,11 +117,11 @@ class Feedback(Wrapper):
         """The layers that a step goes through."""
         return [layer for own, layer in self.inner.items() if own != OUTPUTS]
 
-    def weights(self, shape: Shape) -> list[Weight]:
+    def declared(self, shape: Shape) -> list[Weight]:
         found, at = [], self._seen(shape)
         for own, layer in self.inner.items():
             if own != OUTPUTS:
-                found += [replace(weight, name=f"{own}/{weight.name}") for weight in layer.weights(at)]
+                found += [replace(weight, name=f"{own}/{weight.name}") for weight in layer.declared(at)]
                 at = layer.output_shape(at)
         return found
 

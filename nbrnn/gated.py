@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .checks import flag, one_of
+from .initializers import Initializer
 from .kernels.activations import ACTIVATIONS
 from .layers import Backward, Shape, Weight
 from .masking import at_work, rows_at_work
@@ -51,7 +52,7 @@ class LSTM(Gated):
         Of the gates.
     use_bias : bool, default True
         Whether b is there.
-    kernel_initializer, recurrent_initializer, bias_initializer : str
+    kernel_initializer, recurrent_initializer, bias_initializer : str or initializer
         How Wx, Wh and b begin.
     unit_forget_bias : bool, default True
         Whether the forget gate's bias begins at 1 (Jozefowicz et al. 2015).
@@ -93,9 +94,9 @@ class LSTM(Gated):
         activation: str | None = "tanh",
         recurrent_activation: str | None = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform",
-        recurrent_initializer: str = "orthogonal",
-        bias_initializer: str = "zeros",
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros",
         unit_forget_bias: bool = True,
         return_sequences: bool = False,
         return_state: bool = False,
@@ -135,7 +136,7 @@ class LSTM(Gated):
         keep = self.kept_steps(p, steps)
         g, s = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "act_c", keep, *shape[1:])
         a = self.buffer(p, "a", *gates) if p.options.tape else None
-        weights = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
+        weights = {"Wx": Wx, "Wh": Wh, "b": self.bias_in(p)} | self.panels(p, x)
         drawn = self.state_mask(p, h)
         weights |= drawn | at_work(p)
         p.call("lstm_forward", x=x, **weights, initial=int(given), h=h, c=c, g=g, s=s, a=a, **self.codes())
@@ -178,7 +179,7 @@ class GRU(Gated):
         Of the gates.
     use_bias : bool, default True
         Whether biases are there.
-    kernel_initializer, recurrent_initializer, bias_initializer : str
+    kernel_initializer, recurrent_initializer, bias_initializer : str or initializer
         How Wx, Wh and the biases begin.
     return_sequences : bool, default False
         Whether the output is every state, (T, H), or the last one, (H,).
@@ -220,9 +221,9 @@ class GRU(Gated):
         activation: str | None = "tanh",
         recurrent_activation: str | None = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform",
-        recurrent_initializer: str = "orthogonal",
-        bias_initializer: str = "zeros",
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros",
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
@@ -261,7 +262,7 @@ class GRU(Gated):
     def _after(self, p: Program, x: Buffer, given: bool, h: Buffer) -> Backward:
         steps, samples, _ = x.shape
         gates, keep = (steps, samples, padded(p, 3 * self.units)), self.kept_steps(p, steps)
-        Wx, Wh, b = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel"), self.bias(p)
+        Wx, Wh, b = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel"), self.bias_in(p)
         g, q = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "hWn", keep, samples, self.units)
         a = self.buffer(p, "a", *gates) if p.options.tape else None
         both = self.panels(p, x) | ({"b": b[0], "c": b[1]} if b else {})
@@ -309,7 +310,7 @@ class GRU(Gated):
         keep = self.kept_steps(p, steps)
         g, m = self.buffer(p, "gates", keep, *gates[1:]), self.buffer(p, "rh", keep, *shape[1:])
         a = self.buffer(p, "a", *gates) if p.options.tape else None
-        weights = {"Wx": Wx, "Wg": Wg, "Wn": Wn, "b": self.bias(p)}
+        weights = {"Wx": Wx, "Wg": Wg, "Wn": Wn, "b": self.bias_in(p)}
         panels = (("Px", Wx, 0, 3), ("Pg", Wh, 0, 2), ("Pn", Wh, 2 * H, 1))
         own = {"each": H, "beside": max(Wx.size, Wh.size)}
         weights |= {name: packed(p, W, steps * samples, first, gates=n, **own) for name, W, first, n in panels}

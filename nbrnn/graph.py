@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .checks import whole_number
+from .kerasways import INPUT, knows
 
 if TYPE_CHECKING:
     from .layers import Layer
@@ -59,6 +60,7 @@ class Step:
     results: list[Value]  # filled once
 
 
+@knows(INPUT)
 def Input(shape: Shape | int | None = None, name: str | None = None, *, batch_shape: Any = None) -> Value:
     """Return a symbolic input of a functional `Model`; call layers on it.
 
@@ -69,11 +71,7 @@ def Input(shape: Shape | int | None = None, name: str | None = None, *, batch_sh
     name : str, optional
         By which `fit` and `predict` take its array from a dict; unique within a model, which names it otherwise.
     batch_shape : tuple, optional
-        In place of `shape`, with the samples of a batch before it, which may be None: any number fits all the same.
-
-    Returns
-    -------
-    Value
+        In place of `shape`, with a number of samples before it, which may be None: any number fits all the same.
 
     Raises
     ------
@@ -223,7 +221,7 @@ class Graph:
         if every:
             return set(range(len(self.shapes)))
         found: set[int] = set()
-        trained = {layer for layer, shape in self.owners if layer.weights(shape)}
+        trained = {layer for layer, shape in self.owners if layer.declared(shape)}
         for node in self.nodes:
             if node.layer in trained or not found.isdisjoint(node.sources):
                 found.update(node.results)
@@ -342,7 +340,7 @@ def _same_weights(step: Step, before: Sequence[Step]) -> None:
     for other in before:
         if other.layer is not step.layer:
             continue
-        ours, theirs = (s.layer.weights(s.sources[0].shape) for s in (step, other))
+        ours, theirs = (s.layer.declared(s.sources[0].shape) for s in (step, other))
         if ours != theirs:
             shapes = f"{other.sources[0].shape} and {step.sources[0].shape}"
             raise ValueError(f"layer {step.layer.title} cannot share its weights between inputs of shapes {shapes}.")

@@ -62,7 +62,7 @@ def make_heads(names: Sequence[str], loss: Any, weights: Mapping[str, float], me
 def all_figures(heads: Sequence[Head]) -> list[Asked]:
     """Return the figures in the order of the statistics; the loss, of several outputs the total, comes first.
 
-    A name that comes again has a number.
+    A name that comes again has a number, as in Keras: mae, mae_1.
     """
     start = "" if len(heads) == 1 else "{}_"
     own = [
@@ -74,9 +74,9 @@ def all_figures(heads: Sequence[Head]) -> list[Asked]:
         return []
     found = own if not start else [Asked("loss", TOTAL), *own]
     for k, head in enumerate(heads):
-        found += [Asked(start.format(head.name) + metric.name, metric, k) for metric in head.metrics]
+        found += [Asked(start.format(head.name) + (metric.label or metric.name), metric, k) for metric in head.metrics]
     again = [sum(other.name == one.name for other in found[:k]) for k, one in enumerate(found)]
-    return [replace(one, name=f"{one.name} {n + 1}") if n else one for one, n in zip(found, again, strict=True)]
+    return [replace(one, name=f"{one.name}_{n}") if n else one for one, n in zip(found, again, strict=True)]
 
 
 def places_of(asked: Sequence[Asked], outputs: Sequence[int], masked: Sequence[bool] = ()) -> list[slice]:

@@ -9,19 +9,25 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import initializers, regularizers
 from .checks import flag, one_of, whole_number
 from .elsewhere import finder
+from .graph import Input as InputLayer  # noqa: F401  # Keras' other name
 from .graph import Shape, call, checked_shape
+from .initializers import Initializer
+from .kerasways import LAYER, OF_LAYERS, Trained, all_take, no_call, point
 from .kernels.activations import ACTIVATIONS, LINEAR
 from .products import input_gradient, packed, weight_gradient
 from .program import Buffer, Program, Weights
 from .regularizers import Regularizer
 from .series import real_array
+
+if TYPE_CHECKING:
+    from .variables import Variable
 
 # Takes dL/dy and whether dL/dx is wanted; adds the calls of the backward pass and returns dL/dx.
 Backward = Callable[[Buffer, bool], Buffer | None]
@@ -37,7 +43,7 @@ class Weight:
 
     name: str
     shape: tuple[int, ...]
-    initializer: str
+    initializer: Initializer
     ones: slice | None = None  # entries that begin at 1 whatever the initializer
     regularizer: Regularizer | None = None
 
@@ -69,10 +75,16 @@ class Layer:
 
     kind = "layer"
     joins = False  # whether it takes several inputs
+    sort = "layer"
+    trainable = Trained()
     tokens = 0  # its input's numbers are whole and below this; 0: they are any
 
     def __init_subclass__(cls) -> None:
         check_free(cls)
+        if "weights" in vars(cls):
+            raise ValueError(f"{cls.__name__}.weights would hide the layer's weights: declare them in declared(shape).")
+        no_call(cls)
+        all_take(cls, LAYER)
         LAYERS[cls.__name__] = cls
 
     def __init__(self, *, input_shape: Shape | None = None, name: str | None = None) -> None:
@@ -84,16 +96,6 @@ class Layer:
         self.regularizers: dict[str, Regularizer] = {}  # by the argument's name
 
     @property
-    def trainable(self) -> bool:
-        """Whether training changes the weights: always."""
-        return True
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        if value is not True:
-            raise ValueError(f"trainable of layer {self.title} cannot be {value!r}: every layer is trained.")
-
-    @property
     def title(self) -> str:
         """The name, or the kind where a model has not named it yet."""
         return self.name or self.kind
@@ -102,14 +104,14 @@ class Layer:
         """Return the symbolic value that the layer gives for one, or for a list of them; see `nbrnn.Input`."""
         return call(self, inputs)
 
-    def weights(self, shape: Shape) -> list[Weight]:
-        """Return the layer's weights for an input shape, in Keras' order."""
+    def declared(self, shape: Shape) -> list[Weight]:
+        """Return what weights the layer has for an input shape, in Keras' order."""
         return []
 
-    def weight(self, name: str, shape: tuple[int, ...], initializer: str, ones: slice | None = None) -> Weight:
+    def weight(self, name: str, shape: tuple[int, ...], initializer: Initializer, ones: slice | None = None) -> Weight:
         """Return a weight with its regularizer: kernel_regularizer, recurrent_regularizer or bias_regularizer."""
         role = name.partition("_")[0]
-        initializers.check(f"the initializer of {self.title}/{name}", initializer)
+        initializer = initializers.check(f"the initializer of {self.title}/{name}", initializer)
         return Weight(name, shape, initializer, ones, self.regularizers.get(f"{role}_regularizer"))
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -207,6 +209,15 @@ class Layer:
         own: dict[str, Any] = {} if shape is None else {"input_shape": tuple(shape)}
         return cls(**{key: value for key, value in config.items() if key != "input_shape"}, **own)
 
+    @property
+    def weights(self) -> list[Variable]:
+        """The layer's weights with their names, in Keras' order: `path`, `shape`, `numpy()`, `assign(value)`."""
+        from .variables import variables_of
+
+        return variables_of([self])
+
+    trainable_weights = trainable_variables = variables = weights
+
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the layer's weights, in Keras' order and layouts."""
         return [view.copy() for view in self._views().values()]
@@ -245,6 +256,9 @@ class Layer:
         return f"{type(self).__name__}({arguments})"
 
 
+point(Layer, OF_LAYERS)
+
+
 def _sample(x: Buffer) -> tuple[int, ...]:
     """Return the shape of a sample: inside a program sequences are time-major."""
     return (x.shape[0], *x.shape[2:]) if len(x.shape) > 2 else x.shape[1:]
@@ -261,7 +275,7 @@ class Dense(Layer):
         As for SimpleRNN, or "softmax" over the units; linear where it is not given.
     use_bias : bool, default True
         Whether b is there.
-    kernel_initializer, bias_initializer : str
+    kernel_initializer, bias_initializer : str or initializer
         How W and b begin.
     kernel_regularizer, bias_regularizer : str or regularizer, optional
         A penalty on W and on b that joins the loss: "l1", "l2", "l1_l2", or nbrnn.L2(0.001).
@@ -285,8 +299,8 @@ class Dense(Layer):
         units: int,
         activation: str | None = None,
         use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform",
-        bias_initializer: str = "zeros",
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
         *,
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
@@ -301,7 +315,7 @@ class Dense(Layer):
         self.kernel_initializer = initializers.check("kernel_initializer", kernel_initializer)
         self.bias_initializer = initializers.check("bias_initializer", bias_initializer)
 
-    def weights(self, shape: Shape) -> list[Weight]:
+    def declared(self, shape: Shape) -> list[Weight]:
         return [
             self.weight("kernel", (known(shape[-1]), self.units), self.kernel_initializer),
             *([self.weight("bias", (self.units,), self.bias_initializer)] if self.use_bias else []),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .checks import flag, one_of, real_number
+from .elsewhere import finder
+from .kerasways import FIGURE, knows
 from .program import Buffer, Program
 
 # What a target holds: any numbers; numbers from 0 to 1; shares of the classes, which sum to 1; a class's number.
@@ -85,6 +87,8 @@ class Figure:
         Whether the kernel takes outputs row by row.
     after : callable
         From the mean to the figure.
+    label : str
+        What it is called in a history, where that is not its name.
     """
 
     name: str
@@ -92,6 +96,7 @@ class Figure:
     parameters: dict[str, Any] = field(default_factory=dict)
     rows: bool = False
     after: Callable[[float], float] = float
+    label: str = ""
 
     def words(self, outputs: int, masked: bool = False) -> int:
         """Return how many statistics it takes, of so many outputs a row; under a mask one more counts the rows."""
@@ -192,16 +197,28 @@ class _Quantiles(Loss):
         return (outputs // count,)
 
 
+@knows(FIGURE)
 def MeanSquaredError() -> Loss:
     """Return the mean squared error, (y - target)^2, as the name "mse" does."""
     return Loss("mse", "mse")
 
 
+@knows(FIGURE)
 def MeanAbsoluteError() -> Loss:
     """Return the mean absolute error, |y - target|, as the name "mae" does."""
     return Loss("mae", "mae")
 
 
+@knows(FIGURE)
+def MeanAbsolutePercentageError() -> Loss:
+    """Return the mean absolute error in percent of the target, 100 |y - target| / |target|, as the name "mape" does.
+
+    Targets nearer to 0 than 1e-7 count as that far from it: of targets that may be 0 it says nothing.
+    """
+    return Loss("mape", "mape")
+
+
+@knows(FIGURE)
 def Huber(delta: float = 1.0) -> Loss:
     """Return Huber's loss: e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2).
 
@@ -218,6 +235,7 @@ def Huber(delta: float = 1.0) -> Loss:
     return Loss("huber", "huber", {"delta": real_number("delta", delta, open_low=True)})
 
 
+@knows(FIGURE)
 def Quantile(q: float | list[float]) -> Loss:
     """Return the pinball loss, least where a share q of the targets lies below the output.
 
@@ -242,6 +260,7 @@ def Quantile(q: float | list[float]) -> Loss:
     return _Quantiles("quantile", "quantile", {"q": levels})
 
 
+@knows(FIGURE)
 def BinaryCrossentropy(from_logits: bool = False, label_smoothing: float = 0.0) -> Loss:
     """Return the binary cross-entropy, a mean over the outputs; each is a question of its own, with yes or no.
 
@@ -260,6 +279,7 @@ def BinaryCrossentropy(from_logits: bool = False, label_smoothing: float = 0.0) 
     return _crossentropy("binary_crossentropy", SHARES, from_logits, label_smoothing)
 
 
+@knows(FIGURE)
 def CategoricalCrossentropy(from_logits: bool = False, label_smoothing: float = 0.0) -> Loss:
     """Return the cross-entropy of classes, of targets with a number for every class (one-hot).
 
@@ -279,6 +299,7 @@ def CategoricalCrossentropy(from_logits: bool = False, label_smoothing: float = 
     return _crossentropy("categorical_crossentropy", ONE_HOT, from_logits, label_smoothing)
 
 
+@knows(FIGURE)
 def SparseCategoricalCrossentropy(from_logits: bool = False) -> Loss:
     """Return the cross-entropy of classes, of targets that are the classes' numbers, counted from 0.
 
@@ -317,6 +338,8 @@ LOSSES = {
     "mean_squared_error": MeanSquaredError(),
     "mae": MeanAbsoluteError(),
     "mean_absolute_error": MeanAbsoluteError(),
+    "mape": MeanAbsolutePercentageError(),
+    "mean_absolute_percentage_error": MeanAbsolutePercentageError(),
     "huber": Huber(),
     "binary_crossentropy": BinaryCrossentropy(),
     "categorical_crossentropy": CategoricalCrossentropy(),
@@ -333,14 +356,25 @@ MAKERS: dict[str, Callable[..., Figure]] = {  # by the name of what they make, o
 
 def get_loss(loss: str | Figure) -> Loss:
     """Return a loss from its name, or as it came; ValueError, with the nearest name, if it is unknown."""
-    if inspect.isroutine(loss):
+    if isinstance(loss, Loss):
+        return loss
+    if callable(loss) and not isinstance(loss, type):
+        called = getattr(loss, "__name__", type(loss).__name__)
+        if getattr(loss, "__module__", None) == __name__:
+            raise ValueError(f"loss must be made by calling {called}: write loss=nbrnn.losses.{called}().")
         raise ValueError(
-            f"loss cannot be a Python function, as {loss.__name__} is: losses are compiled kernels. Take one of "
+            f"loss cannot be a Python function, as {called} is: losses are compiled kernels. Take one of "
             f"{', '.join(LOSSES)}, or nbrnn.Huber(delta) or nbrnn.Quantile(q), and let sample_weight say what counts."
         )
-    return loss if isinstance(loss, Loss) else LOSSES[one_of("loss", small(loss), LOSSES)]
+    return LOSSES[one_of("loss", in_table(loss, LOSSES), LOSSES)]
 
 
-def small(name: Any) -> Any:
-    """Return a figure's name, "mse" for Keras' "MSE"."""
-    return name.lower() if name in ("MSE", "MAE") else name
+def in_table(name: Any, table: Mapping[str, Figure]) -> Any:
+    """Return the name by which a table knows a figure: "mse" for "MSE", "mean_squared_error" for its class' name."""
+    if not isinstance(name, str) or name in table:
+        return name
+    words = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    return next((form for form in (name.lower(), words) if form in table), name)
+
+
+__getattr__ = finder(__name__, Loss)

@@ -126,7 +126,7 @@ def parameter_layout(model: Stack, gradients: bool = True) -> Layout:
     layout = Layout(model.dtype.itemsize)
     blocks = {"params": "all parameters"} | ({"grads": "all gradients"} if gradients else {})
     for layer, shape in model.graph.owners:
-        for weight in layer.weights(shape):
+        for weight in layer.declared(shape):
             name = f"{layer.name}/{weight.name}"
             for block in blocks:
                 layout.add(name if block == "params" else gradient(name), weight.shape, block)
@@ -230,7 +230,7 @@ def penalise(model: Model, p: Program, train: bool) -> None:
     """Add the calls that add the weights' penalties to the loss and, in a training, to the gradients."""
     counted = model.places_under(p.masked)[0].stop - 1 if p.masked and len(model.heads) == 1 else -1
     for layer, shape in model.graph.owners:
-        for weight in layer.weights(shape):
+        for weight in layer.declared(shape):
             if weight.regularizer is not None:
                 name = f"{layer.name}/{weight.name}"
                 weight.regularizer.lower(p, p[name], p[gradient(name)] if train else None, counted)
@@ -306,7 +306,7 @@ def lower_backward(
         reached.add(node.layer)
     p.adding = False
     for layer, shape in graph.owners:
-        for weight in layer.weights(shape) if layer not in reached else ():
+        for weight in layer.declared(shape) if layer not in reached else ():
             p.layer = str(layer.name)
             p.clear(p[gradient(f"{layer.name}/{weight.name}")])
     return {k: flows[k] if k in flows else zeros(k) for k in range(len(graph.inputs)) if k in needed}

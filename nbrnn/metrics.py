@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .checks import one_of, real_number, whole_number
-from .losses import LOSSES, Figure, Loss, Rows, small
+from .elsewhere import finder
+from .kerasways import FIGURE, knows
+from .losses import LOSSES, Figure, Loss, Rows, get_loss, in_table
 from .losses import MAKERS as LOSS_MAKERS
 from .program import Buffer, Program
 
@@ -89,23 +91,28 @@ class _Determination(Figure):
         return float(np.where(constant, error == 0.0, scores).mean())
 
 
-def BinaryAccuracy(threshold: float = 0.5) -> Figure:
+@knows(FIGURE)
+def BinaryAccuracy(threshold: float = 0.5, name: str | None = None) -> Figure:
     """Return the share of outputs on their target's side of a threshold.
 
     Parameters
     ----------
     threshold : float, default 0.5
         An output above it means yes, target 1. Of logits it is 0.
+    name : str, optional
+        In the history; "binary_accuracy" if it is not given.
 
     Raises
     ------
     ValueError
         If the threshold is not a finite number.
     """
-    return Figure("binary_accuracy", "binary_accuracy", {"threshold": _threshold("threshold", threshold)})
+    found = Figure("binary_accuracy", "binary_accuracy", {"threshold": _threshold("threshold", threshold)})
+    return labelled(found, name)
 
 
-def Precision(thresholds: float = 0.5, class_id: int | None = None) -> Figure:
+@knows(FIGURE)
+def Precision(thresholds: float = 0.5, class_id: int | None = None, name: str | None = None) -> Figure:
     """Return the share of right ones among the outputs above a threshold; 0 where there are none.
 
     Parameters
@@ -114,16 +121,19 @@ def Precision(thresholds: float = 0.5, class_id: int | None = None) -> Figure:
         An output above it means yes. Of logits it is 0.
     class_id : int, optional
         The output that is looked at, counted from 0; all of them if it is not given.
+    name : str, optional
+        In the history; "precision" if it is not given.
 
     Raises
     ------
     ValueError
         If an argument is anything else.
     """
-    return _Share("precision", "positives", _positives(thresholds, class_id), part=1)
+    return labelled(_Share("precision", "positives", _positives(thresholds, class_id), part=1), name)
 
 
-def Recall(thresholds: float = 0.5, class_id: int | None = None) -> Figure:
+@knows(FIGURE)
+def Recall(thresholds: float = 0.5, class_id: int | None = None, name: str | None = None) -> Figure:
     """Return the share of outputs above a threshold among those whose target says yes; 0 where there are none.
 
     Parameters
@@ -132,13 +142,24 @@ def Recall(thresholds: float = 0.5, class_id: int | None = None) -> Figure:
         An output above it means yes. Of logits it is 0.
     class_id : int, optional
         The output that is looked at, counted from 0; all of them if it is not given.
+    name : str, optional
+        In the history; "recall" if it is not given.
 
     Raises
     ------
     ValueError
         If an argument is anything else.
     """
-    return _Share("recall", "positives", _positives(thresholds, class_id), part=2)
+    return labelled(_Share("recall", "positives", _positives(thresholds, class_id), part=2), name)
+
+
+def labelled(figure: Figure, label: str | None) -> Figure:
+    """Return a figure that is called so in a history; ValueError if that is no text."""
+    if label is None or label == figure.name:
+        return figure
+    if not isinstance(label, str) or not label:
+        raise ValueError(f"name of the metric {figure.name} must be text, not {label!r}.")
+    return replace(figure, label=label)
 
 
 def _threshold(name: str, value: Any) -> float:
@@ -177,10 +198,51 @@ MAKERS: dict[str, Callable[..., Figure]] = LOSS_MAKERS | {
 
 
 def get_metric(metric: str | Figure) -> Figure:
-    """Return a metric from its name, or as it came; ValueError, with the nearest name, if it is unknown."""
-    return metric if isinstance(metric, Figure) else METRICS[one_of("metric", small(metric), METRICS)]
+    """Return a metric from its name, which it has in the history too, or as it came.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, with the nearest one, or it is no name.
+    """
+    if isinstance(metric, Figure):
+        return metric
+    if callable(metric) and not isinstance(metric, type):
+        called = getattr(metric, "__name__", type(metric).__name__)
+        if getattr(metric, "__module__", None) in (__name__, get_loss.__module__):
+            raise ValueError(f"a metric must be made by calling {called}: write {called}().")
+        raise ValueError(
+            f"a metric cannot be a Python function, as {called} is: metrics are compiled kernels. Compute it from "
+            "model.predict(x) in a callback's on_epoch_end and put it into the logs: then it is in the history."
+        )
+    return labelled(METRICS[one_of("metric", in_table(metric, METRICS), METRICS)], metric)
 
 
-def from_parameters(name: str, parameters: dict[str, Any]) -> Figure:
-    """Return a loss or metric from its name and parameters, as a file holds them; KeyError if there is no such name."""
-    return MAKERS[name](**parameters) if name in MAKERS else METRICS[name]
+def from_parameters(name: str, parameters: dict[str, Any], label: str = "") -> Figure:
+    """Return a loss or metric from its name, parameters and label, as a file holds them; KeyError if it is unknown."""
+    return labelled(MAKERS[name](**parameters) if name in MAKERS else METRICS[name], label or None)
+
+
+def _named(table_name: str, usual: str) -> Callable[..., Figure]:
+    """Return what makes the metric of a table's name; `usual` is its class' name in Keras."""
+
+    @knows(FIGURE)
+    def make(name: str | None = None) -> Figure:
+        return labelled(METRICS[table_name], name or table_name)
+
+    make.__name__ = make.__qualname__ = usual
+    make.__doc__ = (
+        f'Return the metric "{table_name}".\n\nParameters\n----------\nname : str, optional\n'
+        f'    In the history; "{table_name}" if it is not given.\n'
+    )
+    return make
+
+
+MeanSquaredError = _named("mean_squared_error", "MeanSquaredError")
+MeanAbsoluteError = _named("mean_absolute_error", "MeanAbsoluteError")
+MeanAbsolutePercentageError = _named("mean_absolute_percentage_error", "MeanAbsolutePercentageError")
+RootMeanSquaredError = _named("root_mean_squared_error", "RootMeanSquaredError")
+R2Score = _named("r2_score", "R2Score")
+CategoricalAccuracy = _named("categorical_accuracy", "CategoricalAccuracy")
+SparseCategoricalAccuracy = _named("sparse_categorical_accuracy", "SparseCategoricalAccuracy")
+__getattr__ = finder(__name__, Figure)

@@ -16,13 +16,14 @@ from .checks import count_or, flag, verbosity, whole_number
 from .evaluating import Evaluable
 from .graph import name_graph, read_graph
 from .heads import losses_by_output, metrics_by_output, shown, weights_by_output
+from .kerasways import COMPILE, FILES, FIT, OF_MODELS, Trained, knows, no_call, point
 from .lowering import EVALUATE, TRAIN
 from .memory import require
 from .optimizers import Optimizer
 from .program import Options, Program
 from .running import PREDICT_BATCH
 from .summary import plan_of
-from .supervision import held_out
+from .supervision import held_out, validated_after
 from .targets import compiling
 from .training import Fit, History
 from .truncation import steps_back
@@ -61,6 +62,12 @@ class Model(Evaluable):
     133
     """
 
+    sort = "model"
+    trainable = Trained()
+
+    def __init_subclass__(cls) -> None:
+        no_call(cls)
+
     def __init__(
         self,
         inputs: Any,
@@ -92,6 +99,7 @@ class Model(Evaluable):
 
     # ------------------------------------------------------------------ training
 
+    @knows(COMPILE)
     def compile(
         self,
         optimizer: str | Optimizer = "rmsprop",
@@ -106,7 +114,7 @@ class Model(Evaluable):
         optimizer : str or Optimizer
             "sgd", "rmsprop", "adam", "adamw", or one with other settings: nbrnn.Adam(learning_rate=0.01).
         loss : str, Loss, or a list or dict of them by output
-            "mse", "mae", "huber" (or their long names), "binary_crossentropy", "categorical_crossentropy",
+            "mse", "mae", "mape", "huber" (or their long names), "binary_crossentropy", "categorical_crossentropy",
             "sparse_categorical_crossentropy", or one with other settings: nbrnn.Huber(delta=...), nbrnn.Quantile(q),
             nbrnn.BinaryCrossentropy(from_logits=True) and so on; one for every output, or None for an output that is
             not trained on.
@@ -138,20 +146,22 @@ class Model(Evaluable):
         """Names of what evaluate() returns: the loss, then the metrics; one that comes again has a number."""
         return [one.name for one in self.asked] or ["loss"]
 
+    @knows(FIT)
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int | None = 32,
         epochs: int = 1,
         verbose: int | str = 1,
+        callbacks: Sequence[Callback] | Callback | None = None,
         validation_split: float = 0.0,
         validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
         class_weight: dict[int, float] | None = None,
         sample_weight: Any = None,
-        callbacks: Sequence[Callback] | Callback | None = None,
         initial_epoch: int = 0,
+        validation_freq: int | Sequence[int] = 1,
         resume: bool | str | Path = False,
         truncate: int | None = None,
         initial_state: Any = None,
@@ -173,10 +183,12 @@ class Model(Evaluable):
         epochs : int, default 1
         verbose : {1, 0, 2, "auto"}
             1 or "auto" a live line, 0 nothing, 2 a line an epoch.
+        callbacks : sequence of Callback, optional
+            What is called before and after epochs and batches, in this order.
         validation_split : float, default 0
             Share of the samples, taken from the end before shuffling, that is only evaluated.
         validation_data : (x, y), (x, y, sample_weight) or (x, y, sample_weight, mask), optional
-            Evaluated after each epoch; wins over `validation_split`.
+            Evaluated after epochs; wins over `validation_split`.
         shuffle : bool, default True
             Whether each epoch takes the samples in another order, which depends on the seed and the epoch alone.
         class_weight : dict of class to number, optional
@@ -184,10 +196,10 @@ class Model(Evaluable):
             targets that name a class, and is not used in the validation.
         sample_weight : array (samples,) or (samples, time steps), optional
             What each weighs in the loss, whose denominator stays the number of samples; multiplied with class_weight.
-        callbacks : sequence of Callback, optional
-            What is called before and after epochs and batches, in this order.
         initial_epoch : int, default 0
             What the first epoch is called; `epochs` is the number of the last, counted from 1.
+        validation_freq : int or sequence of int, default 1
+            Every how many epochs the validation is evaluated, or after which ones, counted from 1.
         resume : bool, str or Path, default False
             The checkpoint of a fit that was stopped, to go on from: then give the same model, data and arguments as
             before. True means the file of the callback `Checkpoint`, if it is there yet, so that a script can be
@@ -243,12 +255,13 @@ class Model(Evaluable):
                 rows = self._one_size(" to train on", len(x), batch_size, self._rows)
                 self._one_size(" of the validation data", len(held_x), batch_size, rows)
             validate = lambda: self._validate(held_x, held_y, batch_size, held_weights)  # noqa: E731
+        when = validated_after(validation_freq)
         hooks = Callbacks(callbacks, self)
         sides = {"x": x, "y": y, "the weights": weights, "the validation's weights": held_weights}
         sides |= {"initial_state": given}
         data = named_arrays(sides | ({} if held is None else {"validation x": held[0], "validation y": held[1]}))
-        settings = {"batch_size": batch_size, "shuffle": shuffle, "initial_epoch": initial_epoch}
-        settings |= {"truncate": options.truncate}
+        settings: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "initial_epoch": initial_epoch}
+        settings |= {"truncate": options.truncate} | ({} if when == 1 else {"validation_freq": when})
         keeper = Keeper(self, hooks, resume, data, **settings) if hooks or resume is not False else None
         before, self.stop_training = compiling.announce, False
         compiling.announce = before or (print if verbose else None)
@@ -259,7 +272,7 @@ class Model(Evaluable):
                 other = self._executor(EVALUATE, held[0], held[1], size, weights=held_weights)
                 require(*(each.plan for each in (executor, other) if each.fresh))
             executor.order[:] = np.arange(len(x))
-            fit = Fit(self, executor, epochs, shuffle, verbose, validate, hooks, initial_epoch, keeper)
+            fit = Fit(self, executor, epochs, shuffle, verbose, validate, hooks, initial_epoch, keeper, when)
             return fit.run()
         finally:
             compiling.announce = before
@@ -267,7 +280,7 @@ class Model(Evaluable):
     def train_on_batch(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         class_weight: dict[int, float] | None = None,
         return_dict: bool = False,
@@ -322,6 +335,7 @@ class Model(Evaluable):
 
     # ------------------------------------------------------------------ files
 
+    @knows(FILES)
     def save(self, path: str | Path, include_optimizer: bool = True) -> None:
         """Write the model to one safetensors file, whole or not at all; see `nbrnn.load_model`.
 
@@ -341,3 +355,6 @@ class Model(Evaluable):
         from .saving import save_model
 
         save_model(self, path, include_optimizer=include_optimizer)
+
+
+point(Model, OF_MODELS)

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from . import schedules
 from .checks import flag, one_of, real_number, share
+from .elsewhere import finder
+from .kerasways import OPTIMIZER, all_take
 from .program import Buffer, Program
 from .schedules import LearningRateSchedule
 
@@ -42,6 +44,9 @@ class Optimizer:
     kernel: ClassVar[str]
     slots: ClassVar[tuple[str, ...]] = ()  # arrays as large as the parameters
     powers = 0  # numbers of state that stand behind the hyper-parameters; they begin at 1
+
+    def __init_subclass__(cls) -> None:
+        all_take(cls, OPTIMIZER)
 
     def __init__(
         self,
@@ -100,14 +105,7 @@ class Optimizer:
             )
         self._learning_rate = real_number("learning_rate", value, open_low=True)
 
-    @property
-    def lr(self) -> float | LearningRateSchedule:
-        """The learning rate, by Keras' old name."""
-        return self.learning_rate
-
-    @lr.setter
-    def lr(self, value: float) -> None:
-        self.learning_rate = value
+    lr = learning_rate  # Keras' old name
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0 since the optimizer began."""
@@ -127,6 +125,15 @@ class Optimizer:
         shared = {"learning_rate": rate, "weight_decay": self.weight_decay}
         shared |= {name: getattr(self, name) for name in CLIPS}
         return shared | {"decay_except": list(self.decay_except)}
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make this optimizer again, for `from_config`."""
+        return self.config()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Optimizer:
+        """Return the optimizer that `config` describes."""
+        return cls(**config)
 
     def lower(self, p: Program, shards: int, first: int = 0) -> None:
         """Add the calls of one step: sum the shards, clip, move. A schedule counts the model's steps from `first`."""
@@ -371,6 +378,7 @@ class AdamW(Adam):
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, RMSprop, Adam, AdamW)}
+__getattr__ = finder(__name__, Optimizer)
 
 
 def get(optimizer: str | Optimizer) -> Optimizer:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .callbacks import Callback, Logs, Monitor
 from .checks import flag
 from .files import clear_partial, path_of
+from .kerasways import CHECKPOINT, knows
 from .saving import save_model
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class ModelCheckpoint(Monitor):
     To go on with a fit that was stopped, use `Checkpoint`.
     """
 
+    @knows(CHECKPOINT)
     def __init__(
         self,
         filepath: str | Path,
@@ -88,12 +90,12 @@ class ModelCheckpoint(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save the model, if it shall be saved."""
-        self.look_for(list(logs or {}))
         if self.save_best_only:
             value = self.watched(logs)
-            if not self.better(value, self.best):
+            if value is None or not self.better(value, self.best):
                 return
             self.best = value
+        self.look_for(list(logs or {}))
         path = Path(self.filepath.format(epoch=epoch + 1, **(logs or {})))
         path.parent.mkdir(parents=True, exist_ok=True)
         save_model(self.model, path, include_optimizer=not self.save_weights_only)
@@ -152,7 +154,8 @@ class CSVLogger(Callback):
         logs, text = logs or {}, io.StringIO()
         rows = csv.writer(text, delimiter=self.separator, lineterminator="\n")
         if self.keys is None:
-            self.keys = sorted(logs)
+            later = [name for name in self.params["metrics"] if name.startswith("val_") and name not in logs]
+            self.keys = [*sorted(logs), *later]
             if not self.size:
                 rows.writerow(["epoch", *self.keys])
         rows.writerow([epoch, *(logs.get(key, "NA") for key in self.keys)])

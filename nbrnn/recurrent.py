@@ -9,6 +9,7 @@ from . import initializers
 from .checks import flag, one_of, share, whole_number
 from .dropout import mask, masked
 from .handed import begun, last_shapes, lower_states
+from .initializers import Initializer
 from .kernels.activations import ACTIVATIONS
 from .kernels.gemm import DEPTH
 from .layers import Backward, Backwards, Layer, Shape, Weight, known
@@ -30,13 +31,14 @@ class Recurrent(Layer):
 
     gates = 1  # blocks of columns in the kernels
     states: tuple[str, ...] = ("h",)
+    reset: Callable[[list[str]], None] | None = None  # zeroes what the model carries of these states
 
     def __init__(
         self,
         units: int,
         activation: str | None,
         use_bias: bool,
-        initial: tuple[str, str, str],
+        initial: tuple[Initializer, Initializer, Initializer],
         flags: tuple[bool, bool, bool, bool, bool],
         penalties: tuple[Any, Any, Any],
         chance: tuple[Any, Any, Any],
@@ -60,7 +62,7 @@ class Recurrent(Layer):
         self.seed = None if chance[2] is None else whole_number("seed", chance[2], 0)
         self.kernel_initializer, self.recurrent_initializer, self.bias_initializer = checked
 
-    def weights(self, shape: Shape) -> list[Weight]:
+    def declared(self, shape: Shape) -> list[Weight]:
         columns = self.gates * self.units
         return [
             self.weight("kernel", (known(shape[-1]), columns), self.kernel_initializer),
@@ -107,6 +109,13 @@ class Recurrent(Layer):
     def state_names(self) -> list[str]:
         """Return the names of the layer's states: layer/h and, of an LSTM, layer/c."""
         return [f"{self.name}/{state}" for state in self.states]
+
+    def reset_states(self) -> None:
+        """Set the states that a stateful layer carries back to zero; of any other layer nothing."""
+        if self.stateful and self.reset is not None:
+            self.reset(self.state_names())
+
+    reset_state = reset_states
 
     def __call__(self, inputs: Any, initial_state: Any = None) -> Any:
         """Return the value that the layer gives, and with return_state the last states; see `nbrnn.Input`."""
@@ -237,7 +246,7 @@ class Recurrent(Layer):
         """Add a buffer of this layer."""
         return p.buffer(f"{self.name}/{name}", *shape)
 
-    def bias(self, p: Program) -> Buffer | None:
+    def bias_in(self, p: Program) -> Buffer | None:
         """Return the bias, if there is one."""
         return self._buffer(p, "bias") if self.use_bias else None
 

@@ -15,6 +15,8 @@ import numpy as np
 from .arrays import Elsewhere, arrays_of, foreign_arrays
 from .checks import count_or, flag, whole_number
 from .graph import Graph, Value
+from .initializers import draw_seed
+from .kerasways import FILES, knows
 from .kernels.optimizers import LANES
 from .lowering import PREDICT, TRAIN, Feeds, add_optimizer, feeds_of, make_plan, parameter_layout
 from .memory import NotEnoughMemoryError
@@ -200,6 +202,7 @@ class Runnable(Stateful):
         """Return what `predict` returns, for these samples as one batch."""
         return self.predict(x, batch_size=ALL, mask=mask, lengths=lengths)
 
+    @knows(FILES)
     def save_weights(self, filepath: str | Path) -> None:
         """Write the model without the optimizer's arrays, for `load_weights`.
 
@@ -218,6 +221,7 @@ class Runnable(Stateful):
 
         save_model(cast("Model", self), filepath, include_optimizer=False)
 
+    @knows(FILES)
     def load_weights(self, filepath: str | Path) -> None:
         """Take over the weights of a model file, of `save`, `save_weights` or the callback `ModelCheckpoint`.
 
@@ -375,7 +379,7 @@ def checked_draw(training: bool, seed: int | None) -> int | None:
             raise ValueError(f"seed={seed!r} numbers a draw of dropout's masks: give training=True with it.")
         return None
     if seed is None:
-        return int(np.random.default_rng().integers(DRAWS))
+        return draw_seed() % DRAWS
     if whole_number("seed", seed, 0) >= DRAWS:
         raise ValueError(f"seed of a prediction must be below 2**32, not {seed}.")
     return int(seed)

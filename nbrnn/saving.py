@@ -5,8 +5,7 @@ Version 1: tensors "<layer>/<weight>"; metadata "format" = "nbrnn", "version" = 
 caller adds under "extra" (scaler, columns, window ...). The optimizer's arrays are tensors "optimizer/...", where they
 were saved (slots.py). A checkpoint of a fit is a model file with more under "fit" (checkpoint.py). A reader ignores
 what it does not know.
-Version 2: a functional model, which has inputs, nodes and outputs in place of input_shape; see `blueprint.py`.
-Version 3: one with states among its values.
+Version 2: a functional model: inputs, nodes and outputs, not input_shape (blueprint.py). 3: one with states as values.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from .checks import flag, one_of, whole_number
 from .described import UnknownLayerError
 from .files import write_whole
 from .graph import Shape, checked_shape, read_graph
+from .kerasways import FILES, knows, of_keras
 from .layers import LAYERS, Layer, assign
 from .metrics import from_parameters
 from .slots import optimizer_arrays, restore_optimizer
@@ -93,12 +93,15 @@ def write_model(path: str | Path, config: dict[str, Any], tensors: dict[str, np.
     write_whole(path, save(tensors, metadata))
 
 
-def load_model(path: str | Path) -> Model:
+@knows(FILES)
+def load_model(path: str | Path, compile: bool = True) -> Model:
     """Read a model that `save` wrote.
 
     Parameters
     ----------
     path : str or Path
+    compile : bool, default True
+        Whether the optimizer, the loss and the metrics are taken over, too.
 
     Returns
     -------
@@ -116,7 +119,7 @@ def load_model(path: str | Path) -> Model:
         model = model_from_config(config["model"], tensors)
         pairs = [pair for layer in model.layers for pair in layer._named()]
         assign(pairs, [tensors[name] for name, _ in pairs], f"the file {path}")
-        training = config["training"]
+        training = config["training"] if flag("compile", compile) else None
         if training is not None:
             chosen = optimizers.OPTIMIZERS[training["optimizer"]["name"]](**training["optimizer"]["config"])
             metrics = _every(lambda some: [_figure(m) for m in some], training["metrics"])
@@ -262,7 +265,7 @@ def _sizes(layers: list[Layer], shape: Shape) -> list[tuple[str, tuple[int, ...]
             after = layer.output_shape(shape)
         except ValueError:  # building the model stops here too, and says why
             break
-        found += [(f"{layer.name}/{weight.name}", weight.shape) for weight in layer.weights(shape)]
+        found += [(f"{layer.name}/{weight.name}", weight.shape) for weight in layer.declared(shape)]
         shape = after
     return found
 
@@ -284,7 +287,7 @@ def read_contents(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, TypeError, AttributeError, KeyError) as error:  # also a dtype NumPy lacks
-        raise ValueError(f"{path} is no model file, or is cut short ({error}).") from error
+        raise ValueError(f"{path} is no model file, or is cut short ({error}){of_keras(path)}.") from error
     if metadata.get("format") != "nbrnn":
         raise ValueError(f"{path} is a safetensors file, but nbrnn did not write it: it names no nbrnn model.")
     version = metadata.get("version", "")
@@ -328,7 +331,7 @@ def model_from_config(config: dict[str, Any], tensors: dict[str, np.ndarray] | N
         _check_names(layers, about)
         ends = join_layers(config, layers)
         owners = read_graph(*ends)[0].owners
-        sizes = [(f"{layer.name}/{w.name}", w.shape) for layer, shape in owners for w in layer.weights(shape)]
+        sizes = [(f"{layer.name}/{w.name}", w.shape) for layer, shape in owners for w in layer.declared(shape)]
     else:
         shape = checked_shape(config["input_shape"])
         sizes = _sizes(layers, shape)
@@ -390,8 +393,8 @@ def training_config(model: Model) -> dict[str, Any]:
 
 
 def _figure_config(figure: Figure) -> dict[str, Any]:
-    return {"name": figure.name, "parameters": figure.parameters}
+    return {"name": figure.name, "parameters": figure.parameters} | ({"label": figure.label} if figure.label else {})
 
 
 def _figure(config: dict[str, Any]) -> Figure:
-    return from_parameters(config["name"], config["parameters"])
+    return from_parameters(config["name"], config["parameters"], config.get("label", ""))

@@ -21,13 +21,27 @@ def real_array(name: str, value: ArrayLike, kinds: str = "biuf") -> NDArray[Any]
     """Return an array of bool, int or float numbers, or of other kinds; ValueError if it holds anything else."""
     if value is None:
         raise ValueError(f"{name} must be an array, not None.")
+    plain = isinstance(value, (list, tuple)) or hasattr(value, "__array__")
+    batches = not plain and (hasattr(value, "__next__") or hasattr(value, "__getitem__") or hasattr(value, "__iter__"))
     try:
         array = np.asarray(value)
     except ValueError:
+        if batches:
+            raise ValueError(_join(name, value)) from None
         raise ValueError(f"{name} must hold as many numbers in each row; its rows differ in length.") from None
+    if batches and array.dtype.kind == "O":
+        raise ValueError(_join(name, value))
     if array.dtype.kind not in kinds:
         raise ValueError(f"{name} must hold real numbers only, but its elements are of type {array.dtype}.")
     return array
+
+
+def _join(name: str, value: Any) -> str:
+    """Return why something that gives batches is no array, and how it becomes one."""
+    return (
+        f"{name} must be an array, not {type(value).__name__}: join the batches that it gives, x, y = "
+        f"(numpy.concatenate(part) for part in zip(*batches)), of which there must be an end."
+    )
 
 
 def finite_rows(name: str, series: ArrayLike, missing: bool = False) -> NDArray[Any]:

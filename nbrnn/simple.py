@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .initializers import Initializer
 from .kernels.activations import ACTIVATIONS
 from .layers import Backward, Shape
 from .masking import at_work
@@ -24,7 +25,7 @@ class SimpleRNN(Recurrent):
         One of linear, tanh, sigmoid, relu, softsign, elu, hard_sigmoid; None means linear.
     use_bias : bool, default True
         Whether b is there.
-    kernel_initializer, recurrent_initializer, bias_initializer : str
+    kernel_initializer, recurrent_initializer, bias_initializer : str or initializer
         How Wx, Wh and b begin; see `nbrnn.initializers`.
     return_sequences : bool, default False
         Whether the output is every state, (T, H), or the last one, (H,).
@@ -62,9 +63,9 @@ class SimpleRNN(Recurrent):
         units: int,
         activation: str | None = "tanh",
         use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform",
-        recurrent_initializer: str = "orthogonal",
-        bias_initializer: str = "zeros",
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros",
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
@@ -92,7 +93,7 @@ class SimpleRNN(Recurrent):
         Wx, Wh = self._buffer(p, "kernel"), self._buffer(p, "recurrent_kernel")
         code = ACTIVATIONS.index(self.activation)
         a = self.buffer(p, "a", steps, samples, self.units) if p.options.tape else None
-        own = {"Wx": Wx, "Wh": Wh, "b": self.bias(p)} | self.panels(p, x)
+        own = {"Wx": Wx, "Wh": Wh, "b": self.bias_in(p)} | self.panels(p, x)
         drawn = self.state_mask(p, h)
         own |= drawn | at_work(p)
         p.call("simple_rnn_forward", x=x, **own, activation=code, initial=int(given), h=h, a=a)

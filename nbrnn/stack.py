@@ -12,7 +12,8 @@ from .arrays import Samples, arrays_of, native, one_or_several
 from .checks import by_name, flag, one_of, whole_number
 from .graph import Graph, Shape
 from .heads import Asked, Head, all_figures, make_heads, places_of
-from .initializers import initialize
+from .initializers import draw_seed, initialize
+from .kerasways import SUMMARY, knows
 from .layers import Layer, Weight, assign, known
 from .losses import NUMBERS
 from .lowering import TRAIN, parameter_layout
@@ -46,7 +47,7 @@ class Stack(Placed):
     def __init__(self, seed: int | None, dtype: str, name: str) -> None:
         self.name = name
         self.dtype = np.dtype(one_of("dtype", getattr(dtype, "name", dtype), MODELS))
-        drawn = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        drawn = draw_seed() if seed is None else seed
         self.seed, self.seed_drawn = whole_number("seed", drawn, 0), seed is None
         self.layers: list[Layer] = []
         self.built = False
@@ -64,7 +65,7 @@ class Stack(Placed):
         self.params = aligned(self.layout.sizes["params"], self.dtype)
         for k, (layer, before) in enumerate(graph.owners):
             kept, views = layer.views or {}, {}
-            for j, weight in enumerate(layer.weights(before)):
+            for j, weight in enumerate(layer.declared(before)):
                 view = views[weight.name] = self._view(layer, weight)
                 old = kept.get(weight.name)
                 if old is not None and old.shape == view.shape:
@@ -141,7 +142,7 @@ class Stack(Placed):
         if self.built:
             self.params = aligned_copy(self.params)
             for layer, shape in self.graph.owners:
-                layer.bind({weight.name: self._view(layer, weight) for weight in layer.weights(shape)})
+                layer.bind({weight.name: self._view(layer, weight) for weight in layer.declared(shape)})
 
     def _built(self) -> None:
         if not self.layers:
@@ -202,6 +203,7 @@ class Stack(Placed):
         self._built()
         assign([pair for layer in self.layers for pair in layer._named()], weights, "the model")
 
+    @knows(SUMMARY)
     def summary(
         self,
         print_fn: Callable[[str], Any] = print,

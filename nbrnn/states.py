@@ -27,6 +27,17 @@ class Stateful(Stack):
         """Make the parameters of a graph; carried states are dropped."""
         super()._allocate(graph)
         self._carried, self._rows = None, 0
+        self._know_states()
+
+    def _know_states(self) -> None:
+        """Let the layers reach the states that the model carries for them."""
+        for layer in self.recurrent():
+            layer.reset = self._reset_layer
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.built:
+            self._know_states()
 
     @property
     def stateful(self) -> bool:
@@ -92,6 +103,14 @@ class Stateful(Stack):
             raise ValueError(f"samples must name some of the batch's {self._rows}, not {samples!r}.") from error
         for view in self._carried_views().values():
             view[chosen] = 0
+
+    def _reset_layer(self, names: list[str]) -> None:
+        """Set the carried states of these names back to zero; once all are, the next batch may have another size."""
+        for name, view in self._carried_views().items():
+            if name in names:
+                view[...] = 0
+        if self._carried is not None and not self._carried.any():
+            self._carried, self._rows = None, 0
 
     # ------------------------------------------------------------------ for those who run programs
 

@@ -213,6 +213,19 @@ def held_out(share: float, x: Any, y: Any, weights: Any) -> tuple[list[Any], lis
     return train, held
 
 
+def validated_after(given: Any) -> int | list[int]:
+    """Return every how many epochs the validation is evaluated, or after which, counted from 1.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number of at least 1, nor a list of them.
+    """
+    if isinstance(given, (list, tuple)):
+        return [whole_number("validation_freq", epoch) for epoch in given]
+    return whole_number("validation_freq", given)
+
+
 def _of_samples(y: np.ndarray, given: Any, dtype: np.dtype) -> np.ndarray:
     if np.ndim(given) == 0:
         raise ValueError(f"sample_weight must be an array, a number for each of the {len(y)} samples, not {given!r}.")

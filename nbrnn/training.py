@@ -41,10 +41,13 @@ class History:
         For each figure ("loss", "val_loss", metrics) its value at every epoch.
     epoch : list of int
         The epochs, counted from 0.
+    validated : list of int
+        Those after which the validation was evaluated: the "val_" figures have a value for each of these only.
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
     epoch: list[int] = field(default_factory=list)
+    validated: list[int] = field(default_factory=list, repr=False)
 
     def extend(self, first: int, figures: dict[str, list[float]]) -> None:
         """Append the figures of several epochs."""
@@ -109,12 +112,13 @@ class Fit:
         callbacks: Callbacks | None = None,
         initial_epoch: int = 0,
         keeper: Keeper | None = None,
+        when: int | list[int] = 1,
     ) -> None:
         plan = executor.plan
         callbacks = Callbacks((), model) if callbacks is None else callbacks
         self.model, self.executor, self.validate = model, executor, validate
         self.callbacks, self.keeper, self.shuffle = callbacks, keeper, shuffle
-        self.masked = plan.masked
+        self.masked, self.when = plan.masked, when
         self.samples, self.batch, self.batches = plan.samples, plan.batch, -(-plan.samples // plan.batch)
         self.first, self.epochs = initial_epoch, epochs
         self.done, self.total = 0, self.batches * (epochs - initial_epoch)
@@ -244,11 +248,12 @@ class Fit:
         """Validate, tell the callbacks, and keep the figures."""
         model, epoch, callbacks = self.model, self.first + len(self.history.epoch), self.callbacks
         model.epochs = self.epoch0 + len(self.history.epoch) + 1
-        if self.validate is not None:
+        if self.validate is not None and self.validates(epoch + 1):
             callbacks("on_test_begin", {})
             held = self.validate()
             callbacks("on_test_end", dict(held))
             figures |= {f"val_{name}": value for name, value in held.items()}
+            self.history.validated.append(epoch)
         logs = dict(figures)
         if callbacks and model.optimizer is not None:
             logs["learning_rate"] = model.optimizer.rate_at(model.steps - model.began)
@@ -261,6 +266,10 @@ class Fit:
         self.history.add(epoch, logs)
         if self.progress.verbose:
             self.progress.epoch_end(epoch, figures, self.stopped or epoch + 1 == self.epochs)
+
+    def validates(self, epoch: int) -> bool:
+        """Return whether the validation is evaluated after an epoch, counted from 1."""
+        return epoch % self.when == 0 if isinstance(self.when, int) else epoch in self.when
 
     def _diverge(self, row: np.ndarray) -> None:
         """Raise, or end the fit if a callback asks for it."""

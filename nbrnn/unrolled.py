@@ -121,7 +121,7 @@ class Steps:
         """Return a layer as step t calls it, with names for its weights."""
         twin = copy.copy(layer)
         twin.name = f"{layer.name}:{t + 1}"
-        names = (f"{layer.name}/{weight.name}" for weight in layer.weights(shape))
+        names = (f"{layer.name}/{weight.name}" for weight in layer.declared(shape))
         share_weights(p, names, str(layer.name), str(twin.name))
         if isinstance(twin, Recurrent):
             before = f"{layer.name}/dh_before"

@@ -44,9 +44,9 @@ class Wrapper(Layer):
         """Return what the layers within see of an input."""
         return shape
 
-    def weights(self, shape: Shape) -> list[Weight]:
+    def declared(self, shape: Shape) -> list[Weight]:
         below = self.inner_shape(shape)
-        return [replace(w, name=f"{own}/{w.name}") for own, layer in self.inner.items() for w in layer.weights(below)]
+        return [replace(w, name=f"{own}/{w.name}") for own, layer in self.inner.items() for w in layer.declared(below)]
 
     def bind(self, views: dict[str, np.ndarray]) -> None:
         super().bind(views)
@@ -59,6 +59,14 @@ class Wrapper(Layer):
 
     def state_names(self) -> list[str]:
         return [name for layer in self.inner.values() for name in layer.state_names()]
+
+    def reset_states(self) -> None:
+        """Set the states that stateful layers within carry back to zero."""
+        for leaf in self.leaves():
+            if isinstance(leaf, Recurrent):
+                leaf.reset_states()
+
+    reset_state = reset_states
 
     def again(self, number: int) -> Layer:
         twin = copy.copy(self)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from support import few, sizes
 
-LOSSES = {"mse", "mae", "huber", "projection", "quantile", "binary_crossentropy", "categorical_crossentropy"}
+LOSSES = {"mse", "mae", "mape", "huber", "projection", "quantile", "binary_crossentropy", "categorical_crossentropy"}
 smoothing = st.sampled_from((0.0, 0.125, 1.0))
 
 
@@ -34,6 +34,13 @@ def flat(draw, y=None, target=None, **more):
     control = draw.control(batch=R + draw(few))
     arguments = dict(y=y, target=target, each=O, control=control, valid=counted(draw), dy=draw.maybe(R * O))
     return arguments | common(draw, R, O) | more
+
+
+def mape(draw):
+    arguments = flat(draw)
+    if draw(st.booleans(), "a target of 0"):
+        arguments["target"][-1] = 0
+    return arguments
 
 
 def huber(draw):
@@ -153,7 +160,7 @@ def weigh_mask(draw):
 CASES = {"mse": flat, "mae": flat, "projection": flat} | {
     f.__name__: f
     for f in (
-        huber, quantile, binary_crossentropy, categorical_crossentropy, binary_accuracy, categorical_accuracy,
+        mape, huber, quantile, binary_crossentropy, categorical_crossentropy, binary_accuracy, categorical_accuracy,
         positives, determination, count_rows, weigh_mask,
     )
 }  # fmt: skip

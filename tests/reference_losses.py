@@ -21,6 +21,11 @@ def huber_derivative(y, target, delta):
     return y - target if abs((y - target).real) <= delta else delta * sign(y - target)
 
 
+def percent(target):
+    size = sign(target) * target
+    return 100 / (size if size.real > LEAST else LEAST)
+
+
 def pinball_value(y, target, q):
     return q * (target - y) if (target - y).real > 0 else (1 - q) * (y - target)
 
@@ -76,6 +81,7 @@ def loss_twin(value, derivative):
 
 mse = loss_twin(lambda y, target, _: (y - target) ** 2, lambda y, target, _: 2 * (y - target))
 mae = loss_twin(lambda y, target, _: sign(y - target) * (y - target), lambda y, target, _: sign(y - target))
+mape = loss_twin(lambda y, t, _: percent(t) * sign(y - t) * (y - t), lambda y, t, _: percent(t) * sign(y - t))
 projection = loss_twin(lambda y, target, _: y * target, lambda y, target, _: target)
 of_huber, of_pinball = loss_twin(huber_value, huber_derivative), loss_twin(pinball_value, pinball_derivative)
 of_binary = loss_twin(binary_value, binary_derivative)

@@ -137,7 +137,7 @@ def test_a_wrong_name_is_met_with_the_nearest(call, bad, near):
 def test_what_is_no_name_is_refused(bad):
     refused(lambda: SimpleRNN(3, activation=bad), "activation", "is unknown", "known are linear, tanh")
     refused(lambda: model(optimizer=bad), "optimizer", "known are sgd, rmsprop, adam")
-    refused(lambda: model(loss=bad), "loss", "known are mse")
+    refused(lambda: model(loss=bad), "loss", "mse, mean_squared_error")
 
 
 def test_names_of_optimizers_may_be_written_large():

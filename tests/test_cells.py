@@ -280,7 +280,10 @@ REFUSED = {
     "an unknown letter": ((("Wz[D,H]", "Wz[T,H]"),), r"params has 'Wz\[T,H\]'.* D, H, not 'T'"),
     "no shape": (((" bz[H]", " bz"),), r"params has 'bz', where an array such as 'Wz\[D,H\]' should stand"),
     "a dtype": ((("z[B,H] n", "z[B,H]:f8 n"),), r"tape has 'z\[B,H\]:f8'"),
-    "an unknown initializer": ((("bz[H]", "bz[H]=one"),), r"initializer of bz 'one' is unknown \(did you mean 'ones'"),
+    "an unknown initializer": (
+        (("bz[H]", "bz[H]=onse"),),
+        r"initializer of bz 'onse' is unknown \(did you mean 'ones'",
+    ),
     "an array declared twice": ((('bn[H]"', 'bn[H] bz[H]"'),), r"params declares bz twice"),
     "two meanings": (((' dn[B,H]"', ' dbz[B,H]"'),), r"dbz would be both the gradient of the weight bz and"),
     "no output": ((("    tape =", "    carry = 'c[B,H]'\n    tape ="),), r"carry must declare h\[B,H\]"),

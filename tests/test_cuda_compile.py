@@ -33,7 +33,7 @@ pytestmark = needs_compiler
 
 # Kernels that calculate in float64 in a float32 model: sums, and what is made of numbers that are float64 for all.
 SUMS = {
-    "mse", "mae", "huber", "quantile", "binary_crossentropy", "categorical_crossentropy", "binary_accuracy",
+    "mse", "mae", "mape", "huber", "quantile", "binary_crossentropy", "categorical_crossentropy", "binary_accuracy",
     "categorical_accuracy", "positives", "determination", "count_valid", "count_rows", "weigh", "add_penalty",
     "pull_weights", "add_squares", "shrink", "log_batch",
 }  # fmt: skip

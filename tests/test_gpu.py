@@ -132,7 +132,7 @@ def states_and_gradients(executor_class, model, x, y, **options):
     executor = executor_class(plan, shared | {"y": flat_view(y)}, **options)
     executor.run(0, 1, shuffle=False, seed=0, epoch=0, step=0)
     program = plan.programs[len(x)]
-    names = [f"{layer.name}/{w.name}" for layer, shape in model.graph.owners for w in layer.weights(shape)]
+    names = [f"{layer.name}/{w.name}" for layer, shape in model.graph.owners for w in layer.declared(shape)]
     grads = [np.array(executor.view(program[gradient(name)])).ravel() for name in names]
     plan = make_plan(model, PREDICT, Feed.of(x), None, len(x), DEVICE)
     output = aligned(plan.sizes["output"], model.dtype)

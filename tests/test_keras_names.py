@@ -79,7 +79,7 @@ def test_keras_defaults_may_be_written_out(capsys):
     named = model.evaluate(x, y, batch_size=None, return_dict=True)
     assert model.test_on_batch(x, y, return_dict=True) == named
     before = model.train_on_batch(x, y, return_dict=True)
-    assert list(before) == ["loss", "mae"] and before["loss"] == pytest.approx(named["loss"], rel=1e-5)
+    assert list(before) == ["loss", "MAE"] and before["loss"] == pytest.approx(named["loss"], rel=1e-5)
     refused(lambda: model.fit(x, y, verbose="loud"), "verbose must be 0, 1, 2 or \"auto\", not 'loud'")
     refused(lambda: model.evaluate(x, y, return_dict="no"), "return_dict must be True or False")
     model.optimizer.lr = 0.5
@@ -122,7 +122,7 @@ def fitted(**settings):
         (lambda: Sequential([Dense(1)], (3,)).compile(metrics=3), ("metrics must be a list", "not 3")),
         (
             lambda: Sequential([Dense(1)], (3,)).compile(metrics=[nbrnn.Precision]),
-            ("metric Precision is unknown (did you mean 'precision'?); known are mse",),
+            ("a metric must be made by calling Precision: write Precision().",),
         ),
         (
             lambda: Sequential([Dense(1)], (3,)).compile(nbrnn.Adam),

@@ -17,6 +17,7 @@ from nbrnn.targets import cpu
 LOSSES = {
     "mse": "mse",
     "mae": "mae",
+    "mape": "mape",
     "huber": nbrnn.Huber(0.3),
     "median": nbrnn.Quantile(0.5),
     "quantiles": nbrnn.Quantile([0.1, 0.7]),
@@ -56,11 +57,13 @@ def by_hand(name, y, t):
     """Return the loss of every row, by NumPy."""
     loss = losses.get_loss(LOSSES[name])
     smooth, logits = loss.parameters.get("label_smoothing", 0.0), loss.parameters.get("from_logits")
-    e = y - t if name in ("mse", "mae", "huber") else 0.0
+    e = y - t if name in ("mse", "mae", "mape", "huber") else 0.0
     if name == "mse":
         return (e**2).mean(-1)
     if name == "mae":
         return np.abs(e).mean(-1)
+    if name == "mape":
+        return 100 * np.abs(e / np.maximum(np.abs(t), 1e-7)).mean(-1)
     if name == "huber":
         return np.where(np.abs(e) <= 0.3, e**2 / 2, 0.3 * (np.abs(e) - 0.15)).mean(-1)
     if loss.name == "quantile":

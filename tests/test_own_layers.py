@@ -56,7 +56,7 @@ def test_what_is_promised_passes(own):
         ({"lower": lambda self, p, x: x}, "layer own: lower must return its output, a buffer, and a function .*Buffer"),
         ({"lower": lambda self, p, x: None}, "layer own: lower must return its output, .* it returned None"),
         (
-            {"lower": reversing, "weights": lambda self, shape: [self.weight("scale", shape[-1:], "onez")]},
+            {"lower": reversing, "declared": lambda self, shape: [self.weight("scale", shape[-1:], "onez")]},
             r"the initializer of own/scale 'onez' is unknown \(did you mean 'ones'\?\)",
         ),
     ],

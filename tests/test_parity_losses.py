@@ -12,6 +12,7 @@ pytestmark = pytest.mark.parity
 PAIRS = {
     "mse": ("mse", "MeanSquaredError", {}),
     "mae": ("mae", "MeanAbsoluteError", {}),
+    "mape": ("mape", "MeanAbsolutePercentageError", {}),
     "huber": (nbrnn.Huber(0.4), "Huber", {"delta": 0.4}),
     **{
         f"{name} {from_logits} {smooth}": (

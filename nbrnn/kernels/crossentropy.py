@@ -12,9 +12,8 @@ number. A row that weighs 0 is not looked at.
 
 from .abi import inlined, kernel
 from .elementary import exp, log, log1p, magnitude, sigmoid
-from .losses import SPEC, mean_of, scale_of, weight_of
+from .losses import LEAST, SPEC, mean_of, scale_of, weight_of
 
-LEAST = 1e-7  # Keras' epsilon
 LOGITS = "slot:int from_logits:int label_smoothing:float"
 ROWS = "y[R,O] target[R,P] weight[R]? valid[A]? control[C]:i8 outputs:int " + LOGITS + " -> dy[R,O]? stats[S]:f8"
 

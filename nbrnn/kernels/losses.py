@@ -2,6 +2,7 @@
 
     L = 1/B sum_i 1/P sum_p w_ip l(y_ip, target_ip)      e = y - target, w the weight of the row that holds p
     mse: l = e^2      mae: l = |e|      huber: l = e^2 / 2 within delta, else delta (|e| - delta / 2)
+    mape: l = 100 |e| / |target|, the target held away from 0 by 1e-7
     quantile (pinball): l = q (target - y) where the target is above, else (1 - q) (y - target)
     projection: l = y target, which is no loss but shows every output's gradient to a check
 
@@ -15,6 +16,7 @@ absent where only the loss is wanted. The sums run in float64.
 from .abi import BATCH, inlined, kernel
 from .elementary import magnitude
 
+LEAST = 1e-7  # Keras' epsilon
 SPEC = "y[N] target[N] weight[R]? valid[A]? control[C]:i8 outputs:int each:int slot:int -> dy[N]? stats[S]:f8"
 
 
@@ -66,6 +68,20 @@ def mae(y, target, weight, valid, control, outputs, each, slot, dy, stats):
     zero = y.dtype.type(0)
     for n in range(y.size):
         e, w = y[n] - target[n], weight_of(y, weight, n, each)
+        total += w * magnitude(e)
+        if dy.size:
+            dy[n] = w * (scale if e.real > zero.real else (-scale if e.real < zero.real else zero))
+    stats[slot] = mean_of(total, valid, outputs, each)
+
+
+@kernel(SPEC, flops=lambda d: 6 * d["N"])
+def mape(y, target, weight, valid, control, outputs, each, slot, dy, stats):
+    """Mean absolute error in percent of the target; its slope at zero is taken as zero."""
+    scale, total = scale_of(y, valid, control, outputs, each), stats.dtype.type(0)
+    zero, least, percent = y.dtype.type(0), y.dtype.type(LEAST), y.dtype.type(100)
+    for n in range(y.size):
+        e, size = y[n] - target[n], magnitude(target[n])
+        w = weight_of(y, weight, n, each) * percent / (size if size.real > least.real else least)
         total += w * magnitude(e)
         if dy.size:
             dy[n] = w * (scale if e.real > zero.real else (-scale if e.real < zero.real else zero))

@@ -103,7 +103,7 @@ def parameter_terms(layer: Layer, shape: Shape) -> list[tuple[str, str, int]]:
     """
     gates = layer.gates if isinstance(layer, Recurrent) else 1
     terms = []
-    for weight in layer.weights(shape):
+    for weight in layer.declared(shape):
         factors = [*weight.shape[:-1], weight.shape[-1] // gates, *([gates] if gates > 1 else [])]
         terms.append((weight.name, "*".join(map(str, factors)), prod(weight.shape)))
     return terms

@@ -220,6 +220,7 @@ def plot_history(history: History | Mapping[str, Sequence[float]], title: str = 
     figures = history.history if isinstance(history, History) else history
     if not figures or not all(len(values) for values in figures.values()):
         raise ValueError("the history holds no finished epoch; there is nothing to draw.")
+    validated = np.searchsorted(history.epoch, history.validated) if isinstance(history, History) else ()
     names = [name for name in figures if not name.startswith("val_")]
     figure = new_figure(8, 2.2 + 2.6 * len(names))
     for name, axes in zip(names, np.ravel(figure.subplots(len(names), 1, sharex=True)), strict=True):
@@ -229,7 +230,10 @@ def plot_history(history: History | Mapping[str, Sequence[float]], title: str = 
         ):
             values = figures.get(key)
             if values is not None:
-                axes.plot(np.arange(1, len(values) + 1), values, color=color, ls=style, marker=".", label=label)
+                epochs = np.arange(1, len(values) + 1)
+                if key != name and len(validated) == len(values):  # not after every epoch, perhaps
+                    epochs = np.asarray(validated) + 1
+                axes.plot(epochs, values, color=color, ls=style, marker=".", label=label)
         if all(value > 0 for key in (name, f"val_{name}") for value in figures.get(key, ())):
             axes.set_yscale("log")
         axes.set_ylabel(name, parse_math=False)

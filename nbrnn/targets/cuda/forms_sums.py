@@ -106,7 +106,7 @@ def _summed(name: str, letters: str, words: int = 1, across: str = "", into: str
     FORMS[name] = launches
 
 
-for _name in ("mse", "mae", "huber", "projection", "binary_crossentropy", "binary_accuracy"):
+for _name in ("mse", "mae", "mape", "huber", "projection", "binary_crossentropy", "binary_accuracy"):
     _summed(_name, "N", weight=ROW)
 for _name in ("categorical_crossentropy", "categorical_accuracy", "count_rows"):
     _summed(_name, "R")
