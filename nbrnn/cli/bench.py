@@ -36,7 +36,7 @@ Examples:
 @click.option("--cells", metavar="A,B,...", help="simple_rnn, lstm, gru, and those of --module.  [default: all]")
 @click.option("--module", metavar="FILE", help="A file of Python that defines custom cells: measure these.")
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="What runs it.")
-@click.option("--sizes", metavar="H,...", help="Hidden sizes: 3 to 1024.  [default: up to 256]")
+@click.option("--sizes", metavar="H,...", help="Hidden sizes: 3,32,64,128,256,512,1024.  [default: up to 256]")
 @click.option("--modes", metavar="A,B", help="train, forward.  [default: both]")
 @click.option("--dtypes", metavar="A,B", help="float32, float64.  [default: float32]")
 @click.option("--threads", metavar="1,2", help="Numbers of threads.  [default: 1,2 where there are 2 cores]")
