@@ -9,15 +9,15 @@ from typing import Any
 from .kerasways import way_to
 
 
-def finder(module: str, base: type, *others: str) -> Callable[[str], Any]:
+def finder(module: str, base: type | None = None, *others: str) -> Callable[[str], Any]:
     """Return a module's `__getattr__` (PEP 562), which finds public classes of a kind wherever they are defined.
 
     Parameters
     ----------
     module : str
         Whose it is.
-    base : type
-        Of which the classes must be.
+    base : type, optional
+        Of which the classes must be; none is found if it is not given.
     *others : str
         Public names that count too.
     """
@@ -25,7 +25,7 @@ def finder(module: str, base: type, *others: str) -> Callable[[str], Any]:
 
     def find(name: str) -> Any:
         value = getattr(package, name) if name in package.__all__ else None
-        if name in others or (isinstance(value, type) and issubclass(value, base)):
+        if name in others or (base is not None and isinstance(value, type) and issubclass(value, base)):
             return value
         way = way_to(module.rpartition(".")[2], name)
         raise AttributeError(f"module {module!r} has no attribute {name!r}{way}")

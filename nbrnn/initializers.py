@@ -201,4 +201,4 @@ def draw_seed() -> int:
     return int(source.generate_state(1)[0])
 
 
-__getattr__ = finder(__name__, Exception)
+__getattr__ = finder(__name__)

@@ -118,7 +118,7 @@ class Progress:
 
     def _draw(self, share: float, head: str, figures: dict[str, float], tail: list[str]) -> None:
         """Draw the bar and the text on one line, at most 79 columns or the terminal's less one; figures give way."""
-        width = min(self.columns, shutil.get_terminal_size().columns - 1)
+        width = live_width(self.columns)
         shown = [f"{name} {value:.4g}" for name, value in figures.items()]
         while len(text := "  ".join([head, *shown, *tail])) > width and (shown or len(tail) > 1):
             if len(shown) > 1 or len(tail) < 2:
@@ -131,6 +131,11 @@ class Progress:
         self.stream.write("\r" + line.ljust(min(self.drawn, width)))
         self.stream.flush()
         self.drawn = len(line)
+
+
+def live_width(most: int) -> int:
+    """Return how many columns a live line may have: one less than the terminal, where a longer one would begin anew."""
+    return max(1, min(most, shutil.get_terminal_size().columns - 1))
 
 
 def _rate(number: float) -> str:

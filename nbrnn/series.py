@@ -21,19 +21,24 @@ def real_array(name: str, value: ArrayLike, kinds: str = "biuf") -> NDArray[Any]
     """Return an array of bool, int or float numbers, or of other kinds; ValueError if it holds anything else."""
     if value is None:
         raise ValueError(f"{name} must be an array, not None.")
-    plain = isinstance(value, (list, tuple)) or hasattr(value, "__array__")
-    batches = not plain and (hasattr(value, "__next__") or hasattr(value, "__getitem__") or hasattr(value, "__iter__"))
     try:
         array = np.asarray(value)
     except ValueError:
-        if batches:
+        if _gives_batches(value):
             raise ValueError(_join(name, value)) from None
         raise ValueError(f"{name} must hold as many numbers in each row; its rows differ in length.") from None
-    if batches and array.dtype.kind == "O":
+    if array.dtype.kind == "O" and _gives_batches(value):
         raise ValueError(_join(name, value))
     if array.dtype.kind not in kinds:
         raise ValueError(f"{name} must hold real numbers only, but its elements are of type {array.dtype}.")
     return array
+
+
+def _gives_batches(value: Any) -> bool:
+    """Return whether a value is a generator, a data set or the like."""
+    if isinstance(value, (list, tuple)) or hasattr(value, "__array__"):
+        return False
+    return any(hasattr(value, name) for name in ("__next__", "__getitem__", "__iter__"))
 
 
 def _join(name: str, value: Any) -> str:

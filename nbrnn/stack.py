@@ -12,7 +12,7 @@ from .arrays import Samples, arrays_of, native, one_or_several
 from .checks import by_name, flag, one_of, whole_number
 from .graph import Graph, Shape
 from .heads import Asked, Head, all_figures, make_heads, places_of
-from .initializers import draw_seed, initialize
+from .initializers import check, draw_seed, initialize
 from .kerasways import SUMMARY, knows
 from .layers import Layer, Weight, assign, known
 from .losses import NUMBERS
@@ -71,7 +71,8 @@ class Stack(Placed):
                 if old is not None and old.shape == view.shape:
                     view[...] = old
                 else:
-                    view[...] = initialize(weight.initializer, weight.shape, (self.seed, k, j))
+                    begin = check(f"the initializer of {layer.title}/{weight.name}", weight.initializer)
+                    view[...] = initialize(begin, weight.shape, (self.seed, k, j))
                     if weight.ones is not None:
                         view[weight.ones] = 1
             layer.bind(views)

@@ -135,4 +135,4 @@ def set_random_seed(seed: int) -> None:
     seed_draws(int(seed))
 
 
-__getattr__ = finder(__name__, Exception, "plot_model")
+__getattr__ = finder(__name__, None, "plot_model")

@@ -229,7 +229,8 @@ def installed(python: str, missing: list[str], against: tuple[str, ...]) -> None
 def status(text: str) -> None:
     """Show in a terminal what is going on, on a line that the next one replaces."""
     if sys.stderr.isatty():
-        click.echo(f"\r{live_line(text)}\r{live_line(text).rstrip()}", nl=False, err=True)
+        line = live_line(text)
+        click.echo(f"\r{line}\r{line.rstrip()}", nl=False, err=True)
 
 
 def wrapped(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sys
 import time
 import uuid
@@ -62,8 +61,10 @@ def writable(folder: Path) -> Path:
 
 
 def live_line(text: str) -> str:
-    """Return a text cut and filled up to the terminal's width, less one: a longer line would begin a new one."""
-    width = max(1, min(79, shutil.get_terminal_size().columns - 1))
+    """Return a text cut and filled up to what a live line may have."""
+    from ..progress import live_width
+
+    width = live_width(79)
     return f"{text[:width]:<{width}}"
 
 

@@ -188,10 +188,10 @@ class _Line(Trained):
 
     def trial(self, trial: Trial, done: int, total: int) -> None:
         """Say that a training has ended."""
-        self.failed += bool(trial.failure)
-        self.best = self.best if trial.failure else min(self.best, trial.error)
         from ..backtest import score_text
 
+        self.failed += bool(trial.failure)
+        self.best = self.best if trial.failure else min(self.best, trial.error)
         failed = f", {self.failed} failed" if self.failed else ""
         self.show(done, total, f", smallest error {score_text(self.best)}{failed}")
 
